@@ -1,0 +1,43 @@
+"""daemon.json: who the daemon is, where it listens, and the token that the control API asks for."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import msgspec
+
+FORMAT = 1
+
+
+class DaemonFile(msgspec.Struct, frozen=True, kw_only=True):
+    format: int = FORMAT
+    pid: int
+    started: float
+    """Unix seconds."""
+
+    port: int
+    token: str
+    version: str
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+
+def write_daemon_file(file: Path, content: DaemonFile) -> None:
+    """Write it so that nobody else can read it, not even for a moment, and nobody sees half of it."""
+    draft = file.with_suffix(".draft")
+    draft.unlink(missing_ok=True)
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as opened:
+        opened.write(msgspec.json.encode(content))
+    os.replace(draft, file)  # noqa: PTH105  # the one call that promises to be atomic
+
+
+def read_daemon_file(file: Path) -> DaemonFile | None:
+    """Read it; None if there is none, or one that this version cannot read."""
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=DaemonFile)
+    except (OSError, msgspec.DecodeError):
+        return None

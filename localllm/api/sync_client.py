@@ -1,0 +1,146 @@
+"""The CLI's way to the daemon: http.client, since importing more would cost more than the answer."""
+
+from __future__ import annotations
+
+import http.client
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import quote, urlencode
+
+import msgspec
+
+from localllm.api.daemon_file import DaemonFile, read_daemon_file
+from localllm.api.views import (
+    PlanView,
+    ServeReply,
+    ServeRequest,
+    ShutdownRequest,
+    StatusView,
+    StopReply,
+)
+from localllm.errors import LocalLLMError, NotRunning, by_code
+
+_TIMEOUT_S = 60.0
+_STREAM_TIMEOUT_S = 3600.0
+T = TypeVar("T")
+
+
+class _Detail(msgspec.Struct):
+    message: str = ""
+    code: str | None = None
+
+
+class _Refusal(msgspec.Struct):
+    error: _Detail
+
+
+class DaemonClient:
+    """Asks one daemon. Every call may raise NotRunning, and whatever the daemon answers with."""
+
+    def __init__(self, daemon: DaemonFile) -> None:
+        self.daemon = daemon
+
+    def status(self) -> StatusView:
+        return self._ask("GET", "/api/v1/status", StatusView)
+
+    def plan(self, wanted: ServeRequest, use: str) -> PlanView:
+        given = {k: v for k, v in msgspec.to_builtins(wanted).items() if v is not None}
+        query = urlencode({**given, "use": use})
+        return self._ask("GET", f"/api/v1/plan?{query}", PlanView)
+
+    def serve(self, wanted: ServeRequest) -> ServeReply:
+        return self._ask("POST", "/api/v1/switch", ServeReply, wanted)
+
+    def stop(self, model: str) -> StopReply:
+        return self._ask("POST", f"/api/v1/models/{quote(model, safe='')}/unload", StopReply)
+
+    def shut_down(self, *, forget: bool) -> None:
+        self._ask("POST", "/api/v1/shutdown", dict, ShutdownRequest(forget=forget))
+
+    def logs(self, model: str, *, lines: int, follow: bool) -> Iterator[bytes]:
+        query = urlencode({"lines": lines, "follow": int(follow)})
+        path = f"/api/v1/models/{quote(model, safe='')}/logs?{query}"
+        with self._sent("GET", path, None, _STREAM_TIMEOUT_S) as answer:
+            while chunk := answer.read1(1 << 16):
+                yield chunk
+
+    def chat(self, body: bytes) -> Iterator[bytes]:
+        """Stream a chat completion's lines."""
+        with self._sent("POST", "/v1/chat/completions", body, _STREAM_TIMEOUT_S) as answer:
+            yield from answer
+
+    def _ask(self, method: str, path: str, kind: type[T], body: object = None) -> T:
+        encoded = msgspec.json.encode(body if body is not None else {})
+        sent = encoded if method == "POST" else None
+        with self._sent(method, path, sent, _TIMEOUT_S) as answer:
+            return msgspec.json.decode(answer.read(), type=kind)
+
+    @contextmanager
+    def _sent(
+        self, method: str, path: str, body: bytes | None, timeout_s: float
+    ) -> Generator[http.client.HTTPResponse]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.daemon.port, timeout=timeout_s)
+        headers = {"Authorization": f"Bearer {self.daemon.token}"}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        try:
+            connection.request(method, path, body, headers)
+            answer = connection.getresponse()
+            if answer.status >= http.client.BAD_REQUEST:
+                raise _refusal(answer.status, answer.read())
+            yield answer
+        except (OSError, http.client.HTTPException) as error:
+            raise not_running(str(error)) from error
+        finally:
+            connection.close()
+
+
+def connect(file: Path) -> DaemonClient | None:
+    """Find the daemon that `file` tells of; None if nobody listens there."""
+    daemon = read_daemon_file(file)
+    if daemon is None:
+        return None
+    connection = http.client.HTTPConnection("127.0.0.1", daemon.port, timeout=_TIMEOUT_S)
+    try:
+        connection.connect()
+    except OSError:
+        return None
+    finally:
+        connection.close()
+    return DaemonClient(daemon)
+
+
+def require_daemon(file: Path) -> DaemonClient:
+    """Find the daemon.
+
+    Raises:
+        NotRunning: There is none.
+    """
+    client = connect(file)
+    if client is None:
+        raise not_running(f"{file} names no daemon that answers")
+    return client
+
+
+def not_running(why: str) -> NotRunning:
+    """Say that nobody answers."""
+    return NotRunning("No daemon is running.", why=why, fix="localllm up")
+
+
+def _refusal(status: int, text: bytes) -> LocalLLMError:
+    """Rebuild the error that the daemon raised, exit code included."""
+    try:
+        detail = msgspec.json.decode(text, type=_Refusal).error
+    except msgspec.DecodeError:
+        detail = _Detail(message=f"status {status}: {text[:200].decode(errors='replace')}")
+    what, why, fix = _parts(detail.message)
+    return by_code(detail.code)(what, why=why, fix=fix)
+
+
+def _parts(message: str) -> tuple[str, str, str]:
+    """Undo `LocalLLMError.__str__`."""
+    what, _, rest = message.partition("\n  why: ")
+    why, _, fix = rest.partition("\n  fix: ")
+    return what, why or "the daemon said no more", fix or "localllm logs"

@@ -1,0 +1,244 @@
+"""The JSON documents that the daemon and the CLI give out, field by field as the contract has them.
+
+Bytes are integers, times are seconds, speeds are tokens per second; an unknown value is null.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+
+class View(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of all documents."""
+
+
+class HostView(View, frozen=True, kw_only=True):
+    os: str
+    os_version: str | None
+    arch: str
+    cpu: str | None
+    cores: int
+    memory_total: int
+    memory_available: int
+    wsl: bool
+    sources: dict[str, str]
+
+
+class HolderView(View, frozen=True, kw_only=True):
+    pid: int
+    name: str | None
+    bytes: int | None
+
+
+class DeviceView(View, frozen=True, kw_only=True):
+    id: str
+    kind: str
+    name: str
+    memory_total: int | None
+    memory_free: int | None
+    memory_usable: int | None
+    unified: bool
+    bandwidth: int | None
+    half_precision_flops: float | None
+    driver: str | None
+    cuda_version: str | None
+    compute_capability: str | None
+    uuid: str | None
+    pci_bus: str | None
+    power_limit_w: float | None
+    held_by_others: list[HolderView] | None
+    source: str
+    sources: dict[str, str]
+
+
+class ProbeView(View, frozen=True, kw_only=True):
+    host: HostView
+    devices: list[DeviceView]
+    warnings: list[str]
+
+
+class ModelView(View, frozen=True, kw_only=True):
+    id: str
+    name: str | None
+    architecture: str
+    parameters: int
+    context_trained: int | None
+
+
+class SourceView(View, frozen=True, kw_only=True):
+    repo: str | None
+    """None for a file that came from no repository."""
+
+    files: list[str]
+    size: int
+
+
+class PlacementView(View, frozen=True, kw_only=True):
+    device: str
+    layers: int
+    bytes: int
+
+
+class MemoryView(View, frozen=True, kw_only=True):
+    weights: int
+    kv_cache: int
+    recurrent_state: int
+    compute: int
+    output: int
+    projector: int
+    overhead: int
+    total: int
+    host_cache: int
+    """Beside the total: host memory that earlier prompts may take."""
+
+
+class PredictedSpeedView(View, frozen=True, kw_only=True):
+    decode_tps: float | None
+    prefill_tps: float | None
+    source: Literal["measured", "predicted"] = msgspec.field(name="from", default="predicted")
+
+
+class CandidateView(View, frozen=True, kw_only=True):
+    model: str
+    quant: str | None
+    format: Literal["gguf", "mlx", "safetensors"]
+    engine: str | None
+    source: SourceView
+    context: int
+    parallel: int
+    kv_type: str
+    placement: list[PlacementView]
+    memory: MemoryView
+    speed: PredictedSpeedView
+    quality: float | None
+    verdict: Literal["fits", "fits_partly", "too_big"]
+    reason: str
+
+
+class PlanView(View, frozen=True, kw_only=True):
+    hardware: ProbeView
+    model: ModelView | None
+    use: str
+    choice: int | None
+    candidates: list[CandidateView]
+
+
+class LayersView(View, frozen=True, kw_only=True):
+    on_device: int
+    total: int
+
+
+class UsedMemoryView(View, frozen=True, kw_only=True):
+    predicted: int
+    measured: int | None
+    """What the engine's own log adds up to."""
+
+    resident: int | None
+    """What the operating system says the process holds, mapped model file included."""
+
+
+class SpeedView(View, frozen=True, kw_only=True):
+    predicted_tps: float | None
+    measured_tps: float | None
+    prefill_tps: float | None
+
+
+class RequestsView(View, frozen=True, kw_only=True):
+    active: int
+    waiting: int
+    total: int
+
+
+class ErrorView(View, frozen=True, kw_only=True):
+    reason: str
+    log: list[str]
+    """The engine's last lines."""
+
+
+State = Literal[
+    "stopped",
+    "downloading",
+    "starting",
+    "warming",
+    "ready",
+    "draining",
+    "stopping",
+    "backoff",
+    "failed",
+]
+
+
+class InstanceView(View, frozen=True, kw_only=True):
+    id: str
+    """What clients send as `model`."""
+
+    instance: str
+    state: State
+    why: str
+    """What led to this state, in a few words."""
+
+    engine: str
+    device: str
+    quant: str | None
+    context: int
+    parallel: int
+    pid: int | None
+    layers: LayersView
+    memory: UsedMemoryView
+    speed: SpeedView
+    requests: RequestsView
+    kv_used: float | None
+    """Share of the cache's cells in use; null where nobody has asked the engine."""
+
+    error: ErrorView | None
+
+
+class DaemonView(View, frozen=True, kw_only=True):
+    version: str
+    pid: int
+    uptime: float
+    endpoint: str
+    log: str
+
+
+class StatusView(View, frozen=True, kw_only=True):
+    daemon: DaemonView
+    hardware: ProbeView
+    models: list[InstanceView]
+
+
+class ServeRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of `POST /api/v1/switch`: what to serve, and how; null leaves it to the planner."""
+
+    model: str | None = None
+    context: int | None = None
+    parallel: int | None = None
+    engine: str | None = None
+    allow_cpu: bool = False
+
+
+class ServeReply(View, frozen=True, kw_only=True):
+    """Where the start that was asked for can be watched."""
+
+    id: str
+    instance: str
+    already: bool
+    """True if it was served, or on its way, under the same plan."""
+
+    stand_in: bool
+    """True for the embedded model, which nobody named."""
+
+    reason: str
+
+
+class StopReply(View, frozen=True, kw_only=True):
+    stopped: list[str]
+
+
+class ShutdownRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of `POST /api/v1/shutdown`."""
+
+    forget: bool = True
+    """False: the next daemon serves again what this one did."""

@@ -1,0 +1,76 @@
+"""What the user wants: config.toml, and the environment over it. Flags come on top, in the CLI."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from localllm.errors import ConfigError
+
+DEFAULT_PORT = 11711
+_HIGHEST_PORT = 65_535
+_PREFIX = "LOCALLLM_"
+
+
+class Supervision(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How patient the supervisor is; times in seconds."""
+
+    max_crashes: int = 3
+    stable_after_s: float = 60.0
+    backoff_first_s: float = 1.0
+    start_silence_s: float = 60.0
+    """How long loading may show no progress, beside the time that its bytes take."""
+
+    drain_timeout_s: float = 30.0
+    request_wait_s: float = 300.0
+    """How long a request waits for a model that is loading or restarting."""
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """All of config.toml. A key that is not here is an error that names it."""
+
+    port: int = DEFAULT_PORT
+    engine: str | None = None
+    llama_server: str | None = None
+    """Path or name of the user's own llama-server; unset looks on PATH."""
+
+    allow_cpu: bool = False
+    origins: tuple[str, ...] = ()
+    """Web origins that may call, each exactly as the browser sends it."""
+
+    max_body_mib: int = 64
+    supervision: Supervision = Supervision()
+
+
+_FROM_ENVIRONMENT = ("port", "engine", "llama_server", "allow_cpu", "max_body_mib")
+
+
+def read_settings(file: Path, environment: Mapping[str, str]) -> Settings:
+    """Read the settings; a missing file is the defaults.
+
+    Raises:
+        ConfigError: The file is not TOML, or a key or value is not one of ours.
+    """
+    fix = f"correct {file}; `localllm --help` and the README name the settings"
+    try:
+        written = tomllib.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise ConfigError(f"{file} cannot be read.", why=str(error), fix=fix) from error
+    said = {
+        key: environment[_PREFIX + key.upper()]
+        for key in _FROM_ENVIRONMENT
+        if environment.get(_PREFIX + key.upper())
+    }
+    try:
+        settings = msgspec.convert(written, Settings)
+        over = msgspec.convert({**written, **said}, Settings, strict=False) if said else settings
+    except msgspec.ValidationError as error:
+        origin = ", ".join([str(file), *(_PREFIX + key.upper() for key in said)])
+        raise ConfigError(f"A setting of {origin} is wrong.", why=str(error), fix=fix) from error
+    if not 0 <= over.port <= _HIGHEST_PORT:
+        why = f"a port is a number from 1 to 65535, this is {over.port}"
+        raise ConfigError("The port is wrong.", why=why, fix="localllm up --port 11711")
+    return over

@@ -1,0 +1,235 @@
+"""Every error a user can meet: what happened, why, and how to fix it.
+
+The tree (a name in snake case is the code sent to API clients, unless it has its own):
+
+    LocalLLMError            exit 1   HTTP 500
+    |-- ConfigError          exit 2   HTTP 500
+    |-- DoesNotFit           exit 3   HTTP 422
+    |-- NotRunning           exit 4   HTTP 503
+    |-- ModelNotFound        exit 5   HTTP 404
+    |-- NoNetwork            exit 6   HTTP 502  retryable
+    |-- EngineUnusable       exit 7   HTTP 422
+    |-- StartFailed          exit 7   HTTP 503  retryable while the supervisor tries again
+    |-- Busy                 exit 8   HTTP 429  retryable
+    |-- NotReady                      HTTP 503  retryable
+    |   `-- StillLoading              HTTP 503  retryable
+    |-- EngineGone                    HTTP 502  retryable
+    |-- AlreadyRunning       exit 1   (the daemon's own start)
+    |-- PortTaken            exit 1   (likewise)
+    |-- BadRequest                    HTTP 400
+    |   `-- ContextTooLong            HTTP 400  code context_length_exceeded
+    |-- Unauthorized                  HTTP 401
+    |-- Forbidden                     HTTP 403
+    |-- NoSuchEndpoint                HTTP 404
+    |-- WrongMethod                   HTTP 405
+    |-- TooLarge                      HTTP 413
+    `-- NotJson                       HTTP 415
+
+Those without an exit code of their own are met by API clients; in a shell they are 1.
+OpenAI's SDK retries 408, 409, 429 and every 5xx unless `x-should-retry` says no,
+so what a retry cannot cure is a 4xx, and the header is always sent.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import ClassVar
+
+
+class LocalLLMError(Exception):
+    """Base of all expected failures.
+
+    Args:
+        what: What failed, naming the thing. One sentence, no trailing advice.
+        why: The cause, with the numbers that decided it.
+        fix: The next command or setting to try; never empty.
+    """
+
+    exit_code: ClassVar[int] = 1
+    http_status: ClassVar[int] = 500
+    own_code: ClassVar[str | None] = None
+    retryable: bool = False
+    """Whether the same request may succeed later, though nobody changes anything."""
+
+    def __init__(self, what: str, *, why: str, fix: str) -> None:
+        super().__init__(what)
+        self.what = what
+        self.why = why
+        self.fix = fix
+
+    @property
+    def openai_type(self) -> str:
+        """How OpenAI sorts it: whose fault, and whether it is about the rate."""
+        if self.http_status == HTTPStatus.TOO_MANY_REQUESTS:
+            return "rate_limit_error"
+        ours = self.http_status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        return "server_error" if ours else "invalid_request_error"
+
+    @property
+    def code(self) -> str:
+        """Stable machine name, e.g. ``does_not_fit``."""
+        return code_of(type(self))
+
+    def __str__(self) -> str:
+        return f"{self.what}\n  why: {self.why}\n  fix: {self.fix}"
+
+
+class ConfigError(LocalLLMError):
+    """A setting is missing, unknown, or of the wrong type."""
+
+    exit_code = 2
+
+
+class ModelNotFound(LocalLLMError):
+    """No profile, alias or file goes by this name."""
+
+    exit_code = 5
+    http_status = 404
+
+
+class DoesNotFit(LocalLLMError):
+    """No plan keeps this model within the machine's memory."""
+
+    exit_code = 3
+    http_status = 422
+
+
+class NotRunning(LocalLLMError):
+    """No daemon answers; a client of ours meets it, never one of the daemon's."""
+
+    exit_code = 4
+    http_status = 503
+
+
+class AlreadyRunning(LocalLLMError):
+    """Another daemon holds the lock."""
+
+
+class PortTaken(LocalLLMError):
+    """Another program listens where the daemon should."""
+
+
+class NoNetwork(LocalLLMError):
+    """The hub cannot be reached, or refused, and what is needed is not on disk."""
+
+    exit_code = 6
+    http_status = 502
+    retryable = True
+
+
+class EngineUnusable(LocalLLMError):
+    """No engine here can run the model where it should run: on the accelerator, above all."""
+
+    exit_code = 7
+    http_status = 422
+
+
+class StartFailed(LocalLLMError):
+    """The engine did not become ready.
+
+    Args:
+        will_retry: The supervisor tries again by itself (BACKOFF). Once it has given
+            up (FAILED), only an explicit start helps, so a client must not retry.
+    """
+
+    exit_code = 7
+    http_status = 503
+
+    def __init__(self, what: str, *, why: str, fix: str, will_retry: bool = False) -> None:
+        super().__init__(what, why=why, fix=fix)
+        self.retryable = will_retry
+
+
+class Busy(LocalLLMError):
+    """The queue for this model is full."""
+
+    exit_code = 8
+    http_status = 429
+    retryable = True
+
+
+class NotReady(LocalLLMError):
+    """The model takes no requests now: it, or the daemon, is being stopped."""
+
+    http_status = 503
+    retryable = True
+
+
+class StillLoading(NotReady):
+    """The model is loading or restarting, and the request has waited as long as it may."""
+
+
+class EngineGone(LocalLLMError):
+    """The engine ended, or closed the connection, before its answer was complete."""
+
+    http_status = 502
+    retryable = True
+
+
+class BadRequest(LocalLLMError):
+    """The request is not what the API allows."""
+
+    http_status = 400
+
+
+class ContextTooLong(BadRequest):
+    """Prompt and answer exceed the instance's context; `why` has both numbers."""
+
+    own_code = "context_length_exceeded"
+
+
+class Unauthorized(LocalLLMError):
+    """The API key is missing or wrong."""
+
+    http_status = 401
+
+
+class Forbidden(LocalLLMError):
+    """The Host or Origin may not ask, whatever its key."""
+
+    http_status = 403
+
+
+class NoSuchEndpoint(LocalLLMError):
+    """The gateway has no such path."""
+
+    http_status = 404
+
+
+class WrongMethod(LocalLLMError):
+    """The path is there, for another method."""
+
+    http_status = 405
+
+
+class TooLarge(LocalLLMError):
+    """The body is larger than the gateway reads."""
+
+    http_status = 413
+
+
+class NotJson(LocalLLMError):
+    """The body's content type is not `application/json`."""
+
+    http_status = 415
+
+
+def by_code(code: str | None) -> type[LocalLLMError]:
+    """Find the class that sends `code`, for a client that raises what the daemon raised.
+
+    The base class, if this version knows none: a newer daemon may have more.
+    """
+    pending = [LocalLLMError]
+    while pending:
+        kind = pending.pop()
+        if code is not None and code_of(kind) == code:
+            return kind
+        pending.extend(kind.__subclasses__())
+    return LocalLLMError
+
+
+def code_of(kind: type[LocalLLMError]) -> str:
+    """Make the machine name of a class: its own, or its name in snake case."""
+    if kind.own_code is not None:
+        return kind.own_code
+    return "".join(f"_{c.lower()}" if c.isupper() else c for c in kind.__name__).lstrip("_")

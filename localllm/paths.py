@@ -1,0 +1,75 @@
+"""Where files live. Computing a path creates nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """Directories of one installation; tests build one on `tmp_path`."""
+
+    config: Path
+    data: Path
+    state: Path
+    cache: Path
+
+    @property
+    def config_file(self) -> Path:
+        return self.config / "config.toml"
+
+    @property
+    def logs(self) -> Path:
+        return self.state / "logs"
+
+    @property
+    def daemon_log(self) -> Path:
+        return self.logs / "daemon.log"
+
+    @property
+    def daemon_file(self) -> Path:
+        """Who the daemon is and how to ask it; readable by its user alone."""
+        return self.state / "daemon.json"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the daemon for as long as it lives; the kernel lets go of it for a dead one."""
+        return self.state / "daemon.lock"
+
+    @property
+    def serving(self) -> Path:
+        """What to serve again after a crash or a reboot."""
+        return self.state / "serving.json"
+
+    @property
+    def sockets(self) -> Path:
+        return self.state / "sockets"
+
+
+def paths_for(environment: Mapping[str, str]) -> Paths:
+    """Find the directories: under LOCALLLM_HOME if it is set, else where the system wants them."""
+    home = environment.get("LOCALLLM_HOME")
+    if home:
+        root = Path(home).expanduser().absolute()
+        return Paths(root / "config", root / "data", root / "state", root / "cache")
+    from platformdirs import PlatformDirs  # noqa: PLC0415  # 20 ms that LOCALLLM_HOME saves
+
+    dirs = PlatformDirs("localllm", appauthor=False)
+    return Paths(
+        Path(dirs.user_config_dir),
+        Path(dirs.user_data_dir),
+        Path(dirs.user_state_dir),
+        Path(dirs.user_cache_dir),
+    )
+
+
+def bundled_profiles() -> Path:
+    """Find the profiles shipped with the program.
+
+    A wheel carries them inside the package; a checkout has them beside it.
+    """
+    package = Path(__file__).parent
+    installed = package / "_profiles"
+    return installed if installed.is_dir() else package.parent / "profiles"
