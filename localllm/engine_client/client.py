@@ -1,0 +1,149 @@
+"""HTTP to one engine process, over its Unix socket or its loopback port."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import aiohttp
+import msgspec
+
+_KEEP_IDLE_S = 4.0
+"""llama.cpp closes an idle connection after 5 s; ours must be the first to let go."""
+
+_WARM_UP_TOKENS = 8
+_WARM_UP_PROMPT = (
+    "You are checked before the first user arrives. Say in a few words what you are, what you "
+    "can help with, and which languages you speak; then wait for the first question."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """What one short chat measured, by the engine's own clock."""
+
+    prefill_tps: float
+    decode_tps: float
+    prompt_tokens: int
+
+
+class _Timings(msgspec.Struct):
+    """Source: `timings` in llama.cpp's chat answers; milliseconds."""
+
+    prompt_n: int
+    prompt_ms: float
+    predicted_n: int
+    predicted_ms: float
+
+
+class _ChatAnswer(msgspec.Struct):
+    timings: _Timings
+
+
+class EngineClient:
+    """Two pools to one engine: one that keeps connections, and one that never does.
+
+    Args:
+        url: Scheme and authority; a formality where `socket` is given.
+        key: Sent as a bearer token, for engines that listen on a port.
+    """
+
+    def __init__(self, url: str, *, socket: Path | None, key: str | None) -> None:
+        self._url = url
+        headers = {"Authorization": f"Bearer {key}"} if key is not None else {}
+        self._pooled = _session(socket, headers, fresh=False)
+        self._fresh = _session(socket, headers, fresh=True)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close all connections; requests on them fail."""
+        await self._pooled.close()
+        await self._fresh.close()
+
+    def post(
+        self, path: str, body: bytes, *, fresh: bool = False
+    ) -> aiohttp.client._RequestContextManager:
+        """Send a JSON body as it is.
+
+        Args:
+            fresh: On a connection of its own, for when a pooled one turned out dead.
+        """
+        session = self._fresh if fresh else self._pooled
+        return session.post(self._url + path, data=body)
+
+    async def is_healthy(self) -> bool:
+        """Ask `/health`: llama.cpp answers 503 while it loads, and nothing before it listens."""
+        try:
+            async with self._fresh.get(f"{self._url}/health") as answer:
+                return answer.status == HTTPStatus.OK
+        except (aiohttp.ClientError, OSError):
+            return False
+
+    async def warm_up(self) -> Speed:
+        """Send one real prompt through the model's chat template, past every cache.
+
+        Raises:
+            WarmUpFailed: The engine refused, or its answer has no figures.
+        """
+        body = msgspec.json.encode(
+            {
+                "messages": [{"role": "user", "content": _WARM_UP_PROMPT}],
+                "max_tokens": _WARM_UP_TOKENS,
+                "cache_prompt": False,
+            }
+        )
+        try:
+            async with self.post("/v1/chat/completions", body, fresh=True) as answer:
+                text = await answer.read()
+        except aiohttp.ClientError as error:
+            raise WarmUpFailed(f"the engine closed the connection ({error})") from error
+        if answer.status != HTTPStatus.OK:
+            raise WarmUpFailed(f"status {answer.status}: {text[:200].decode(errors='replace')}")
+        return _speed(text)
+
+
+class WarmUpFailed(Exception):
+    """The first chat did not succeed; the text says in which way."""
+
+
+def _session(socket: Path | None, headers: dict[str, str], *, fresh: bool) -> aiohttp.ClientSession:
+    keep = {"force_close": True} if fresh else {"keepalive_timeout": _KEEP_IDLE_S}
+    connector: aiohttp.BaseConnector
+    if socket is None:
+        connector = aiohttp.TCPConnector(limit=0, **keep)
+    else:
+        connector = aiohttp.UnixConnector(str(socket), limit=0, **keep)
+    return aiohttp.ClientSession(
+        connector=connector,
+        headers={"Content-Type": "application/json", **headers},
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=5.0),
+        auto_decompress=False,
+        read_bufsize=1 << 18,
+    )
+
+
+def _speed(text: bytes) -> Speed:
+    try:
+        timings = msgspec.json.decode(text, type=_ChatAnswer).timings
+    except msgspec.DecodeError as error:
+        raise WarmUpFailed(f"an answer without timings ({error})") from error
+    if timings.predicted_n < 1:
+        raise WarmUpFailed("an empty answer")
+    return Speed(
+        prefill_tps=1000 * timings.prompt_n / max(timings.prompt_ms, 0.001),
+        decode_tps=1000 * timings.predicted_n / max(timings.predicted_ms, 0.001),
+        prompt_tokens=timings.prompt_n,
+    )

@@ -1,0 +1,137 @@
+"""The one seam that a new engine fills in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from localllm.hardware.machine import DeviceKind
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where one engine process listens, for the daemon alone.
+
+    Either a Unix socket, in a folder that only its user may enter, or a loopback port
+    with a key that lives as long as the process.
+    """
+
+    socket: Path | None = None
+    port: int | None = None
+    key: str | None = field(default=None, repr=False)
+
+    @property
+    def url(self) -> str:
+        """The base of its HTTP addresses; over a socket the host's name is a mere formality."""
+        return "http://localhost" if self.port is None else f"http://127.0.0.1:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchSpec:
+    """Everything needed to start one engine process, and to reach it."""
+
+    argv: Sequence[str]
+    endpoint: Endpoint
+    start_deadline_s: float
+    """Longest silence while loading: from bytes to read over the slowest disk that we
+    accept. An engine that shows progress renews it."""
+
+    env: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Added to the daemon's environment."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineDevice:
+    """A device in the engine's own words, from its own list."""
+
+    name: str
+    """As its command line takes it: Vulkan0, CUDA1."""
+
+    kind: DeviceKind
+    description: str
+    memory_total: int | None = None
+    memory_free: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """One engine as it was found here."""
+
+    engine: str
+    version: str | None
+    program: Sequence[str]
+    """The start of its command line; empty where it is not to be had."""
+
+    devices: tuple[EngineDevice, ...] = ()
+    """What it can compute on beside the processor."""
+
+    abilities: frozenset[str] = frozenset()
+    reason: str | None = None
+    """Why it cannot be used; None if it can."""
+
+    @property
+    def available(self) -> bool:
+        return self.reason is None
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """What an engine is asked to serve: the parts of a plan that become its settings."""
+
+    model_file: Path
+    file_bytes: int
+    alias: str
+    """What the engine calls the model in its answers."""
+
+    context: int
+    parallel: int
+    kv_type: str
+    micro_batch: int
+    threads: int
+    host_cache_bytes: int
+    devices: tuple[EngineDevice, ...] = ()
+    """Where the layers go, in the engine's own names; none: on the processor."""
+
+    layers_on_device: int = 0
+    """Counted as llama.cpp does: the output layer is one more."""
+
+    layers: int = 0
+    """All there are, counted likewise."""
+
+    uuids: tuple[str, ...] = ()
+    """NVIDIA devices by UUID, since neither NVML's nor CUDA's numbers are sure."""
+
+    silence_s: float = 60.0
+    """How long loading may show no progress, beside the time that its bytes take."""
+
+
+class Engine(Protocol):
+    """One engine. `find` looks at the machine; `launch` is pure and starts nothing."""
+
+    name: str
+
+    def find(self) -> Installed:
+        """Find out what is here; may run short-lived processes."""
+        ...
+
+    def launch(self, found: Installed, serving: Serving, endpoint: Endpoint) -> LaunchSpec:
+        """Say how to serve."""
+        ...
+
+
+SLOWEST_DISK_BYTES_PER_S = 50 << 20
+"""A hard disk or a network share; below this a load counts as stuck unless it shows progress."""
+
+
+def start_deadline_s(serving: Serving) -> float:
+    """How long a load may stay silent; from its bytes, since loading is not hanging."""
+    return serving.silence_s + serving.file_bytes / SLOWEST_DISK_BYTES_PER_S
+
+
+def cuda_environment(uuids: Sequence[str]) -> Mapping[str, str]:
+    """Show an engine exactly these NVIDIA devices, numbered as NVML numbers them."""
+    if not uuids:
+        return {}
+    return {"CUDA_VISIBLE_DEVICES": ",".join(uuids), "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}

@@ -1,0 +1,155 @@
+"""The user's own llama-server, from PATH or the configuration: what it is, and how to launch it.
+
+Its flags and devices are asked of it, not assumed: builds differ.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from localllm.engines.base import (
+    Endpoint,
+    EngineDevice,
+    Installed,
+    LaunchSpec,
+    Serving,
+    cuda_environment,
+    start_deadline_s,
+)
+from localllm.engines.query import Answer, ask
+from localllm.engines.xllamacpp import kind_of
+
+_PROGRAMS = ("llama-server", "llama-server-vulkan", "llama-server-cuda")
+_REQUIRED = ("--kv-unified", "--cache-ram", "--flash-attn", "--alias")
+"""Without these the plan cannot be kept; all came into llama.cpp by the end of 2025."""
+
+_OPTIONAL = {
+    "--fit": ("--fit", "off"),
+    "--no-ui": ("--no-ui",),
+    "--offline": ("--offline",),
+    "--ctx-checkpoints": ("--ctx-checkpoints", "0"),
+    "--metrics": ("--metrics",),
+}
+_DEVICE = re.compile(
+    r"^\s+(?P<name>\w+\d+): (?P<text>.+) \((?P<total>\d+) MiB, (?P<free>\d+) MiB free\)\s*$",
+    re.MULTILINE,
+)
+_VERSION = re.compile(r"^version: (.+)$", re.MULTILINE)
+_UNKNOWN_FLAG = re.compile(r"(?<![\w-])--[a-z][\w-]*")
+
+
+class LlamaServer:
+    """Any recent build.
+
+    Args:
+        program: From the configuration; None looks for the usual names on PATH.
+        environment: What the queries see, CUDA_VISIBLE_DEVICES and the like.
+    """
+
+    name = "llama-server"
+
+    def __init__(self, program: str | None, environment: Mapping[str, str]) -> None:
+        self._program = program
+        self._environment = environment
+
+    def find(self) -> Installed:
+        names = _PROGRAMS if self._program is None else (self._program,)
+        path = self._environment.get("PATH")
+        program = next((p for n in names if (p := shutil.which(n, path=path)) is not None), None)
+        if program is None:
+            where = "no llama-server on PATH" if self._program is None else f"no {self._program}"
+            return Installed(self.name, None, (), reason=where)
+        return self._inspect(program)
+
+    def _inspect(self, program: str) -> Installed:
+        questions = ("--help", "--version", "--list-devices")
+        with ThreadPoolExecutor(len(questions)) as pool:
+            answers = pool.map(lambda q: ask((program, q), self._environment), questions)
+            usage, version, listing = answers
+        flags = frozenset(_UNKNOWN_FLAG.findall(usage.text))
+        abilities = flags | ({"unix_socket"} if "UNIX socket" in usage.text else set())
+        found = _VERSION.search(version.text)
+        return Installed(
+            self.name,
+            found.group(1) if found else None,
+            (program,),
+            parse_devices(listing.text),
+            abilities,
+            reason=_why_not(program, (usage, listing), flags),
+        )
+
+    def launch(self, found: Installed, serving: Serving, endpoint: Endpoint) -> LaunchSpec:
+        argv = [
+            *found.program,
+            *_where(serving, endpoint),
+            *_how_much(serving),
+            *_on_what(serving),
+            *(
+                word
+                for flag, words in _OPTIONAL.items()
+                if flag in found.abilities
+                for word in words
+            ),
+            *("--log-verbosity", "4"),
+        ]
+        key = {} if endpoint.key is None else {"LLAMA_API_KEY": endpoint.key}
+        return LaunchSpec(
+            argv,
+            endpoint,
+            start_deadline_s(serving),
+            env={**cuda_environment(serving.uuids), **key},
+        )
+
+
+def parse_devices(listing: str) -> tuple[EngineDevice, ...]:
+    """Read the output of `--list-devices`."""
+    return tuple(
+        EngineDevice(
+            m["name"], kind_of(m["name"]), m["text"], int(m["total"]) << 20, int(m["free"]) << 20
+        )
+        for m in _DEVICE.finditer(listing)
+    )
+
+
+def _why_not(program: str, answers: Sequence[Answer], flags: frozenset[str]) -> str | None:
+    failures = [a.failure for a in answers if a.failure is not None]
+    if failures:
+        return failures[0]
+    missing = [flag for flag in _REQUIRED if flag not in flags]
+    return f"{program} is too old: it lacks {', '.join(missing)}" if missing else None
+
+
+def _where(serving: Serving, endpoint: Endpoint) -> Sequence[str]:
+    listen = (
+        ("--host", str(endpoint.socket))
+        if endpoint.socket is not None
+        else ("--host", "127.0.0.1", "--port", str(endpoint.port))
+    )
+    return ("--model", str(serving.model_file), "--alias", serving.alias, *listen)
+
+
+def _how_much(serving: Serving) -> Sequence[str]:
+    """Set all that takes memory: what is left to the engine breaks the plan."""
+    return (
+        *("--ctx-size", str(serving.context), "--parallel", str(serving.parallel), "--kv-unified"),
+        *("--cache-type-k", serving.kv_type, "--cache-type-v", serving.kv_type),
+        *("--ubatch-size", str(serving.micro_batch), "--flash-attn", "on"),
+        *("--threads", str(serving.threads), "--cache-ram", str(serving.host_cache_bytes >> 20)),
+    )
+
+
+def _on_what(serving: Serving) -> Sequence[str]:
+    if not serving.devices:
+        return ("--device", "none", "--gpu-layers", "0")
+    names = ",".join(device.name for device in serving.devices)
+    return (
+        "--device",
+        names,
+        "--gpu-layers",
+        str(serving.layers_on_device),
+        "--split-mode",
+        "none",
+    )

@@ -1,0 +1,114 @@
+"""llama.cpp's server from the prebuilt wheel `xllamacpp`, in a worker process of ours."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict
+
+import msgspec
+
+from localllm.engines.base import (
+    Endpoint,
+    EngineDevice,
+    Installed,
+    LaunchSpec,
+    Serving,
+    cuda_environment,
+    start_deadline_s,
+)
+from localllm.engines.query import Answer, ask
+from localllm.engines.xllamacpp_worker import KEY_VARIABLE, WorkerSettings
+from localllm.hardware.machine import DeviceKind
+
+_WORKER = "localllm.engines.xllamacpp_worker"
+
+
+class _SeenDevice(msgspec.Struct):
+    """One device as `xllamacpp.get_device_info()` tells of it."""
+
+    name: str
+    description: str
+    is_gpu: bool
+    memory_total: int
+    memory_free: int
+
+
+class _Seen(msgspec.Struct):
+    version: str
+    devices: tuple[_SeenDevice, ...]
+
+
+class Xllamacpp:
+    """The default on processors and, on Macs, on Metal."""
+
+    name = "xllamacpp"
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+
+    def find(self) -> Installed:
+        """Ask the wheel for its devices, in a process of its own: it may crash in a driver."""
+        if importlib.util.find_spec("xllamacpp") is None:
+            return Installed(self.name, None, (), reason="the package xllamacpp is not installed")
+        program = (sys.executable, "-m", _WORKER)
+        answer = ask((*program, "--devices"), self._environment)
+        if answer.failure is not None:
+            return Installed(self.name, None, program, reason=answer.failure)
+        return self._installed(program, answer)
+
+    def launch(self, found: Installed, serving: Serving, endpoint: Endpoint) -> LaunchSpec:
+        settings = WorkerSettings(
+            model=str(serving.model_file),
+            alias=serving.alias,
+            context=serving.context,
+            parallel=serving.parallel,
+            kv_type=serving.kv_type,
+            micro_batch=serving.micro_batch,
+            threads=serving.threads,
+            host_cache_mib=serving.host_cache_bytes >> 20,
+            layers_on_device=serving.layers_on_device,
+            socket=None if endpoint.socket is None else str(endpoint.socket),
+            port=endpoint.port,
+        )
+        key = {} if endpoint.key is None else {KEY_VARIABLE: endpoint.key}
+        return LaunchSpec(
+            argv=[*found.program, json.dumps(asdict(settings))],
+            endpoint=endpoint,
+            start_deadline_s=start_deadline_s(serving),
+            env={**cuda_environment(serving.uuids), **key},
+        )
+
+    def _installed(self, program: tuple[str, ...], answer: Answer) -> Installed:
+        try:
+            seen = msgspec.json.decode(answer.last_line, type=_Seen)
+        except msgspec.DecodeError as error:
+            return Installed(
+                self.name, None, program, reason=f"its device list is unreadable: {error}"
+            )
+        devices = tuple(_engine_device(d) for d in seen.devices if d.is_gpu)
+        return Installed(self.name, seen.version, program, devices, frozenset({"unix_socket"}))
+
+
+def _engine_device(seen: _SeenDevice) -> EngineDevice:
+    kind = kind_of(seen.name)
+    return EngineDevice(seen.name, kind, seen.description, seen.memory_total, seen.memory_free)
+
+
+def kind_of(name: str) -> DeviceKind:
+    """Tell the kind of a device by the name that llama.cpp gives it, as in Vulkan0.
+
+    An unknown backend counts as Vulkan does: named by the engine alone.
+    """
+    lowered = name.lower()
+    kinds = {
+        "cuda": DeviceKind.CUDA,
+        "metal": DeviceKind.METAL,
+        "mtl": DeviceKind.METAL,
+        "rocm": DeviceKind.ROCM,
+    }
+    return next(
+        (kind for prefix, kind in kinds.items() if lowered.startswith(prefix)), DeviceKind.VULKAN
+    )

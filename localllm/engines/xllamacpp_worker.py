@@ -1,0 +1,106 @@
+"""Runs in the child: llama.cpp's server out of the `xllamacpp` wheel, until it is killed.
+
+Its log is this process's standard output. It is ended by a signal; llama.cpp's threads
+serve while the main thread waits for one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+KEY_VARIABLE = "LOCALLLM_ENGINE_KEY"
+_SHOWS_BUFFERS = 4
+"""llama.cpp's verbosity that prints sizes and placement, and no prompt."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """What the daemon asks for, as the JSON object on the command line."""
+
+    model: str
+    alias: str
+    context: int
+    parallel: int
+    kv_type: str
+    micro_batch: int
+    threads: int
+    host_cache_mib: int
+    layers_on_device: int
+    socket: str | None
+    port: int | None
+
+
+def main(argument: str) -> None:
+    """Serve what the JSON object asks for; `--devices` prints what this build can use."""
+    if argument == "--devices":
+        _print_devices()
+        return
+    settings = WorkerSettings(**json.loads(argument))
+    os.umask(0o077)  # the socket is the user's alone
+    server = _serve(settings)
+    signal.pause()
+    del server
+
+
+def _serve(settings: WorkerSettings) -> object:
+    import xllamacpp  # type: ignore[import-untyped]  # noqa: PLC0415
+
+    params = xllamacpp.CommonParams()
+    _say_where(params, settings)
+    _say_how_much(params, settings, xllamacpp)
+    params.cpuparams.n_threads = settings.threads
+    params.cpuparams_batch.n_threads = settings.threads
+    params.n_gpu_layers = settings.layers_on_device
+    params.ui = False
+    params.endpoint_metrics = True
+    params.verbosity = _SHOWS_BUFFERS
+    return xllamacpp.Server(params)
+
+
+def _say_where(params: Any, settings: WorkerSettings) -> None:  # noqa: ANN401
+    params.model.path = settings.model
+    params.model_alias = {settings.alias}
+    key = os.environ.pop(KEY_VARIABLE, None)
+    params.api_keys = [] if key is None else [key]
+    params.hostnames = [settings.socket or "127.0.0.1"]
+    params.port = settings.port or 0
+
+
+def _say_how_much(params: Any, settings: WorkerSettings, xllamacpp: Any) -> None:  # noqa: ANN401
+    """Set all that takes memory: what is left to the engine breaks the plan."""
+    params.n_ctx = settings.context
+    params.n_parallel = settings.parallel
+    params.kv_unified = True
+    params.n_ubatch = settings.micro_batch
+    kv_type = getattr(xllamacpp.ggml_type, f"GGML_TYPE_{settings.kv_type.upper()}")
+    params.cache_type_k = params.cache_type_v = kv_type
+    params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_ENABLED
+    params.fit_params = False
+    params.cache_ram_mib = settings.host_cache_mib
+    params.n_ctx_checkpoints = 0
+
+
+def _print_devices() -> None:
+    import xllamacpp  # noqa: PLC0415
+
+    gpu = xllamacpp.ggml_backend_dev_type.GGML_BACKEND_DEVICE_TYPE_CPU
+    devices = [
+        {
+            "name": d["name"],
+            "description": d["description"],
+            "is_gpu": d["type"] != gpu,
+            "memory_total": d["memory_total"],
+            "memory_free": d["memory_free"],
+        }
+        for d in xllamacpp.get_device_info()
+    ]
+    print(json.dumps({"version": xllamacpp.__version__, "devices": devices}))  # noqa: T201
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

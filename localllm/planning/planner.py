@@ -1,0 +1,147 @@
+"""From what a user asked for to what an engine is told: the model, the plan, the settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from localllm.engines.base import Serving
+from localllm.errors import DoesNotFit
+from localllm.events import DeviceId, InstanceId, ModelId
+from localllm.fit.decide import plan as fit
+from localllm.fit.plan import Budget, Plan, Verdict, Wish
+from localllm.formats.header import Header
+from localllm.hardware.machine import CPU, Device, DeviceKind
+from localllm.planning.choice import Choice
+from localllm.planning.survey import Survey
+from localllm.store.stored import StoredModel
+
+_RUNTIME_BYTES = {DeviceKind.CUDA: 768 << 20, DeviceKind.ROCM: 512 << 20}
+"""What a process's context takes of a card before any buffer. Source: llama.cpp issue 21692
+('extra 700 MB'); to be replaced by a measurement on the card itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """Everything decided about one instance."""
+
+    stored: StoredModel
+    header: Header
+    choice: Choice
+    plan: Plan
+    threads: int
+    budget: Mapping[DeviceId, int]
+    """Bytes that all our instances together may take of each device."""
+
+    @property
+    def instance(self) -> InstanceId:
+        """The model, its quantization and its context: two plans of one model are two instances."""
+        quant = (self.header.quantization or "unknown").lower()
+        return InstanceId(f"{self.stored.id}:{quant}:{self.plan.context}")
+
+    @property
+    def model(self) -> ModelId:
+        return ModelId(self.stored.id)
+
+    @property
+    def device_name(self) -> str:
+        return "processor" if self.choice.device is None else self.choice.device.name
+
+    @property
+    def layers_on_device(self) -> int:
+        return 0 if self.choice.device is None else self.plan.layers
+
+    @property
+    def need(self) -> Mapping[DeviceId, int]:
+        """Bytes taken of each device, the earlier prompts' cache on the host included."""
+        need = dict(self.plan.need)
+        need[CPU] = need.get(CPU, 0) + self.plan.host_cache_bytes
+        return need
+
+    @property
+    def taken(self) -> Mapping[DeviceId, int]:
+        """Bytes that the probe no longer counts as free once this runs.
+
+        On the host the weights are pages of a mapped file, which the system still calls
+        available.
+        """
+        need = dict(self.need)
+        if self.choice.device is None:
+            need[CPU] -= self.plan.memory.weights
+        return need
+
+
+def plan_model(
+    stored: StoredModel,
+    header: Header,
+    choice: Choice,
+    survey: Survey,
+    wish: Wish,
+    *,
+    reclaimable: Mapping[DeviceId, int] | None = None,
+) -> Planned:
+    """Plan one model on the device of `choice`; a plan that does not fit is one, too.
+
+    Args:
+        reclaimable: Bytes of each device that instances of ours hold and would give back.
+    """
+    back = reclaimable or {}
+    devices = [d for d in (choice.device, survey.machine.device(CPU)) if d is not None]
+    budgets = [_budget(device, back.get(device.id, 0)) for device in devices]
+    return Planned(
+        stored,
+        header,
+        choice,
+        plan=fit(header, budgets, wish),
+        threads=survey.machine.host.cores,
+        budget={b.device: b.usable_bytes for b in budgets},
+    )
+
+
+def _budget(device: Device, back: int) -> Budget:
+    """Offer what the probe calls usable; a device whose memory is unknown offers nothing."""
+    usable = 0 if device.memory_usable is None else device.memory_usable + back
+    return Budget(
+        device=device.id,
+        name=device.name,
+        usable_bytes=usable,
+        bandwidth=device.bandwidth,
+        overhead_bytes=_RUNTIME_BYTES.get(device.kind, 0),
+        is_host=device.kind is DeviceKind.CPU,
+    )
+
+
+def require_fit(planned: Planned) -> None:
+    """Refuse a plan that does not fit.
+
+    Raises:
+        DoesNotFit: With the numbers.
+    """
+    if planned.plan.verdict is Verdict.TOO_BIG:
+        raise DoesNotFit(
+            f"{planned.stored.id} does not fit on this machine.",
+            why=planned.plan.reason,
+            fix=f"localllm plan {planned.stored.id}; or a smaller --context, quantization or model",
+        )
+
+
+def serving_of(planned: Planned, *, silence_s: float) -> Serving:
+    """Turn a plan into the settings of an engine."""
+    device, seen = planned.choice.device, planned.choice.seen
+    uuid = None if device is None else device.uuid
+    return Serving(
+        model_file=planned.stored.file,
+        file_bytes=planned.stored.file_bytes,
+        alias=planned.stored.id,
+        context=planned.plan.context,
+        parallel=planned.plan.parallel,
+        kv_type=planned.plan.kv_type,
+        micro_batch=planned.plan.micro_batch,
+        threads=planned.threads,
+        host_cache_bytes=planned.plan.host_cache_bytes,
+        devices=() if seen is None else (seen,),
+        layers_on_device=planned.layers_on_device,
+        layers=planned.plan.layers,
+        uuids=() if uuid is None else (uuid,),
+        silence_s=silence_s,
+    )

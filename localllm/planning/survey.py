@@ -1,0 +1,109 @@
+"""What this machine has and which engine can use it: the probe and the engines' own lists, joined."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from localllm.engines.base import Engine, EngineDevice, Installed, cuda_environment
+from localllm.events import DeviceId
+from localllm.hardware.machine import CPU, Device, DeviceKind, Machine
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """A machine, and for each engine which of its devices it lists, under which name."""
+
+    machine: Machine
+    engines: tuple[Installed, ...]
+    reach: Mapping[str, Mapping[DeviceId, EngineDevice]]
+    """By the engine's name. An engine that reaches no device computes on the processor."""
+
+    def installed(self, engine: str) -> Installed | None:
+        return next((i for i in self.engines if i.engine == engine), None)
+
+
+def survey(
+    machine: Machine,
+    engines: Callable[[Mapping[str, str]], Sequence[Engine]],
+    environment: Mapping[str, str],
+) -> Survey:
+    """Ask every engine for its devices and join them with what the drivers told.
+
+    Args:
+        engines: Makes the engines for the environment that they are to be asked in.
+        environment: The daemon's; NVIDIA devices are put into it by UUID, so that the
+            engine's order is the probe's.
+    """
+    uuids = [d.uuid for d in machine.devices if d.uuid is not None]
+    asked_in = {**environment, **cuda_environment(uuids)}
+    return join(machine, [engine.find() for engine in engines(asked_in)])
+
+
+def join(machine: Machine, found: Sequence[Installed]) -> Survey:
+    """Match the engines' devices with the machine's; one that no driver told of is added."""
+    reach: dict[str, Mapping[DeviceId, EngineDevice]] = {}
+    for installed in found:
+        matched, unknown = _match(machine, installed)
+        added = _as_devices(machine, unknown, installed.engine)
+        machine = _with_devices(machine, [device for device, _ in added])
+        reach[installed.engine] = {**matched, **{d.id: seen for d, seen in added}}
+    return Survey(machine, tuple(found), reach)
+
+
+def _match(
+    machine: Machine, installed: Installed
+) -> tuple[dict[DeviceId, EngineDevice], list[EngineDevice]]:
+    """Pair devices of one kind in order, and others by name: a card seen through Vulkan."""
+    left = list(machine.accelerators())
+    matched: dict[DeviceId, EngineDevice] = {}
+    unknown: list[EngineDevice] = []
+    for seen in installed.devices:
+        pair = next((d for d in left if _is_same(d, seen)), None)
+        if pair is None:
+            unknown.append(seen)
+        else:
+            left.remove(pair)
+            matched[pair.id] = seen
+    return matched, unknown
+
+
+def _is_same(device: Device, seen: EngineDevice) -> bool:
+    if device.kind is seen.kind and device.kind in {DeviceKind.CUDA, DeviceKind.METAL}:
+        return True  # asked by UUID in PCI order, so the n-th is the n-th
+    return device.name.lower() in seen.description.lower()
+
+
+def _as_devices(
+    machine: Machine, unknown: Sequence[EngineDevice], engine: str
+) -> list[tuple[Device, EngineDevice]]:
+    source = f"{engine}'s own device list"
+    added: list[tuple[Device, EngineDevice]] = []
+    for seen in unknown:
+        number = sum(d.kind is seen.kind for d in machine.devices)
+        number += sum(d.kind is seen.kind for d, _ in added)
+        device = Device(
+            id=DeviceId(f"{seen.kind}:{number}"),
+            kind=seen.kind,
+            name=seen.description,
+            source=source,
+            memory_total=seen.memory_total,
+            memory_free=seen.memory_free,
+            memory_usable=_usable(seen),
+            sources={"memory_total": source, "memory_free": source},
+        )
+        added.append((device, seen))
+    return added
+
+
+def _usable(seen: EngineDevice) -> int | None:
+    """Keep a tenth for what draws on such a device unseen; no driver tells what that is."""
+    if seen.memory_free is None or seen.memory_total is None:
+        return None
+    return max(0, min(seen.memory_free, seen.memory_total - seen.memory_total // 10))
+
+
+def _with_devices(machine: Machine, added: Sequence[Device]) -> Machine:
+    """Put accelerators before the processor, which stays last."""
+    accelerators = [*machine.accelerators(), *added]
+    return replace(machine, devices=(*accelerators, machine.device(CPU)))
