@@ -1,0 +1,46 @@
+"""What several verbs share: where things are, and how a document is printed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import click
+import msgspec
+
+from localllm.paths import Paths, paths_for
+
+F = TypeVar("F", bound=Callable[..., object])
+
+
+def here() -> Paths:
+    """The directories of this user's installation."""
+    return paths_for(os.environ)
+
+
+def json_option(function: F) -> F:
+    """Add `--json`."""
+    return click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")(
+        function
+    )
+
+
+def print_document(document: object, lines: Sequence[str], *, as_json: bool) -> None:
+    """Print a view for programs or for people."""
+    if as_json:
+        click.echo(msgspec.json.encode(document))
+    else:
+        click.echo("\n".join(lines))
+
+
+def say(text: str) -> None:
+    """Talk: to stderr, since stdout is for results."""
+    click.echo(text, err=True)
+
+
+def absolute(model: str | None) -> str | None:
+    """Make a path whole: the daemon has another working directory."""
+    if model is not None and (model.endswith(".gguf") or os.path.exists(model)):  # noqa: PTH110
+        return os.path.abspath(os.path.expanduser(model))  # noqa: PTH100, PTH111
+    return model

@@ -1,0 +1,89 @@
+"""The command `localllm`: its verbs, loaded when they are used, and how an error is shown."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from localllm import __version__
+from localllm.errors import LocalLLMError
+
+_VERBS = {
+    "up": "Start serving: probe, plan, get the model, start, warm up.",
+    "down": "Drain, stop every engine and the daemon.",
+    "status": "Show the daemon and its models.",
+    "probe": "Show what hardware was found, and how.",
+    "plan": "Show what would run here: context, memory, speed, reason.",
+    "run": "Ask a model once, or chat with it.",
+    "stop": "Stop one model, its requests drained.",
+    "logs": "Show an engine's log.",
+}
+_INTERRUPTED = 130
+
+
+class _Verbs(click.Group):
+    """Lists the verbs without loading them: each imports what it needs when it runs."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(_VERBS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:  # noqa: ARG002
+        if name not in _VERBS:
+            return None
+        command: click.Command = importlib.import_module(f"localllm.cli.{name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_VERBS.items()))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Name the nearest verb for one that does not exist."""
+        if args and args[0] not in _VERBS and not args[0].startswith("-"):
+            ctx.fail(_no_such_verb(args[0]))
+        return super().resolve_command(ctx, args)
+
+
+def _no_such_verb(name: str) -> str:
+    from difflib import get_close_matches  # noqa: PLC0415
+
+    near = get_close_matches(name, _VERBS, n=1)
+    return f"No command {name!r}" + (f", did you mean {near[0]}?" if near else ".")
+
+
+@click.group(
+    cls=_Verbs,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Start with: localllm up. Then point an OpenAI client at http://127.0.0.1:11711/v1.",
+)
+@click.version_option(__version__, prog_name="localllm")
+@click.option("--debug", is_flag=True, help="Show a traceback instead of a sentence.")
+@click.pass_context
+def cli(ctx: click.Context, *, debug: bool) -> None:
+    """Run local language models on one workstation."""
+    ctx.obj = debug
+
+
+def main() -> None:
+    """Run the command line; an expected error is three sentences and its own exit code."""
+    try:
+        code = cli.main(standalone_mode=False)
+    except LocalLLMError as error:
+        if "--debug" in sys.argv:
+            raise
+        click.echo(f"localllm: {error}", err=True)
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("interrupted", err=True)
+        sys.exit(_INTERRUPTED)
+    except BrokenPipeError:  # `localllm logs | head` is no error
+        sys.stderr.close()
+        sys.exit(0)
+    sys.exit(code if isinstance(code, int) else 0)

@@ -1,0 +1,164 @@
+"""Draw the documents for a terminal. Pure: a view in, lines out."""
+
+from __future__ import annotations
+
+from localllm.api.views import (
+    CandidateView,
+    DeviceView,
+    InstanceView,
+    PlanView,
+    ProbeView,
+    StatusView,
+)
+from localllm.cli.tables import size, speed, table
+
+_GIGA = 1_000_000_000
+_DETAILS = (
+    ("driver", "driver"),
+    ("cuda_version", "CUDA"),
+    ("compute_capability", "compute"),
+    ("uuid", ""),
+    ("pci_bus", "PCI"),
+)
+
+
+def render_probe(view: ProbeView) -> list[str]:
+    """Draw the machine: one line a device, then what else is known, then the warnings."""
+    host = view.host
+    lines = [
+        f"{host.cpu or 'processor'}, {host.cores} cores, {host.os} {host.os_version or ''} {host.arch}"
+        f"{', WSL2' if host.wsl else ''}",
+        "",
+        *table(
+            [
+                ["device", "name", "total", "free", "usable", "bandwidth", "source"],
+                *map(_device, view.devices),
+            ]
+        ),
+    ]
+    lines += [f"  {d.id}: {text}" for d in view.devices if (text := _details(d))]
+    return lines + [f"warning: {text}" for text in view.warnings]
+
+
+def _device(device: DeviceView) -> list[str]:
+    bandwidth = "-" if device.bandwidth is None else f"{device.bandwidth / _GIGA:.0f} GB/s"
+    sizes = [size(b) for b in (device.memory_total, device.memory_free, device.memory_usable)]
+    return [device.id, device.name, *sizes, bandwidth, device.source]
+
+
+def _details(device: DeviceView) -> str:
+    facts = [
+        f"{label} {getattr(device, name)}".strip()
+        for name, label in _DETAILS
+        if getattr(device, name)
+    ]
+    if device.power_limit_w is not None:
+        facts.append(f"{device.power_limit_w:.0f} W")
+    held = sum(h.bytes or 0 for h in device.held_by_others or [])
+    if held:
+        facts.append(f"{size(held)} held by {len(device.held_by_others or [])} other processes")
+    return ", ".join(facts)
+
+
+def render_plan(view: PlanView) -> list[str]:
+    """Draw the candidates, the chosen one starred, and each one's reason."""
+    rows = [
+        [
+            "",
+            "model",
+            "quant",
+            "context",
+            "slots",
+            "weights",
+            "KV cache",
+            "buffers",
+            "total",
+            "speed",
+            "verdict",
+        ]
+    ]
+    for i, candidate in enumerate(view.candidates):
+        rows.append(_candidate(candidate, chosen=i == view.choice))
+    lines = [f"on {_where(view)}", "", *table(rows), ""]
+    return lines + [f"{c.model} {c.quant or ''}: {c.reason}" for c in view.candidates]
+
+
+def _candidate(candidate: CandidateView, *, chosen: bool) -> list[str]:
+    memory = candidate.memory
+    buffers = memory.compute + memory.output + memory.overhead
+    return [
+        "*" if chosen else "",
+        candidate.model,
+        candidate.quant or "-",
+        str(candidate.context),
+        str(candidate.parallel),
+        size(memory.weights),
+        size(memory.kv_cache),
+        size(buffers),
+        size(memory.total),
+        speed(candidate.speed.decode_tps),
+        candidate.verdict.replace("_", " "),
+    ]
+
+
+def _where(view: PlanView) -> str:
+    placed = {p.device for c in view.candidates for p in c.placement}
+    names = [
+        f"{d.name} ({size(d.memory_usable)} usable)"
+        for d in view.hardware.devices
+        if d.id in placed or not placed
+    ]
+    return ", ".join(names)
+
+
+def render_status(view: StatusView) -> list[str]:
+    """Draw the daemon and its models, and of a broken one the engine's last words."""
+    daemon = view.daemon
+    lines = [
+        f"localllm {daemon.version}, pid {daemon.pid}, up {_duration(daemon.uptime)}, {daemon.endpoint}",
+        "",
+    ]
+    if not view.models:
+        return [*lines, "no model is served; localllm up starts one"]
+    head = [
+        "model",
+        "state",
+        "engine",
+        "device",
+        "layers",
+        "context",
+        "memory",
+        "speed",
+        "requests",
+    ]
+    lines += table([head, *map(_instance, view.models)])
+    for model in view.models:
+        if model.error is not None:
+            lines += ["", f"{model.id} {model.state}: {model.error.reason}"]
+            lines += [f"  | {line}" for line in model.error.log]
+    return lines
+
+
+def _instance(model: InstanceView) -> list[str]:
+    measured = model.memory.measured
+    memory = f"{size(model.memory.predicted)} planned" if measured is None else size(measured)
+    device = model.device if model.layers.on_device else "processor"
+    return [
+        model.id,
+        model.state,
+        model.engine,
+        device,
+        f"{model.layers.on_device}/{model.layers.total}",
+        str(model.context),
+        memory,
+        speed(model.speed.measured_tps),
+        f"{model.requests.active} active, {model.requests.waiting} waiting, {model.requests.total} done",
+    ]
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

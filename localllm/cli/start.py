@@ -1,0 +1,148 @@
+"""Brings a daemon to life, and waits for what it starts."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from localllm import __version__
+from localllm.api.sync_client import DaemonClient, connect
+from localllm.api.views import InstanceView
+from localllm.cli.common import say
+from localllm.errors import AlreadyRunning, LocalLLMError, StartFailed, by_code, code_of
+from localllm.paths import Paths
+
+_DAEMON_DEADLINE_S = 30.0
+_END_DEADLINE_S = 60.0
+_LOOK_EVERY_S = 0.1
+_SAID_BYTES = 4096
+
+
+def ensure_daemon(paths: Paths, port: int | None) -> tuple[DaemonClient, bool]:
+    """Find the daemon or start one; one of another version is replaced, after a drain.
+
+    Returns:
+        The client, and whether the daemon was started here.
+
+    Raises:
+        LocalLLMError: It did not start.
+    """
+    client = connect(paths.daemon_file)
+    if client is not None and client.daemon.version == __version__:
+        return client, False
+    if client is not None:
+        say(f"replacing the daemon of version {client.daemon.version}")
+        client.shut_down(forget=False)
+        wait_until_gone(paths)
+    return _start(paths, port), True
+
+
+def wait_until_gone(paths: Paths) -> None:
+    """Wait for a daemon that was told to stop.
+
+    Raises:
+        StartFailed: It is still there after a minute.
+    """
+    deadline = time.monotonic() + _END_DEADLINE_S
+    while paths.lock.exists():
+        if time.monotonic() > deadline:
+            raise StartFailed(
+                "The daemon does not stop.",
+                why=f"it still holds {paths.lock} after {_END_DEADLINE_S:.0f} s",
+                fix=f"look into {paths.daemon_log}",
+            )
+        time.sleep(_LOOK_EVERY_S)
+
+
+def _start(paths: Paths, port: int | None) -> DaemonClient:
+    paths.logs.mkdir(mode=0o700, parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "localllm.daemon"]
+    if port is not None:
+        command += ["--port", str(port)]
+    with paths.daemon_log.open("ab") as log:
+        said_from = log.tell()
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            cwd="/",
+        )
+    deadline = time.monotonic() + _DAEMON_DEADLINE_S
+    while time.monotonic() < deadline:
+        client = connect(paths.daemon_file)
+        if client is not None:
+            return client
+        if process.poll() is not None:
+            _raise_what_it_said(process.returncode, paths.daemon_log, said_from)
+        time.sleep(_LOOK_EVERY_S)
+    process.terminate()
+    raise StartFailed(
+        "The daemon did not start.",
+        why=f"it did not listen within {_DAEMON_DEADLINE_S:.0f} s",
+        fix=f"look into {paths.daemon_log}",
+    )
+
+
+def _raise_what_it_said(code: int, log: Path, said_from: int) -> None:
+    """Raise the error that ended the daemon; one that lost a race to another is no error."""
+    with log.open("rb") as file:
+        file.seek(said_from)
+        said = file.read()[-_SAID_BYTES:].decode(errors="replace")
+    error = re.search(
+        r"^(?P<code>\w+): (?P<what>.+)\n  why: (?P<why>.+)\n  fix: (?P<fix>.+)$", said, re.MULTILINE
+    )
+    if error is None:
+        raise StartFailed(
+            "The daemon did not start.", why=f"it exited with {code}", fix=f"look into {log}"
+        )
+    if error["code"] != code_of(AlreadyRunning):
+        raise by_code(error["code"])(error["what"], why=error["why"], fix=error["fix"])
+
+
+def wait_for(
+    client: DaemonClient, instance: str, show: Callable[[InstanceView], None]
+) -> InstanceView:
+    """Watch an instance until it is ready.
+
+    Args:
+        show: Called at every look.
+
+    Raises:
+        StartFailed: It has given up, with its reason and the engine's last lines.
+    """
+    while True:
+        model = next((m for m in client.status().models if m.instance == instance), None)
+        if model is None:
+            raise StartFailed(
+                f"{instance} is gone.", why="somebody stopped it", fix="localllm up again"
+            )
+        show(model)
+        if model.state == "ready":
+            return model
+        if model.state == "failed" or (model.error is not None and model.state == "stopped"):
+            raise _failed(model)
+        time.sleep(_LOOK_EVERY_S)
+
+
+def _failed(model: InstanceView) -> LocalLLMError:
+    reason = model.why if model.error is None else model.error.reason
+    lines = [] if model.error is None else model.error.log
+    said = "".join(f"\n  | {line}" for line in lines)
+    return StartFailed(
+        f"{model.id} could not be started.", why=reason + said, fix=f"localllm logs {model.id}"
+    )
+
+
+def become_daemon(port: int | None, serve: str | None) -> None:
+    """Replace this process by a daemon that stays in the foreground; never returns."""
+    command = [sys.executable, "-m", "localllm.daemon"]
+    command += [] if port is None else ["--port", str(port)]
+    command += [] if serve is None else ["--serve", serve]
+    os.execv(command[0], command)  # noqa: S606  # our own program, and no shell is wanted

@@ -1,0 +1,17 @@
+"""`localllm status`: the daemon and its models."""
+
+from __future__ import annotations
+
+import click
+
+from localllm.api.sync_client import require_daemon
+from localllm.cli.common import here, json_option, print_document
+from localllm.cli.render import render_status
+
+
+@click.command("status")
+@json_option
+def command(*, as_json: bool) -> None:
+    """Show the daemon, its models, what they use and what they do."""
+    status = require_daemon(here().daemon_file).status()
+    print_document(status, render_status(status), as_json=as_json)

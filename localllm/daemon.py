@@ -1,0 +1,262 @@
+"""Composition root: the only place where the parts are put together.
+
+Owns the signals and the task group. The HTTP server and the fleet are siblings in it: if
+either ends, both do. `python -m localllm.daemon` runs in the foreground; the CLI detaches it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import logging
+import os
+import secrets
+import signal
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator, Generator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import replace
+
+import anyio
+import filelock
+import msgspec
+from aiohttp import web
+
+from localllm import __version__
+from localllm.api.daemon_file import DaemonFile, write_daemon_file
+from localllm.api.views import ServeRequest
+from localllm.config import Settings, read_settings
+from localllm.engine_client.client import EngineClient
+from localllm.engines.base import LaunchSpec, Serving
+from localllm.errors import AlreadyRunning, LocalLLMError, PortTaken
+from localllm.gateway.access import Rules
+from localllm.gateway.app import Gateway
+from localllm.paths import Paths, bundled_profiles, paths_for
+from localllm.planning.desk import Desk
+from localllm.planning.planner import Planned
+from localllm.supervisor.bus import EventBus
+from localllm.supervisor.endpoints import clear_sockets, new_endpoint
+from localllm.supervisor.fleet import Fleet, Tools
+from localllm.supervisor.lifecycle import RestartPolicy
+from localllm.supervisor.operations import Operations
+from localllm.supervisor.reaper import OWNER_VARIABLE, reap
+
+_log = logging.getLogger("localllm.daemon")
+_BACKLOG = 512
+_HTTP_GOODBYE_S = 2.0
+
+
+class Daemon:
+    """Everything that lives as long as the daemon.
+
+    Args:
+        first: What to serve at once, beside what an earlier daemon served.
+    """
+
+    def __init__(self, settings: Settings, paths: Paths, first: ServeRequest | None) -> None:
+        self._settings = settings
+        self._paths = paths
+        self._first = first
+        self._stop = anyio.Event()
+        self._desk = Desk(settings, paths, dict(os.environ), bundled_profiles())
+        self._fleet = Fleet(self._tools())
+
+    async def run(self) -> None:
+        with _bound(self._settings.port) as sockets:
+            port = sockets[0].getsockname()[1]
+            rules = Rules(port, frozenset(self._settings.origins), secrets.token_hex(32))
+            operations = Operations(
+                self._desk,
+                self._fleet,
+                f"http://127.0.0.1:{port}/v1",
+                os.getpid(),
+                anyio.current_time(),
+            )
+            gateway = Gateway(
+                operations, self._settings, lambda: rules, self._stop.set, int(time.time())
+            )
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._watch_signals)
+                tasks.start_soon(self._fleet.run)
+                async with _serving(gateway.application(), sockets):
+                    self._announce(rules)
+                    tasks.start_soon(self._serve_first, operations)
+                    await self._stop.wait()
+                    await self._drain()
+                tasks.cancel_scope.cancel()
+
+    def _tools(self) -> Tools:
+        supervision = self._settings.supervision
+        policy = RestartPolicy(
+            max_crashes=supervision.max_crashes,
+            stable_after_s=supervision.stable_after_s,
+            backoff_first_s=supervision.backoff_first_s,
+            drain_timeout_s=supervision.drain_timeout_s,
+        )
+        return Tools(EventBus(), policy, self._paths.logs, _connect, self._launch)
+
+    def _launch(self, planned: Planned, serving: Serving) -> LaunchSpec:
+        installed = planned.choice.installed
+        engine = next(e for e in self._desk.engines(os.environ) if e.name == installed.engine)
+        spec = engine.launch(installed, serving, new_endpoint(installed, self._paths.sockets))
+        return replace(spec, env={**spec.env, OWNER_VARIABLE: str(self._paths.state)})
+
+    def _announce(self, rules: Rules) -> None:
+        write_daemon_file(
+            self._paths.daemon_file,
+            DaemonFile(
+                pid=os.getpid(),
+                started=time.time(),
+                port=rules.port,
+                token=rules.token,
+                version=__version__,
+            ),
+        )
+        _log.info("listening: port=%d pid=%d version=%s", rules.port, os.getpid(), __version__)
+
+    async def _serve_first(self, operations: Operations) -> None:
+        await operations.resume()
+        if self._first is not None:
+            await operations.serve(self._first)
+
+    async def _watch_signals(self) -> None:
+        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            async for number in signals:
+                if self._stop.is_set():  # asked twice: no more waiting
+                    raise KeyboardInterrupt
+                _log.info("stopping: signal=%s", signal.Signals(number).name)
+                self._stop.set()
+
+    async def _drain(self) -> None:
+        supervision = self._settings.supervision
+        with anyio.move_on_after(supervision.drain_timeout_s + 15.0):
+            await self._fleet.close()
+
+
+@asynccontextmanager
+async def _serving(app: web.Application, sockets: list[socket.socket]) -> AsyncIterator[None]:
+    runner = web.AppRunner(
+        app,
+        handle_signals=False,
+        access_log=None,
+        handler_cancellation=True,  # a client that goes away ends its generation
+        shutdown_timeout=_HTTP_GOODBYE_S,
+        keepalive_timeout=75.0,
+    )
+    await runner.setup()
+    try:
+        for one in sockets:
+            await web.SockSite(runner, one, backlog=_BACKLOG).start()
+        yield
+    finally:
+        with anyio.CancelScope(shield=True):
+            await runner.cleanup()
+
+
+def _connect(spec: LaunchSpec) -> EngineClient:
+    endpoint = spec.endpoint
+    return EngineClient(endpoint.url, socket=endpoint.socket, key=endpoint.key)
+
+
+@contextmanager
+def _bound(port: int) -> Generator[list[socket.socket]]:
+    """Listen on loopback, both families where the machine has both.
+
+    Raises:
+        PortTaken: Another program has the port.
+    """
+    sockets = [_listen(socket.AF_INET, "127.0.0.1", port)]
+    with suppress(OSError, PortTaken):  # IPv6 is a courtesy to clients that try ::1 first
+        sockets.append(_listen(socket.AF_INET6, "::1", sockets[0].getsockname()[1]))
+    try:
+        yield sockets
+    finally:
+        for one in sockets:
+            one.close()
+
+
+def _listen(family: socket.AddressFamily, address: str, port: int) -> socket.socket:
+    one = socket.socket(family, socket.SOCK_STREAM)
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        one.bind((address, port))
+    except OSError as error:
+        one.close()
+        raise PortTaken(
+            f"Port {port} on {address} cannot be had.",
+            why=f"another program listens there ({error.strerror})",
+            fix="localllm up --port N, or end the other program",
+        ) from error
+    return one
+
+
+@contextmanager
+def _only_one(paths: Paths) -> Generator[None]:
+    """Be the one daemon of this state folder; the kernel frees the lock of one that died.
+
+    Raises:
+        AlreadyRunning: There is another.
+    """
+    paths.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    paths.state.chmod(0o700)
+    lock = filelock.FileLock(paths.lock, blocking=False)
+    try:
+        lock.acquire()
+    except filelock.Timeout as error:
+        raise AlreadyRunning(
+            "A daemon is running already.", why=f"it holds {paths.lock}", fix="localllm status"
+        ) from error
+    try:
+        yield
+    finally:
+        paths.daemon_file.unlink(missing_ok=True)
+        paths.lock.unlink(missing_ok=True)  # still held: whoever waits for it sees it unlinked
+        lock.release()
+
+
+def _clean_up_after_a_crash(paths: Paths) -> None:
+    for pid in reap(paths.state):
+        _log.warning("an engine of an earlier daemon was ended: pid=%d", pid)
+    clear_sockets(paths.sockets)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m localllm.daemon")
+    parser.add_argument("--port", type=int)
+    parser.add_argument("--serve", help="what to serve at once, as JSON")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Run a daemon until it is told to stop; exit with the error's own code if it cannot start."""
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s %(message)s",
+    )
+    given = _arguments()
+    try:
+        paths = paths_for(os.environ)
+        settings = read_settings(paths.config_file, os.environ)
+        if given.port is not None:
+            settings = msgspec.structs.replace(settings, port=given.port)
+        first = msgspec.json.decode(given.serve, type=ServeRequest) if given.serve else None
+        with _only_one(paths):
+            _clean_up_after_a_crash(paths)
+            anyio.run(
+                Daemon(settings, paths, first).run, backend_options={"use_uvloop": _has_uvloop()}
+            )
+            clear_sockets(paths.sockets)
+    except LocalLLMError as error:
+        sys.stderr.write(f"{error.code}: {error}\n")  # the CLI reads it
+        sys.exit(error.exit_code)
+
+
+def _has_uvloop() -> bool:
+    return importlib.util.find_spec("uvloop") is not None
+
+
+if __name__ == "__main__":
+    main()

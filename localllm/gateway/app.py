@@ -1,0 +1,69 @@
+"""Puts the gateway together: one application, its routes and its guard."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from localllm.config import Settings
+from localllm.errors import StillLoading
+from localllm.events import ModelState
+from localllm.gateway.access import Rules
+from localllm.gateway.control import Control
+from localllm.gateway.middleware import guard, sign_answers
+from localllm.gateway.models import Models
+from localllm.gateway.proxy import Proxy
+from localllm.supervisor.operations import Operations
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """What the gateway is made of.
+
+    Args:
+        rules: Known once the port is bound.
+        started: Unix seconds.
+    """
+
+    operations: Operations
+    settings: Settings
+    rules: Callable[[], Rules]
+    shut_down: Callable[[], None]
+    started: int
+
+    def application(self) -> web.Application:
+        fleet = self.operations.fleet
+        proxy = Proxy(fleet, self.settings.supervision.request_wait_s)
+        models = Models(fleet, self.started)
+        app = web.Application(
+            middlewares=[guard(self.rules)],  # type: ignore[list-item]
+            client_max_size=self.settings.max_body_mib << 20,
+        )
+        app.on_response_prepare.append(sign_answers(self.rules))
+        app.add_routes(
+            [
+                web.get("/healthz", _healthy),
+                web.get("/readyz", self._ready),
+                web.get("/v1/models", models.list),
+                web.get("/v1/models/{id}", models.show),
+                web.post("/v1/chat/completions", proxy.chat_completions),
+                *Control(self.operations, self.shut_down).routes(),
+            ]
+        )
+        return app
+
+    async def _ready(self, _request: web.Request) -> web.Response:
+        states = [hosted.state for hosted in self.operations.fleet.instances()]
+        if ModelState.READY in states:
+            return web.json_response({"status": "ready"})
+        raise StillLoading(
+            "No model is ready.",
+            why=f"models: {', '.join(states) or 'none'}",
+            fix="localllm up, or localllm status to see the progress",
+        )
+
+
+async def _healthy(_request: web.Request) -> web.Response:
+    return web.json_response({"status": "ok"})

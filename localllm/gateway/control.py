@@ -1,0 +1,136 @@
+"""The control API: what the CLI and the screen ask of the daemon. JSON in, JSON out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import anyio
+import msgspec
+from aiohttp import web
+
+from localllm.api.views import ServeRequest, ShutdownRequest
+from localllm.errors import BadRequest
+from localllm.supervisor.hosted import tail
+from localllm.supervisor.operations import Operations
+
+_DEFAULT_LINES = 200
+_MOST_LINES = 10_000
+_LOOK_EVERY_S = 0.25
+_USES = ("chat", "code", "embed", "vision")
+T = TypeVar("T")
+
+
+class Control:
+    """Routes under /api/v1.
+
+    Args:
+        shut_down: Tells the daemon to drain and end; returns at once.
+    """
+
+    def __init__(self, operations: Operations, shut_down: Callable[[], None]) -> None:
+        self._operations = operations
+        self._shut_down = shut_down
+
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            web.get("/api/v1/status", self.status),
+            web.get("/api/v1/hardware", self.hardware),
+            web.get("/api/v1/plan", self.plan),
+            web.get("/api/v1/models", self.models),
+            web.get("/api/v1/models/{id}/logs", self.logs),
+            web.post("/api/v1/models/{id}/unload", self.unload),
+            web.post("/api/v1/switch", self.switch),
+            web.post("/api/v1/shutdown", self.shutdown),
+        ]
+
+    async def status(self, _request: web.Request) -> web.Response:
+        return _json(await self._operations.status())
+
+    async def models(self, _request: web.Request) -> web.Response:
+        return _json((await self._operations.status()).models)
+
+    async def hardware(self, _request: web.Request) -> web.Response:
+        return _json(await self._operations.hardware())
+
+    async def plan(self, request: web.Request) -> web.Response:
+        query = dict(request.query)
+        use = query.pop("use", "chat")
+        if use not in _USES:
+            raise BadRequest(
+                f"There is no use {use!r}.", why=f"uses: {', '.join(_USES)}", fix="take one"
+            )
+        wanted = _convert(query, ServeRequest)
+        return _json(await self._operations.plan(wanted, use))
+
+    async def switch(self, request: web.Request) -> web.Response:
+        wanted = await _body(request, ServeRequest)
+        return _json(await self._operations.serve(wanted), status=202)
+
+    async def unload(self, request: web.Request) -> web.Response:
+        return _json(await self._operations.stop(request.match_info["id"]))
+
+    async def shutdown(self, request: web.Request) -> web.Response:
+        wanted = await _body(request, ShutdownRequest)
+        if wanted.forget:
+            self._operations.forget_all()
+        self._shut_down()
+        return _json({"pid": self._operations.pid}, status=202)
+
+    async def logs(self, request: web.Request) -> web.StreamResponse:
+        """Send a model's log as text: its last lines, and with `follow=1` what comes after."""
+        hosted = self._operations.fleet.require(request.match_info["id"])
+        lines = _lines(request.query.get("lines"))
+        stream = web.StreamResponse(headers={"Content-Type": "text/plain; charset=utf-8"})
+        await stream.prepare(request)
+        size = _size(hosted.log)
+        await stream.write("".join(f"{line}\n" for line in tail(hosted.log, lines)).encode())
+        while request.query.get("follow") == "1":
+            await anyio.sleep(_LOOK_EVERY_S)
+            size = await _send_new(hosted.log, size, stream)
+        await stream.write_eof()
+        return stream
+
+
+async def _send_new(log: Path, size: int, stream: web.StreamResponse) -> int:
+    now = _size(log)
+    start = size if now >= size else 0  # it was rotated
+    if now > start:
+        with log.open("rb") as file:
+            file.seek(start)
+            await stream.write(file.read(now - start))
+    return now
+
+
+def _size(log: Path) -> int:
+    return log.stat().st_size if log.exists() else 0
+
+
+def _lines(given: str | None) -> int:
+    if given is None:
+        return _DEFAULT_LINES
+    if not given.isdigit() or not 0 < int(given) <= _MOST_LINES:
+        why = f"lines is a number from 1 to {_MOST_LINES}"
+        raise BadRequest(f"lines={given} cannot be served.", why=why, fix="give such a number")
+    return int(given)
+
+
+async def _body(request: web.Request, kind: type[T]) -> T:
+    text = await request.read()
+    try:
+        return msgspec.json.decode(text or b"{}", type=kind)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise BadRequest("The body is wrong.", why=str(error), fix="correct it") from error
+
+
+def _convert(query: dict[str, str], kind: type[T]) -> T:
+    try:
+        return msgspec.convert(query, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise BadRequest("The query is wrong.", why=str(error), fix="correct it") from error
+
+
+def _json(document: object, *, status: int = 200) -> web.Response:
+    body = msgspec.json.encode(document)
+    return web.Response(body=body, status=status, content_type="application/json")

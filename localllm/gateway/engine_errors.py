@@ -1,0 +1,47 @@
+"""Turn an engine's refusal into ours, so that clients read one language on every engine. Pure."""
+
+from __future__ import annotations
+
+import msgspec
+
+from localllm.errors import BadRequest, ContextTooLong, EngineGone, LocalLLMError
+
+_CLIENT_ERRORS = range(400, 500)
+
+
+class _Detail(msgspec.Struct):
+    """Source: format_error_response in llama.cpp's tools/server."""
+
+    message: str = ""
+    type: str = ""
+    n_prompt_tokens: int | None = None
+    n_ctx: int | None = None
+
+
+class _Refusal(msgspec.Struct):
+    error: _Detail
+
+
+def engine_error(status: int, body: bytes) -> LocalLLMError:
+    """Read what an engine said beside a status that is not 200."""
+    try:
+        detail = msgspec.json.decode(body, type=_Refusal).error
+    except msgspec.DecodeError:
+        detail = _Detail(message=body[:200].decode(errors="replace"))
+    if detail.type == "exceed_context_size_error" or detail.n_ctx is not None:
+        return ContextTooLong(
+            f"The prompt has {detail.n_prompt_tokens} tokens, the context holds {detail.n_ctx}.",
+            why=f"{detail.n_prompt_tokens} tokens > {detail.n_ctx} maximum",
+            fix="shorten the prompt, or: localllm up --context with more tokens",
+        )
+    if status in _CLIENT_ERRORS:
+        return BadRequest(
+            detail.message or "The engine refused the request.",
+            why=f"the engine answered with status {status}",
+            fix="correct the request",
+        )
+    return EngineGone(
+        "The engine failed at this request.",
+        why=f"status {status}: {detail.message}",
+        fix="try again; localllm logs shows the engine's own words",
+    )

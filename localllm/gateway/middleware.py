@@ -1,0 +1,93 @@
+"""The first thing that sees a request, and the last that sees an answer."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from localllm.errors import BadRequest, LocalLLMError, NoSuchEndpoint, TooLarge, WrongMethod
+from localllm.gateway.access import Asked, Rules, check_access, cors_headers, preflight_headers
+from localllm.gateway.http_errors import openai_error
+
+_log = logging.getLogger(__name__)
+_ALWAYS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+}
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def guard(rules: Callable[[], Rules]) -> Handler:
+    """Make the middleware. The rules come late: the port is known once it is bound."""
+
+    @web.middleware
+    async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            check_access(_asked(request), rules())
+            if request.method == "OPTIONS":
+                headers = preflight_headers(request.headers.get("Origin"), rules())
+                return web.Response(status=204, headers=headers)
+            return await handler(request)
+        except Exception as error:  # noqa: BLE001  # the gateway's edge: everything gets an answer
+            return error_response(_as_ours(error, request))
+
+    return guarded  # type: ignore[return-value]  # aiohttp's decorator hides the two arguments
+
+
+def sign_answers(rules: Callable[[], Rules]) -> Callable[..., Awaitable[None]]:
+    """Make the hook that puts the headers on every answer, streams and errors included."""
+
+    async def sign(request: web.Request, response: web.StreamResponse) -> None:
+        response.headers.update(_ALWAYS)
+        response.headers.update(cors_headers(request.headers.get("Origin"), rules()))
+
+    return sign
+
+
+def error_response(error: Exception) -> web.Response:
+    """Answer with `error` in OpenAI's shape."""
+    reply = openai_error(error)
+    return web.json_response(reply.body, status=reply.status, headers=reply.headers)
+
+
+def _asked(request: web.Request) -> Asked:
+    headers: dict[str, list[str]] = {}
+    for name, value in request.raw_headers:
+        headers.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1"))
+    # an absolute target is rebuilt by request.path: the raw one has what the client wrote
+    return Asked(request.method, request.raw_path, headers, request.body_exists)
+
+
+def _as_ours(error: Exception, request: web.Request) -> Exception:
+    """Turn aiohttp's own refusals into ours; log what nobody expected."""
+    match error:
+        case LocalLLMError():
+            return error
+        case web.HTTPRequestEntityTooLarge():
+            return TooLarge(
+                "The body is too large.",
+                why=error.text or "it is over the limit",
+                fix="send less, or raise max_body_mib in config.toml",
+            )
+        case web.HTTPNotFound():
+            return NoSuchEndpoint(
+                f"There is no {request.path}.",
+                why="it is not one of the endpoints",
+                fix="the README lists them; an OpenAI client's base URL ends in /v1",
+            )
+        case web.HTTPMethodNotAllowed():
+            return WrongMethod(
+                f"{request.path} does not take {request.method}.",
+                why=f"it takes {', '.join(sorted(error.allowed_methods))}",
+                fix="use that method",
+            )
+        case RecursionError() | web.HTTPBadRequest():
+            return BadRequest(
+                "The request cannot be read.", why=str(error), fix="send well-formed JSON"
+            )
+        case _:
+            _log.exception("a request failed unexpectedly: path=%s", request.path, exc_info=error)
+            return error

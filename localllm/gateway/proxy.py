@@ -1,0 +1,197 @@
+"""Chat completions: the engine's bytes, passed on as they come.
+
+Nothing is parsed and rebuilt. Of the request, the model's name and the wish to stream are
+read; of a stream, its last bytes, to know whether it ended as it should.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from http import HTTPStatus
+
+import aiohttp
+import anyio
+import msgspec
+from aiohttp import web
+
+from localllm.engine_client.client import EngineClient
+from localllm.errors import BadRequest, EngineGone, LocalLLMError, StillLoading
+from localllm.gateway.engine_errors import engine_error
+from localllm.gateway.http_errors import openai_error
+from localllm.supervisor.fleet import Fleet
+
+_DONE = b"data: [DONE]"
+_TAIL = len(_DONE) + 8
+_ERROR_BYTES = 1 << 16
+_PATIENCE_S = 2.0
+"""A stream that has to wait for its model opens after this, so that the client sees life."""
+
+_HEARTBEAT_S = 10.0
+_STREAM_HEADERS = {
+    "Content-Type": "text/event-stream; charset=utf-8",
+    "Cache-Control": "no-cache",
+    "X-Accel-Buffering": "no",
+}
+_LOST = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionError)
+"""How a connection fails that the engine had closed: before the first byte of an answer."""
+
+
+class _Head(msgspec.Struct):
+    """All that the gateway needs to know of a request."""
+
+    model: str | None = None
+    stream: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """Passes requests to the fleet's instances.
+
+    Args:
+        wait_s: How long a request waits for a model that is loading or restarting.
+    """
+
+    fleet: Fleet
+    wait_s: float
+
+    async def chat_completions(self, request: web.Request) -> web.StreamResponse:
+        body = await request.read()
+        head = _read_head(body)
+        if head.stream:
+            return await self._stream(request, head.model, body)
+        async with self.fleet.borrow(head.model, self.wait_s) as client:
+            return await _answer_whole(client, request.path, body)
+
+    async def _stream(
+        self, request: web.Request, model: str | None, body: bytes
+    ) -> web.StreamResponse:
+        async with AsyncExitStack() as stack:
+            stream: web.StreamResponse | None = None
+            try:
+                borrowed = self.fleet.borrow(model, _PATIENCE_S)
+                client = await stack.enter_async_context(borrowed)
+            except StillLoading:
+                stream = await _open(request)
+                try:
+                    async with _heartbeat(stream):
+                        borrowed = self.fleet.borrow(model, self.wait_s)
+                        client = await stack.enter_async_context(borrowed)
+                except LocalLLMError as error:
+                    return await _end_with(stream, error)
+            return await _answer_stream(client, request, body, stream)
+
+
+def _read_head(body: bytes) -> _Head:
+    try:
+        return msgspec.json.decode(body, type=_Head)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise BadRequest(
+            "The body is not a chat completion request.", why=str(error), fix="correct the JSON"
+        ) from error
+
+
+async def _answer_whole(client: EngineClient, path: str, body: bytes) -> web.Response:
+    async with _sent(client, path, body) as answer:
+        try:
+            text = await answer.read()
+        except aiohttp.ClientError as error:
+            raise _gone() from error
+        if answer.status != HTTPStatus.OK:
+            raise engine_error(answer.status, text[:_ERROR_BYTES])
+        return web.Response(body=text, content_type="application/json")
+
+
+async def _answer_stream(
+    client: EngineClient, request: web.Request, body: bytes, stream: web.StreamResponse | None
+) -> web.StreamResponse:
+    """Pass a stream on; an error before its first byte is an HTTP error, unless it is open."""
+    try:
+        async with _sent(client, request.path, body) as answer:
+            if answer.status != HTTPStatus.OK:
+                raise engine_error(answer.status, await answer.content.read(_ERROR_BYTES))
+            stream = stream or await _open(request)
+            return await _copy(answer.content, stream)
+    except LocalLLMError as error:
+        if stream is None:
+            raise
+        return await _end_with(stream, error)
+
+
+@asynccontextmanager
+async def _sent(
+    client: EngineClient, path: str, body: bytes
+) -> AsyncIterator[aiohttp.ClientResponse]:
+    """Send, and once more on a fresh connection if the pooled one was dead.
+
+    Leaving the block before the answer's end closes the connection, which makes llama.cpp
+    stop generating.
+    """
+    try:
+        answer = await client.post(path, body)
+    except _LOST:
+        try:
+            answer = await client.post(path, body, fresh=True)
+        except _LOST as error:
+            raise _gone() from error
+    async with answer:
+        yield answer
+
+
+async def _copy(source: aiohttp.StreamReader, stream: web.StreamResponse) -> web.StreamResponse:
+    tail = b""
+    while True:
+        try:
+            chunk = await source.readany()
+        except (aiohttp.ClientError, ConnectionError):
+            chunk = b""
+        if not chunk:
+            break
+        await stream.write(chunk)
+        tail = chunk if len(chunk) >= _TAIL else (tail + chunk)[-_TAIL:]
+    if _DONE not in tail[-_TAIL:]:
+        if not tail.endswith(b"\n\n"):
+            await stream.write(b"\n\n")  # the event that was cut off
+        return await _end_with(stream, _gone())
+    await stream.write_eof()
+    return stream
+
+
+async def _open(request: web.Request) -> web.StreamResponse:
+    stream = web.StreamResponse(headers=_STREAM_HEADERS)
+    await stream.prepare(request)
+    return stream
+
+
+async def _end_with(stream: web.StreamResponse, error: LocalLLMError) -> web.StreamResponse:
+    """End an open stream with an error event, in OpenAI's shape: the client raises it."""
+    body = msgspec.json.encode(openai_error(error).body)
+    await stream.write(b"data: " + body + b"\n\n")
+    await stream.write_eof()
+    return stream
+
+
+@asynccontextmanager
+async def _heartbeat(stream: web.StreamResponse) -> AsyncIterator[None]:
+    """Write a comment now and then, which every SSE reader skips, while the block waits."""
+
+    async def beat() -> None:
+        while True:
+            await stream.write(b": the model is loading\n\n")
+            await anyio.sleep(_HEARTBEAT_S)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(beat)
+        try:
+            yield
+        finally:
+            tasks.cancel_scope.cancel()
+
+
+def _gone() -> EngineGone:
+    return EngineGone(
+        "The engine ended before its answer was complete.",
+        why="its process died or closed the connection",
+        fix="send the request again: the model restarts by itself; localllm logs says why it died",
+    )

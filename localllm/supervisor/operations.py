@@ -1,0 +1,185 @@
+"""What a person can ask of the daemon: serve, stop, show. The control API's verbs, without HTTP."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+
+import anyio
+
+from localllm import __version__
+from localllm.api.views import (
+    DaemonView,
+    ErrorView,
+    InstanceView,
+    LayersView,
+    PlanView,
+    ProbeView,
+    RequestsView,
+    ServeReply,
+    ServeRequest,
+    SpeedView,
+    StatusView,
+    StopReply,
+    UsedMemoryView,
+)
+from localllm.errors import LocalLLMError
+from localllm.events import ModelId, ModelState
+from localllm.planning.desk import Desk
+from localllm.planning.planner import Planned, require_fit, serving_of
+from localllm.planning.views import render_machine
+from localllm.supervisor.fleet import Fleet
+from localllm.supervisor.hosted import Hosted
+from localllm.supervisor.remembered import read_remembered, write_remembered
+
+_TAIL_LINES = 12
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Operations:
+    """Serves the control API. Slow work, the probe above all, runs in threads."""
+
+    desk: Desk
+    fleet: Fleet
+    endpoint: str
+    pid: int
+    started_at: float
+    """On the loop's clock."""
+
+    _asked: dict[ModelId, ServeRequest] = field(default_factory=dict[ModelId, ServeRequest])
+    _resumed: anyio.Event = field(default_factory=anyio.Event)
+    _one_at_a_time: anyio.Lock = field(default_factory=anyio.Lock)
+
+    async def serve(self, request: ServeRequest) -> ServeReply:
+        """Plan and start what is asked for; return as soon as it is on its way.
+
+        A request without a model is content with what is served already.
+
+        Raises:
+            LocalLLMError: It cannot be: no such model, no memory, no engine.
+        """
+        await self._resumed.wait()
+        served = self.fleet.instances()
+        if request.model is None and served:
+            return _reply(served[0].planned, already=True)
+        return await self._serve(request)
+
+    async def resume(self) -> None:
+        """Serve again what an earlier daemon served; what cannot be served is said and dropped."""
+        for request in read_remembered(self.desk.paths.serving):
+            try:
+                await self._serve(request)
+            except LocalLLMError as error:
+                _log.warning("not served again: model=%s %s", request.model, error)
+        self._resumed.set()
+
+    async def _serve(self, request: ServeRequest) -> ServeReply:
+        async with self._one_at_a_time:  # two plans at once would spend the same memory
+            held = self.fleet.held()
+            planned = await anyio.to_thread.run_sync(
+                lambda: self.desk.plan(request, reclaimable=held)
+            )
+            require_fit(planned)
+            silence_s = self.desk.settings.supervision.start_silence_s
+            started = self.fleet.serve(planned, serving_of(planned, silence_s=silence_s))
+            self._asked[planned.model] = request
+            self._remember()
+        return _reply(planned, already=not started)
+
+    async def stop(self, name: str) -> StopReply:
+        """Stop one model, its requests drained; it is not served again after a restart.
+
+        Raises:
+            ModelNotFound: It is not served.
+        """
+        hosted = self.fleet.require(name)
+        self._asked.pop(hosted.planned.model, None)
+        self._remember()
+        await self.fleet.stop(hosted, "stopped by the user")
+        return StopReply(stopped=[hosted.id])
+
+    def forget_all(self) -> None:
+        """Serve nothing after the next start: the user has asked for the end."""
+        self._asked.clear()
+        self._remember()
+
+    async def plan(self, request: ServeRequest, use: str) -> PlanView:
+        held = self.fleet.held()
+        return await anyio.to_thread.run_sync(
+            lambda: self.desk.show_plan(request, use, reclaimable=held)
+        )
+
+    async def hardware(self) -> ProbeView:
+        return await anyio.to_thread.run_sync(lambda: render_machine(self.desk.survey().machine))
+
+    async def status(self) -> StatusView:
+        return StatusView(
+            daemon=DaemonView(
+                version=__version__,
+                pid=self.pid,
+                uptime=anyio.current_time() - self.started_at,
+                endpoint=self.endpoint,
+                log=str(self.desk.paths.daemon_log),
+            ),
+            hardware=await anyio.to_thread.run_sync(lambda: render_machine(self.desk.probe())),
+            models=[render_instance(hosted) for hosted in self.fleet.instances()],
+        )
+
+    def _remember(self) -> None:
+        """Write what was asked for; of one model the newest, which replaces the others."""
+        write_remembered(self.desk.paths.serving, list(self._asked.values()))
+
+
+def _reply(planned: Planned, *, already: bool) -> ServeReply:
+    return ServeReply(
+        id=planned.stored.id,
+        instance=planned.instance,
+        already=already,
+        stand_in=planned.stored.stand_in,
+        reason=planned.plan.reason,
+    )
+
+
+def render_instance(hosted: Hosted) -> InstanceView:
+    """Show one instance: what was planned, and what it turned out to be."""
+    planned, record, measured = hosted.planned, hosted.runner.record, hosted.runner.measured
+    load = None if measured is None else measured.load
+    speed = None if measured is None else measured.speed
+    return InstanceView(
+        id=planned.stored.id,
+        instance=hosted.id,
+        state=hosted.state.value,
+        why=hosted.refused or record.why,
+        engine=planned.choice.installed.engine,
+        device=planned.device_name,
+        quant=planned.header.quantization,
+        context=planned.plan.context,
+        parallel=planned.plan.parallel,
+        pid=record.pid,
+        layers=LayersView(
+            on_device=planned.layers_on_device if load is None else load.layers_on_device(),
+            total=planned.plan.layers,
+        ),
+        memory=UsedMemoryView(
+            predicted=planned.plan.memory.total,
+            measured=None if load is None else load.total_bytes,
+            resident=None if measured is None else measured.resident_bytes,
+        ),
+        speed=SpeedView(
+            predicted_tps=planned.plan.decode_tps,
+            measured_tps=None if speed is None else speed.decode_tps,
+            prefill_tps=None if speed is None else speed.prefill_tps,
+        ),
+        requests=RequestsView(active=hosted.in_flight, waiting=hosted.waiting, total=hosted.total),
+        kv_used=None,
+        error=_error(hosted),
+    )
+
+
+def _error(hosted: Hosted) -> ErrorView | None:
+    if hosted.refused is not None:
+        return ErrorView(reason=hosted.refused, log=[])
+    if hosted.state not in {ModelState.FAILED, ModelState.BACKOFF}:
+        return None
+    return ErrorView(reason=hosted.runner.record.why, log=hosted.log_tail(_TAIL_LINES))

@@ -1,0 +1,184 @@
+"""Carries out what lifecycle.py decides, for one instance.
+
+One task owns the record. Everyone else sends it inputs: the scheduler, the child
+watcher, the health poller, the timer. Nothing outside reads the state in order to
+decide; it asks, and the loop decides.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+from anyio.abc import TaskGroup
+
+from localllm.engines.base import LaunchSpec
+from localllm.events import StateChanged
+from localllm.supervisor import messages as msg
+from localllm.supervisor.bus import EventBus
+from localllm.supervisor.instance import Instance
+from localllm.supervisor.lifecycle import InstanceRecord, RestartPolicy, step
+from localllm.supervisor.process import Child, open_log, running
+from localllm.supervisor.watching import Measured, Probe, Watched
+
+
+@dataclass(frozen=True, slots=True)
+class _Live:
+    """The process of the present run, and the tasks that end with it."""
+
+    run: int
+    watched: Watched
+    child: Child
+    tasks: TaskGroup
+
+
+class Runner:
+    """Runs one instance until cancelled.
+
+    Args:
+        launch: Gives the command for a new run; called once per run, since the
+            port and the plan may differ each time.
+        log: File that every run appends to.
+    """
+
+    def __init__(
+        self,
+        instance: Instance,
+        launch: Callable[[], LaunchSpec],
+        probe: Probe,
+        bus: EventBus,
+        log: Path,
+        policy: RestartPolicy,
+    ) -> None:
+        self.record = InstanceRecord(instance.id)
+        self.instance = instance
+        self.measured: Measured | None = None
+        self._launch = launch
+        self._probe = probe
+        self._bus = bus
+        self._log = log
+        self._policy = policy
+        self._inbox: deque[msg.Input] = deque()
+        self._arrived = anyio.Event()
+        self._live: _Live | None = None
+        self._timer = anyio.CancelScope()
+
+    @property
+    def spec(self) -> LaunchSpec | None:
+        """How to reach the process of the present run; None when there is none."""
+        return None if self._live is None else self._live.watched.spec
+
+    def tell(self, happened: msg.Input) -> None:
+        """Queue an input. Never blocks, never raises, also when nobody runs any more.
+
+        A repeat of the newest is dropped, as it would change nothing. That bounds the
+        queue: a run sends each kind of news about once, and asks come one per decision.
+        """
+        if not self._inbox or self._inbox[-1] != happened:
+            self._inbox.append(happened)
+            self._arrived.set()
+
+    async def run(self) -> None:
+        """Apply inputs for ever; cancelling stops the child before returning."""
+        async with anyio.create_task_group() as tasks:
+            while True:
+                while self._inbox:
+                    self._apply(self._inbox.popleft(), tasks)
+                self._arrived = anyio.Event()
+                await self._arrived.wait()
+
+    def _apply(self, happened: msg.Input, tasks: TaskGroup) -> None:
+        old = self.record
+        self.record, effects = step(old, happened, anyio.current_time(), self._policy)
+        if self.record.state is not old.state:
+            facts, new = self.instance, self.record
+            self._bus.publish(StateChanged(facts.id, facts.model, old.state, new.state, new.why))
+        for effect in effects:
+            self._carry_out(effect, tasks)
+
+    def _carry_out(self, effect: msg.Effect, tasks: TaskGroup) -> None:
+        match effect, self._live:
+            case msg.Spawn(run), _:
+                tasks.start_soon(self._be_alive, run)
+            case msg.WakeAt(run, at), _:
+                self._timer.cancel()
+                self._timer = anyio.CancelScope()
+                tasks.start_soon(self._wake, msg.TimedOut(run, at), self._timer)
+            case msg.WarmUp(), _Live() as live:
+                live.tasks.start_soon(self._warm_up, live)
+            case msg.Terminate(), _Live() as live:
+                live.child.terminate()
+            case msg.Kill(), _Live() as live:
+                live.child.kill()
+            case _:  # no process yet: asked again on Launched; or no more: Exited follows
+                pass
+
+    async def _be_alive(self, run: int) -> None:
+        """Be the process of one run, from launch to exit."""
+        code: int | None = None
+        with self._blaming("start", run):
+            spec = self._launch()
+            with open_log(self._log) as log:
+                log_from = log.tell()
+                async with running(spec, log, grace_s=self._policy.stop_grace_s) as child:
+                    watched = Watched(spec, child.pid, self._log, log_from)
+                    code = await self._watch(run, watched, child)
+        self.tell(msg.Exited(run, code))
+
+    async def _watch(self, run: int, watched: Watched, child: Child) -> int:
+        async with anyio.create_task_group() as tasks:
+            self._live = _Live(run, watched, child, tasks)
+            self.tell(msg.Launched(run, child.pid, watched.spec.start_deadline_s))
+            tasks.start_soon(self._poll_health, self._live)
+            try:
+                await child.wait()
+            finally:
+                self._live = None  # from here on nobody may start a task in the group
+                tasks.cancel_scope.cancel()
+        return await child.wait()
+
+    async def _poll_health(self, live: _Live) -> None:
+        seen: int | None = None
+        with self._blaming("health check", live.run):
+            while not await self._is_healthy(live):
+                loaded = self._probe.progress(live.watched)
+                if loaded is not None and loaded != seen:
+                    seen = loaded
+                    self.tell(msg.Progressed(live.run))
+                await anyio.sleep(self._policy.health_every_s)
+            self.tell(msg.Healthy(live.run))
+
+    async def _is_healthy(self, live: _Live) -> bool:
+        with anyio.move_on_after(self._policy.health_attempt_s):
+            return await self._probe.healthy(live.watched)
+        return False
+
+    async def _warm_up(self, live: _Live) -> None:
+        warmed = False
+        with self._blaming("warm-up", live.run):
+            while not warmed:
+                with anyio.move_on_after(self._policy.warm_up_attempt_s):
+                    self.measured = await self._probe.warm_up(live.watched)
+                    warmed = True
+            self.tell(msg.Warmed(live.run))
+
+    async def _wake(self, then: msg.TimedOut, scope: anyio.CancelScope) -> None:
+        with scope:
+            await anyio.sleep_until(then.at)
+            self.tell(then)
+
+    @contextmanager
+    def _blaming(self, what: str, run: int) -> Generator[None]:
+        """Make what an engine's adapter raises news of its run, so other instances go on.
+
+        An edge like the gateway's: adapters wrap foreign code, and one that fails must
+        cost one run. Programmer's errors in the loop itself still end the daemon.
+        """
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001
+            self.tell(msg.Broke(run, f"{what}: {str(error) or type(error).__name__}"))

@@ -1,0 +1,101 @@
+"""What the supervisor asks of one running engine: is it up, does it get on, is it right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import psutil
+
+from localllm.engine_client.client import EngineClient, Speed
+from localllm.engines.base import LaunchSpec, Serving
+from localllm.engines.load_log import LoadReport, misplaced, parse_load_log
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """One run of one instance, as far as those who ask it questions need to know."""
+
+    spec: LaunchSpec
+    pid: int
+    log: Path
+    log_from: int
+    """Where this run's lines begin in the file that all runs append to."""
+
+    def log_text(self) -> str:
+        with self.log.open("rb") as file:
+            file.seek(self.log_from)
+            return file.read().decode(errors="replace")
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What a warm instance turned out to be, beside what the plan promised."""
+
+    load: LoadReport
+    resident_bytes: int | None
+    speed: Speed
+
+
+class Probe(Protocol):
+    """How to ask an engine. The real one speaks HTTP; the tests' one is a fake."""
+
+    async def healthy(self, watched: Watched) -> bool: ...
+
+    async def warm_up(self, watched: Watched) -> Measured | None:
+        """Check the load, send the first chat, measure.
+
+        Raises:
+            Exception: What is wrong, in words for the user.
+        """
+        ...
+
+    def progress(self, watched: Watched) -> int | None:
+        """Return a figure that changes while loading gets on; None: cannot tell."""
+        ...
+
+
+class Misplaced(Exception):
+    """The model is not where the plan put it."""
+
+
+class EngineProbe:
+    """Asks llama.cpp's server, in whatever process it runs.
+
+    Args:
+        connect: Makes a client for a spec's endpoint.
+    """
+
+    def __init__(self, serving: Serving, connect: Callable[[LaunchSpec], EngineClient]) -> None:
+        self._serving = serving
+        self._connect = connect
+
+    async def healthy(self, watched: Watched) -> bool:
+        async with self._connect(watched.spec) as client:
+            return await client.is_healthy()
+
+    async def warm_up(self, watched: Watched) -> Measured:
+        load = parse_load_log(watched.log_text())
+        wrong = misplaced(load, self._serving)
+        if wrong is not None:
+            raise Misplaced(wrong)
+        async with self._connect(watched.spec) as client:
+            speed = await client.warm_up()
+        return Measured(load, resident_bytes(watched.pid), speed)
+
+    def progress(self, watched: Watched) -> int | None:
+        """Pages that came into memory, and lines that were written; polls cause neither."""
+        resident = resident_bytes(watched.pid)
+        if resident is None:
+            return None
+        return (resident >> 20) + watched.log.stat().st_size
+
+
+def resident_bytes(pid: int) -> int | None:
+    """Memory that a process holds, pages of the mapped model file included; None if it is gone."""
+    try:
+        return int(psutil.Process(pid).memory_info().rss)
+    except psutil.Error:
+        return None
