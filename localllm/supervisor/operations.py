@@ -6,6 +6,7 @@ import logging
 from dataclasses import dataclass, field
 
 import anyio
+import msgspec
 
 from localllm import __version__
 from localllm.api.views import (
@@ -54,15 +55,19 @@ class Operations:
     async def serve(self, request: ServeRequest) -> ServeReply:
         """Plan and start what is asked for; return as soon as it is on its way.
 
-        A request without a model is content with what is served already.
+        A request without a model is content with what is served already; one that names a
+        context or an engine alone is about the model that is served.
 
         Raises:
             LocalLLMError: It cannot be: no such model, no memory, no engine.
         """
         await self._resumed.wait()
         served = self.fleet.instances()
-        if request.model is None and served:
+        if request == ServeRequest() and served:
             return _reply(served[0].planned, already=True)
+        if request.model is None and served:  # the same model, otherwise
+            asked = self._asked.get(served[0].planned.model)
+            request = msgspec.structs.replace(request, model=asked.model if asked else None)
         return await self._serve(request)
 
     async def resume(self) -> None:

@@ -1,0 +1,56 @@
+"""What a model file says of itself, whatever its format."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """One tensor of the file's table."""
+
+    name: str
+    shape: tuple[int, ...]
+    """Innermost dimension first, as GGUF stores it."""
+
+    type: str
+    """Its storage type as llama.cpp prints it, lower case: q4_1, f32."""
+
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """Sizes, hyper-parameters and the tensor table; no weights and no vocabulary."""
+
+    architecture: str
+    name: str | None
+    quantization: str | None
+    """What the file calls itself, as in Q4_K_M; None if it does not say."""
+
+    file_bytes: int
+    parameters: int
+    layers: int
+    context_trained: int | None
+    embedding: int
+    feed_forward: int | None
+    """None where it differs from layer to layer or the file does not say."""
+
+    heads: int
+    """The most that a layer has; 0 for a model without attention."""
+
+    heads_kv: tuple[int, ...]
+    """Key and value heads of each layer."""
+
+    key_dim: int
+    value_dim: int
+    vocabulary: int
+    has_chat_template: bool
+    tensors: Sequence[Tensor]
+    metadata: Mapping[str, int | float | str | bool]
+    """Every scalar of the file, by its own key, for what the fields above do not cover."""
+
+    @property
+    def weights_bytes(self) -> int:
+        return sum(t.size_bytes for t in self.tensors)
