@@ -55,7 +55,7 @@ class Batch:
     """How much is computed at a time."""
 
     tokens: int
-    """At most the micro batch, at most the context."""
+    """The micro batch, or the context where that is smaller."""
 
     cells: int
     """Of the cache; each token has a mask over all of them."""

@@ -219,8 +219,12 @@ def _widest_feed_forward(header: Header) -> int:
 
 
 def _batch(header: Header, setting: Setting) -> Batch:
+    """What the engine reserves for: a micro batch, made divisible among the slots.
+
+    Source: llama.cpp, src/llama-context.cpp, graph_reserve.
+    """
     return Batch(
-        tokens=min(setting.cells, setting.micro_batch),
+        tokens=_padded(min(setting.context, setting.micro_batch), setting.parallel),
         cells=setting.cells,
         outputs=setting.parallel,
         masks=2 if _number(header, "attention.sliding_window") else 1,
