@@ -21,6 +21,7 @@ from localllm.api.views import (
     StopReply,
 )
 from localllm.errors import LocalLLMError, NotRunning, by_code
+from localllm.fit.errors import UnsupportedArchitecture  # noqa: F401  # for by_code to find
 
 _TIMEOUT_S = 60.0
 _STREAM_TIMEOUT_S = 3600.0
@@ -75,7 +76,15 @@ class DaemonClient:
         encoded = msgspec.json.encode(body if body is not None else {})
         sent = encoded if method == "POST" else None
         with self._sent(method, path, sent, _TIMEOUT_S) as answer:
-            return msgspec.json.decode(answer.read(), type=kind)
+            text = answer.read()
+        try:
+            return msgspec.json.decode(text, type=kind)
+        except msgspec.DecodeError as error:
+            raise LocalLLMError(
+                f"What answers at {self.daemon.endpoint} is no daemon of this version.",
+                why=f"its answer to {path} cannot be read: {error}",
+                fix="localllm down, then localllm up",
+            ) from error
 
     @contextmanager
     def _sent(

@@ -52,13 +52,13 @@ def read_profiles(folder: Path) -> Sequence[Profile]:
 def _read(file: Path) -> Profile:
     fix = "reinstall localllm, or correct the file if you have changed it"
     try:
-        profile = msgspec.convert(tomllib.loads(file.read_text(encoding="utf-8")), Profile)
-    except (msgspec.ValidationError, tomllib.TOMLDecodeError, OSError) as error:
+        written = tomllib.loads(file.read_text(encoding="utf-8"))
+        if written.get("format", FORMAT) != FORMAT:  # before its fields, which may be new
+            why = f"it has format {written['format']}, this version reads {FORMAT}"
+            raise ConfigError(f"The profile {file} cannot be read.", why=why, fix=fix)
+        return msgspec.convert(written, Profile)
+    except (msgspec.ValidationError, ValueError, OSError) as error:
         raise ConfigError(f"The profile {file} is broken.", why=str(error), fix=fix) from error
-    if profile.format != FORMAT:
-        why = f"it has format {profile.format}, this version reads {FORMAT}"
-        raise ConfigError(f"The profile {file} cannot be read.", why=why, fix=fix)
-    return profile
 
 
 def stand_in(profiles: Sequence[Profile]) -> Embedded:

@@ -15,5 +15,5 @@ def command() -> None:
     paths = here()
     client = require_daemon(paths.daemon_file)
     client.shut_down(forget=True)
-    wait_until_gone(paths)
+    wait_until_gone(client, paths)
     say("stopped")

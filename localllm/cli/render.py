@@ -26,7 +26,8 @@ def render_probe(view: ProbeView) -> list[str]:
     """Draw the machine: one line a device, then what else is known, then the warnings."""
     host = view.host
     lines = [
-        f"{host.cpu or 'processor'}, {host.cores} cores, {host.os} {host.os_version or ''} {host.arch}"
+        f"{host.cpu or 'processor'}, {host.cores} cores, "
+        f"{' '.join(filter(None, (host.os, host.os_version, host.arch)))}"
         f"{', WSL2' if host.wsl else ''}",
         "",
         *table(

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from localllm import __version__
@@ -19,7 +20,7 @@ from localllm.paths import Paths
 
 _DAEMON_DEADLINE_S = 30.0
 _END_DEADLINE_S = 60.0
-_LOOK_EVERY_S = 0.1
+_LOOK_EVERY_S = 0.05
 _SAID_BYTES = 4096
 
 
@@ -38,25 +39,35 @@ def ensure_daemon(paths: Paths, port: int | None) -> tuple[DaemonClient, bool]:
     if client is not None:
         say(f"replacing the daemon of version {client.daemon.version}")
         client.shut_down(forget=False)
-        wait_until_gone(paths)
+        wait_until_gone(client, paths)
     return _start(paths, port), True
 
 
-def wait_until_gone(paths: Paths) -> None:
-    """Wait for a daemon that was told to stop.
+def wait_until_gone(client: DaemonClient, paths: Paths) -> None:
+    """Wait for a daemon that was told to stop, and for its process to be no more.
 
     Raises:
         StartFailed: It is still there after a minute.
     """
     deadline = time.monotonic() + _END_DEADLINE_S
-    while paths.lock.exists():
+    while paths.lock.exists() or not _is_gone(client.daemon.pid):
         if time.monotonic() > deadline:
             raise StartFailed(
                 "The daemon does not stop.",
-                why=f"it still holds {paths.lock} after {_END_DEADLINE_S:.0f} s",
+                why=f"process {client.daemon.pid} is there after {_END_DEADLINE_S:.0f} s",
                 fix=f"look into {paths.daemon_log}",
             )
         time.sleep(_LOOK_EVERY_S)
+
+
+def _is_gone(pid: int) -> bool:
+    with suppress(ChildProcessError):  # ours, if this command started it: reap it
+        os.waitpid(pid, os.WNOHANG)
+    try:
+        os.kill(pid, 0)
+    except OSError:
+        return True
+    return False
 
 
 def _start(paths: Paths, port: int | None) -> DaemonClient:

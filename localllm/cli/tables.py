@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from localllm.units import GIB, MIB
+
+_FIGURE = re.compile(r"\d+([./]\d+)?( |$)")
+"""Not so: 13th Gen Intel, 01-ai."""
 
 
 def table(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -15,7 +19,7 @@ def table(rows: Sequence[Sequence[str]]) -> list[str]:
 
 def _line(row: Sequence[str], widths: Sequence[int]) -> str:
     cells = [
-        cell.rjust(width) if cell[:1].isdigit() else cell.ljust(width)
+        cell.rjust(width) if _FIGURE.match(cell) else cell.ljust(width)
         for cell, width in zip(row, widths, strict=True)
     ]
     return "  ".join(cells).rstrip()

@@ -67,7 +67,7 @@ def command(  # noqa: PLR0913  # one argument per flag of the contract
     except LocalLLMError:
         if started:
             client.shut_down(forget=True)
-            wait_until_gone(paths)
+            wait_until_gone(client, paths)
         raise
     wait_for(client, reply.instance, Progress())
     status = client.status()

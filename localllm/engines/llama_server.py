@@ -5,6 +5,7 @@ Its flags and devices are asked of it, not assumed: builds differ.
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections.abc import Mapping, Sequence
@@ -34,11 +35,11 @@ _OPTIONAL = {
     "--metrics": ("--metrics",),
 }
 _DEVICE = re.compile(
-    r"^\s+(?P<name>\w+\d+): (?P<text>.+) \((?P<total>\d+) MiB, (?P<free>\d+) MiB free\)\s*$",
+    r"^\s+(?P<name>\w+\d+|Metal): (?P<text>.+) \((?P<total>\d+) MiB, (?P<free>\d+) MiB free\)\s*$",
     re.MULTILINE,
 )
 _VERSION = re.compile(r"^version: (.+)$", re.MULTILINE)
-_UNKNOWN_FLAG = re.compile(r"(?<![\w-])--[a-z][\w-]*")
+_FLAG = re.compile(r"(?<![\w-])--[a-z][\w-]*")
 
 
 class LlamaServer:
@@ -56,12 +57,13 @@ class LlamaServer:
         self._environment = environment
 
     def find(self) -> Installed:
-        names = _PROGRAMS if self._program is None else (self._program,)
+        own = None if self._program is None else os.path.expanduser(self._program)  # noqa: PTH111
+        names = _PROGRAMS if own is None else (own,)
         path = self._environment.get("PATH")
         program = next((p for n in names if (p := shutil.which(n, path=path)) is not None), None)
         if program is None:
-            where = "no llama-server on PATH" if self._program is None else f"no {self._program}"
-            return Installed(self.name, None, (), reason=where)
+            why = "no llama-server on PATH" if own is None else f"{own} is no program here"
+            return Installed(self.name, None, (), reason=why)
         return self._inspect(program)
 
     def _inspect(self, program: str) -> Installed:
@@ -69,7 +71,7 @@ class LlamaServer:
         with ThreadPoolExecutor(len(questions)) as pool:
             answers = pool.map(lambda q: ask((program, q), self._environment), questions)
             usage, version, listing = answers
-        flags = frozenset(_UNKNOWN_FLAG.findall(usage.text))
+        flags = frozenset(_FLAG.findall(usage.text))
         abilities = flags | ({"unix_socket"} if "UNIX socket" in usage.text else set())
         found = _VERSION.search(version.text)
         return Installed(
@@ -87,6 +89,7 @@ class LlamaServer:
             *_where(serving, endpoint),
             *_how_much(serving),
             *_on_what(serving),
+            *_without_mapping(serving, found),
             *(
                 word
                 for flag, words in _OPTIONAL.items()
@@ -139,6 +142,13 @@ def _how_much(serving: Serving) -> Sequence[str]:
         *("--ubatch-size", str(serving.micro_batch), "--flash-attn", "on"),
         *("--threads", str(serving.threads), "--cache-ram", str(serving.host_cache_bytes >> 20)),
     )
+
+
+def _without_mapping(serving: Serving, found: Installed) -> Sequence[str]:
+    """Load instead of map on the processor, where repacked weights would be there twice."""
+    if serving.layers_on_device:
+        return ()
+    return ("--load-mode", "none") if "--load-mode" in found.abilities else ("--no-mmap",)
 
 
 def _on_what(serving: Serving) -> Sequence[str]:

@@ -13,13 +13,14 @@ from localllm.engines.base import Serving
 _BUFFER = re.compile(
     r"(?P<device>\w+)\s+(?P<use>model|KV|RS|output|compute) buffer size =\s+(?P<mib>[\d.]+) MiB"
 )
+_PROCESSOR = ("CPU", "AMX")
 _OFFLOADED = re.compile(r"offloaded (\d+)/(\d+) layers to GPU")
 
 
 @dataclass(frozen=True, slots=True)
 class Buffer:
     device: str
-    """In the engine's words: CPU, CPU_Mapped, Vulkan0, Vulkan_Host."""
+    """In the engine's words: CPU, CPU_Mapped, Vulkan0, Vulkan_Host, MTL0_Mapped."""
 
     use: str
     """model, KV, RS, output or compute."""
@@ -29,7 +30,12 @@ class Buffer:
 
     @property
     def on_host(self) -> bool:
-        return self.device.startswith("CPU") or self.device.endswith("_Host")
+        return self.device.startswith(_PROCESSOR) or self.device.endswith("_Host")
+
+    @property
+    def where(self) -> str:
+        """The device itself: Metal's weights are in MTL0_Mapped, its cache in MTL0_Private."""
+        return self.device.partition("_")[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +81,7 @@ def misplaced(report: LoadReport, serving: Serving) -> str | None:
             f"{serving.layers_on_device} of {serving.layers} layers were to be on "
             f"{_names(serving)}, the engine put {report.layers_on_device()} there"
         )
-    used = {b.device for b in report.buffers if b.use == "model" and not b.on_host}
+    used = {b.where for b in report.buffers if b.use == "model" and not b.on_host}
     wanted = {d.name for d in serving.devices}
     if used != wanted:
         return f"the weights were to be on {_names(serving)}, the engine put them on {_list(used)}"

@@ -25,7 +25,9 @@ class Answer:
         return lines[-1] if lines else ""
 
 
-def ask(argv: Sequence[str], environment: Mapping[str, str]) -> Answer:
+def ask(
+    argv: Sequence[str], environment: Mapping[str, str], timeout_s: float = TIMEOUT_S
+) -> Answer:
     """Run `argv` and return what it printed on both streams, standard output last."""
     try:
         done = subprocess.run(
@@ -35,11 +37,11 @@ def ask(argv: Sequence[str], environment: Mapping[str, str]) -> Answer:
             capture_output=True,
             text=True,
             errors="replace",
-            timeout=TIMEOUT_S,
+            timeout=timeout_s,
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return Answer("", f"{argv[0]} did not answer within {TIMEOUT_S:.0f} s")
+        return Answer("", f"{argv[0]} did not answer within {timeout_s:.0f} s")
     except OSError as error:
         return Answer("", f"{argv[0]} cannot be run: {error.strerror}")
     text = done.stderr + done.stdout

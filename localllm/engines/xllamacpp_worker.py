@@ -83,17 +83,20 @@ def _say_how_much(params: Any, settings: WorkerSettings, xllamacpp: Any) -> None
     params.fit_params = False
     params.cache_ram_mib = settings.host_cache_mib
     params.n_ctx_checkpoints = 0
+    if not settings.layers_on_device:  # mapped, repacked weights would be there twice
+        params.load_mode = xllamacpp.llama_load_mode.LLAMA_LOAD_MODE_NONE
 
 
 def _print_devices() -> None:
     import xllamacpp  # noqa: PLC0415
 
-    gpu = xllamacpp.ggml_backend_dev_type.GGML_BACKEND_DEVICE_TYPE_CPU
+    kinds = xllamacpp.ggml_backend_dev_type
+    gpus = (kinds.GGML_BACKEND_DEVICE_TYPE_GPU, kinds.GGML_BACKEND_DEVICE_TYPE_IGPU)
     devices = [
         {
             "name": d["name"],
             "description": d["description"],
-            "is_gpu": d["type"] != gpu,
+            "is_gpu": d["type"] in gpus,
             "memory_total": d["memory_total"],
             "memory_free": d["memory_free"],
         }

@@ -9,13 +9,16 @@ Source: rules 1 to 7 of the security notes; tests/unit/gateway/test_access.py ha
 from __future__ import annotations
 
 import hmac
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from urllib.parse import unquote
 
 from localllm.errors import Forbidden, NotJson, Unauthorized
 
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _HTTP_PORT = 80
+_CONTROL = re.compile(r"/+api(?![\w.-])", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,9 @@ class Asked:
     """By lower-case name; a header sent twice has two values."""
 
     has_body: bool
+    route: str = ""
+    """The route that the router chose, as it was declared; empty if none: what will run
+    decides about the token, however the target is spelled."""
 
     def one(self, name: str) -> str | None:
         """Return a header's value; None if it is absent.
@@ -73,7 +79,7 @@ def check_access(asked: Asked, rules: Rules) -> None:
     _check_site(asked, listed=origin is not None and origin in rules.origins)
     if asked.method == "OPTIONS":
         return
-    if asked.target.split("?")[0].startswith("/api/"):
+    if _is_for_control(asked):
         _check_token(asked, rules)
     if asked.has_body and asked.method not in _SAFE_METHODS:
         _check_content_type(asked)
@@ -104,9 +110,16 @@ def _check_site(asked: Asked, *, listed: bool) -> None:
     raise _forbidden(f"a browser sent it from another site ({str(site)[:40]})")
 
 
+def _is_for_control(asked: Asked) -> bool:
+    """Tell by the route, and by the path for what has none, so that a 404 tells nothing."""
+    path = unquote(asked.target.partition("?")[0])
+    return _CONTROL.match(asked.route) is not None or _CONTROL.match(path) is not None
+
+
 def _check_token(asked: Asked, rules: Rules) -> None:
-    given = (asked.one("authorization") or "").removeprefix("Bearer ")
-    if not hmac.compare_digest(given.encode(), rules.token.encode()):
+    scheme, _, given = (asked.one("authorization") or "").partition(" ")
+    right = hmac.compare_digest(given.encode(), rules.token.encode())
+    if not right or scheme.lower() != "bearer":
         raise Unauthorized(
             "The control API needs the daemon's token.",
             why="the header Authorization is missing, or its token is not this daemon's",

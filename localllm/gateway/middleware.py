@@ -58,7 +58,9 @@ def _asked(request: web.Request) -> Asked:
     for name, value in request.raw_headers:
         headers.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1"))
     # an absolute target is rebuilt by request.path: the raw one has what the client wrote
-    return Asked(request.method, request.raw_path, headers, request.body_exists)
+    resource = request.match_info.route.resource
+    route = "" if resource is None else resource.canonical
+    return Asked(request.method, request.raw_path, headers, request.body_exists, route)
 
 
 def _as_ours(error: Exception, request: web.Request) -> Exception:

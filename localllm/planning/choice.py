@@ -43,7 +43,7 @@ def choose_engine(survey: Survey, wanted: str | None, *, allow_cpu: bool) -> Cho
         usable = [device for device in accelerators if device.id in reach]
         if usable:
             best = max(usable, key=lambda device: device.memory_usable or 0)
-            return Choice(installed, best, _as_launched(reach[best.id]))
+            return Choice(installed, best, _as_launched(best, reach[best.id]))
     if allow_cpu:
         return Choice(engines[0])
     raise _would_run_on_the_processor(survey, engines, accelerators)
@@ -74,9 +74,9 @@ def _that_count(accelerators: Sequence[Device]) -> Sequence[Device]:
     return told or accelerators
 
 
-def _as_launched(seen: EngineDevice) -> EngineDevice:
-    """Name a CUDA device as its process will: the only one it is shown."""
-    if seen.kind is not DeviceKind.CUDA:
+def _as_launched(device: Device, seen: EngineDevice) -> EngineDevice:
+    """Name a CUDA device as its process will: the only one it is shown, if we know its UUID."""
+    if seen.kind is not DeviceKind.CUDA or device.uuid is None:
         return seen
     return EngineDevice("CUDA0", seen.kind, seen.description, seen.memory_total, seen.memory_free)
 

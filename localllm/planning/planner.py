@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from localllm.engines.base import Serving
 from localllm.errors import DoesNotFit
@@ -19,6 +19,9 @@ from localllm.store.stored import StoredModel
 _RUNTIME_BYTES = {DeviceKind.CUDA: 768 << 20, DeviceKind.ROCM: 512 << 20}
 """What a process's context takes of a card before any buffer. Source: llama.cpp issue 21692
 ('extra 700 MB'); to be replaced by a measurement on the card itself."""
+
+_HOST_SHARE_BYTES = 1 << 30
+"""Of unified memory, for what llama.cpp keeps on the host beside the device."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,18 +61,6 @@ class Planned:
         need[CPU] = need.get(CPU, 0) + self.plan.host_cache_bytes
         return need
 
-    @property
-    def taken(self) -> Mapping[DeviceId, int]:
-        """Bytes that the probe no longer counts as free once this runs.
-
-        On the host the weights are pages of a mapped file, which the system still calls
-        available.
-        """
-        need = dict(self.need)
-        if self.choice.device is None:
-            need[CPU] -= self.plan.memory.weights
-        return need
-
 
 def plan_model(
     stored: StoredModel,
@@ -87,7 +78,7 @@ def plan_model(
     """
     back = reclaimable or {}
     devices = [d for d in (choice.device, survey.machine.device(CPU)) if d is not None]
-    budgets = [_budget(device, back.get(device.id, 0)) for device in devices]
+    budgets = _share([_budget(device, back.get(device.id, 0)) for device in devices], choice.device)
     return Planned(
         stored,
         header,
@@ -109,6 +100,18 @@ def _budget(device: Device, back: int) -> Budget:
         overhead_bytes=_RUNTIME_BYTES.get(device.kind, 0),
         is_host=device.kind is DeviceKind.CPU,
     )
+
+
+def _share(budgets: list[Budget], device: Device | None) -> list[Budget]:
+    """Divide one memory that device and host both draw on, so that it is not spent twice."""
+    if device is None or not device.unified:
+        return budgets
+    on_device, host = budgets
+    for_device = on_device.usable_bytes - min(_HOST_SHARE_BYTES, on_device.usable_bytes // 10)
+    return [
+        replace(on_device, usable_bytes=for_device),
+        replace(host, usable_bytes=max(0, host.usable_bytes - for_device)),
+    ]
 
 
 def require_fit(planned: Planned) -> None:

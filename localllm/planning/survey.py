@@ -59,7 +59,7 @@ def _match(
     matched: dict[DeviceId, EngineDevice] = {}
     unknown: list[EngineDevice] = []
     for seen in installed.devices:
-        pair = next((d for d in left if _is_same(d, seen)), None)
+        pair = next((d for d in left if _is_nth(d, seen)), None) or _named(left, seen)
         if pair is None:
             unknown.append(seen)
         else:
@@ -68,10 +68,15 @@ def _match(
     return matched, unknown
 
 
-def _is_same(device: Device, seen: EngineDevice) -> bool:
-    if device.kind is seen.kind and device.kind in {DeviceKind.CUDA, DeviceKind.METAL}:
-        return True  # asked by UUID in PCI order, so the n-th is the n-th
-    return device.name.lower() in seen.description.lower()
+def _is_nth(device: Device, seen: EngineDevice) -> bool:
+    """Tell whether the order pairs them: asked by UUID in PCI order, the n-th is the n-th."""
+    return device.kind is seen.kind and device.kind in {DeviceKind.CUDA, DeviceKind.METAL}
+
+
+def _named(devices: Sequence[Device], seen: EngineDevice) -> Device | None:
+    """Find the device by the longest name: an RTX 4070 Ti is no RTX 4070."""
+    named = [d for d in devices if d.name.lower() in seen.description.lower()]
+    return max(named, key=lambda d: len(d.name), default=None)
 
 
 def _as_devices(

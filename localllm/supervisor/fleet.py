@@ -84,7 +84,7 @@ class Fleet:
         total: dict[DeviceId, int] = {}
         for one in self._hosted.values():
             if one.state in HOLDS_MEMORY:
-                for device, count in one.planned.taken.items():
+                for device, count in one.planned.need.items():
                     total[device] = total.get(device, 0) + count
         return total
 

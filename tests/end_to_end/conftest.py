@@ -1,0 +1,50 @@
+"""Installations for the tests that drive the whole program."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.fakes.installation import Installation
+
+
+@pytest.fixture
+def homes() -> Iterator[Callable[[], Path]]:
+    """Make short folders: a Unix socket's path may not be longer than about a hundred bytes."""
+    made: list[Path] = []
+
+    def make() -> Path:
+        made.append(Path(tempfile.mkdtemp(prefix="lll-")))
+        return made[-1]
+
+    yield make
+    for home in made:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture
+def install(homes: Callable[[], Path]) -> Iterator[Callable[..., Installation]]:
+    """Make installations; whatever they leave behind is ended."""
+    made: list[Installation] = []
+
+    def make(**environment: str) -> Installation:
+        made.append(Installation(homes(), **environment))
+        return made[-1]
+
+    yield make
+    for installation in made:
+        installation.close()
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[Installation]:
+    """One that serves the embedded model, for tests that leave it as it is."""
+    with tempfile.TemporaryDirectory(prefix="lll-") as home:
+        installation = Installation(Path(home))
+        installation.ok("up")
+        yield installation
+        installation.close()
