@@ -30,7 +30,6 @@ from localllm.supervisor.runner import Runner
 from localllm.supervisor.scheduler import HOLDS_MEMORY, Drain, Refuse, Serve, Start, Wait, decide
 from localllm.supervisor.watching import EngineProbe
 
-_TAIL_LINES = 12
 _MAX_WAIT_S = 60.0
 _AT_REST = frozenset({S.STOPPED, S.FAILED})
 _UP = frozenset({S.STARTING, S.WARMING, S.READY, S.BACKOFF})

@@ -34,6 +34,7 @@ from localllm.supervisor.hosted import Hosted
 from localllm.supervisor.remembered import read_remembered, write_remembered
 
 _TAIL_LINES = 12
+_AT_REST = frozenset({ModelState.STOPPED, ModelState.FAILED})
 _log = logging.getLogger(__name__)
 
 
@@ -63,12 +64,13 @@ class Operations:
         """
         await self._resumed.wait()
         served = self.fleet.instances()
-        if request == ServeRequest() and served:
+        if request.model is not None or not served:
+            return await self._serve(request)
+        asked = self._asked.get(served[0].planned.model, ServeRequest())
+        wanted = _with_changes(asked, request)
+        if wanted == asked and served[0].state not in _AT_REST:
             return _reply(served[0].planned, already=True)
-        if request.model is None and served:  # the same model, otherwise
-            asked = self._asked.get(served[0].planned.model)
-            request = msgspec.structs.replace(request, model=asked.model if asked else None)
-        return await self._serve(request)
+        return await self._serve(wanted)
 
     async def resume(self) -> None:
         """Serve again what an earlier daemon served; what cannot be served is said and dropped."""
@@ -134,6 +136,16 @@ class Operations:
     def _remember(self) -> None:
         """Write what was asked for; of one model the newest, which replaces the others."""
         write_remembered(self.desk.paths.serving, list(self._asked.values()))
+
+
+def _with_changes(asked: ServeRequest, changes: ServeRequest) -> ServeRequest:
+    """Put what `changes` says over what was asked for; what it leaves open stays."""
+    said = {
+        name: value
+        for name in changes.__struct_fields__
+        if (value := getattr(changes, name)) is not None and value is not False
+    }
+    return msgspec.structs.replace(asked, **said)
 
 
 def _reply(planned: Planned, *, already: bool) -> ServeReply:
