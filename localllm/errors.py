@@ -32,8 +32,9 @@ so what a retry cannot cure is a 4xx, and the header is always sent.
 
 from __future__ import annotations
 
-from http import HTTPStatus
 from typing import ClassVar
+
+_TOO_MANY_REQUESTS, _SERVER_ERRORS = 429, 500  # http.HTTPStatus would cost each command 3 ms
 
 
 class LocalLLMError(Exception):
@@ -60,9 +61,9 @@ class LocalLLMError(Exception):
     @property
     def openai_type(self) -> str:
         """How OpenAI sorts it: whose fault, and whether it is about the rate."""
-        if self.http_status == HTTPStatus.TOO_MANY_REQUESTS:
+        if self.http_status == _TOO_MANY_REQUESTS:
             return "rate_limit_error"
-        ours = self.http_status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        ours = self.http_status >= _SERVER_ERRORS
         return "server_error" if ours else "invalid_request_error"
 
     @property

@@ -122,15 +122,15 @@ def connect(file: Path) -> DaemonClient | None:
 
 
 def require_daemon(file: Path) -> DaemonClient:
-    """Find the daemon.
+    """Take the daemon at its word: whether it answers shows with the first call.
 
     Raises:
-        NotRunning: There is none.
+        NotRunning: No daemon has written `file`.
     """
-    client = connect(file)
-    if client is None:
-        raise not_running(f"{file} names no daemon that answers")
-    return client
+    daemon = read_daemon_file(file)
+    if daemon is None:
+        raise not_running(f"there is no {file}")
+    return DaemonClient(daemon)
 
 
 def not_running(why: str) -> NotRunning:

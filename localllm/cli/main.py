@@ -68,7 +68,7 @@ def cli(ctx: click.Context, *, debug: bool) -> None:
     ctx.obj = debug
 
 
-def main() -> None:
+def run() -> None:
     """Run the command line; an expected error is three sentences and its own exit code."""
     try:
         code = cli.main(standalone_mode=False)

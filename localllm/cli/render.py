@@ -57,7 +57,8 @@ def _details(device: DeviceView) -> str:
         facts.append(f"{device.power_limit_w:.0f} W")
     held = sum(h.bytes or 0 for h in device.held_by_others or [])
     if held:
-        facts.append(f"{size(held)} held by {len(device.held_by_others or [])} other processes")
+        count = len(device.held_by_others or [])
+        facts.append(f"{size(held)} held by {count} other process{'es' if count > 1 else ''}")
     return ", ".join(facts)
 
 
@@ -81,7 +82,8 @@ def render_plan(view: PlanView) -> list[str]:
     for i, candidate in enumerate(view.candidates):
         rows.append(_candidate(candidate, chosen=i == view.choice))
     lines = [f"on {_where(view)}", "", *table(rows), ""]
-    return lines + [f"{c.model} {c.quant or ''}: {c.reason}" for c in view.candidates]
+    names = (" ".join(filter(None, (c.model, c.quant))) for c in view.candidates)
+    return lines + [f"{n}: {c.reason}" for n, c in zip(names, view.candidates, strict=True)]
 
 
 def _candidate(candidate: CandidateView, *, chosen: bool) -> list[str]:

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from http import HTTPStatus
+from io import BytesIO
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import aiohttp
+import anyio
 import msgspec
 
 _KEEP_IDLE_S = 4.0
 """llama.cpp closes an idle connection after 5 s; ours must be the first to let go."""
+
+_GOODBYE_S = 2.0
+_AT_ONCE_BYTES = 1 << 20
+"""A larger body is sent piece by piece, so that the loop does other things between them."""
 
 _FIRST_PROMPT, _FIRST_TOKENS = "Say hello.", 4
 _LONG_PROMPT = "Say in a few words what you can help with, and which languages you speak. " * 8
@@ -72,9 +78,10 @@ class EngineClient:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close all connections; requests on them fail."""
-        await self._pooled.close()
-        await self._fresh.close()
+        """Close all connections, also for a caller that is being cancelled; requests fail."""
+        with anyio.move_on_after(_GOODBYE_S, shield=True):
+            await self._pooled.close()
+            await self._fresh.close()
 
     def post(
         self, path: str, body: bytes, *, fresh: bool = False
@@ -83,9 +90,15 @@ class EngineClient:
 
         Args:
             fresh: On a connection of its own, for when a pooled one turned out dead.
+
+        Raises:
+            aiohttp.ClientConnectionError: The client was closed, since its engine ended.
         """
         session = self._fresh if fresh else self._pooled
-        return session.post(self._url + path, data=body)
+        if session.closed:
+            raise aiohttp.ClientConnectionError("the engine has ended")
+        data = BytesIO(body) if len(body) > _AT_ONCE_BYTES else body
+        return session.post(self._url + path, data=data)
 
     async def is_healthy(self) -> bool:
         """Ask `/health`: llama.cpp answers 503 while it loads, and nothing before it listens."""

@@ -120,7 +120,7 @@ async def _body(request: web.Request, kind: type[T]) -> T:
     text = await request.read()
     try:
         return msgspec.json.decode(text or b"{}", type=kind)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequest("The body is wrong.", why=str(error), fix="correct it") from error
 
 

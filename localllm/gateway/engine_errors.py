@@ -26,7 +26,7 @@ def engine_error(status: int, body: bytes) -> LocalLLMError:
     """Read what an engine said beside a status that is not 200."""
     try:
         detail = msgspec.json.decode(body, type=_Refusal).error
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         detail = _Detail(message=body[:200].decode(errors="replace"))
     if detail.type == "exceed_context_size_error" or detail.n_ctx is not None:
         return ContextTooLong(

@@ -17,6 +17,9 @@ _ALWAYS = {
     "X-Frame-Options": "DENY",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
 }
+_BEGUN = web.RequestKey("begun", bool)
+"""Set in a request once its answer's headers are on their way."""
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -31,8 +34,13 @@ def guard(rules: Callable[[], Rules]) -> Handler:
                 headers = preflight_headers(request.headers.get("Origin"), rules())
                 return web.Response(status=204, headers=headers)
             return await handler(request)
-        except Exception as error:  # noqa: BLE001  # the gateway's edge: everything gets an answer
-            return error_response(_as_ours(error, request))
+        except ConnectionError:  # the client has gone
+            raise
+        except Exception as error:
+            ours = _as_ours(error, request)
+            if request.get(_BEGUN):  # a second answer would be read as a part of the first
+                raise
+            return error_response(ours)
 
     return guarded  # type: ignore[return-value]  # aiohttp's decorator hides the two arguments
 
@@ -41,8 +49,11 @@ def sign_answers(rules: Callable[[], Rules]) -> Callable[..., Awaitable[None]]:
     """Make the hook that puts the headers on every answer, streams and errors included."""
 
     async def sign(request: web.Request, response: web.StreamResponse) -> None:
+        request[_BEGUN] = True
         response.headers.update(_ALWAYS)
-        response.headers.update(cors_headers(request.headers.get("Origin"), rules()))
+        origins = request.headers.getall("Origin", [])
+        if len(origins) == 1:
+            response.headers.update(cors_headers(origins[0], rules()))
 
     return sign
 

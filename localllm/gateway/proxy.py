@@ -7,7 +7,7 @@ read; of a stream, its last bytes, to know whether it ended as it should.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -86,7 +86,7 @@ class Proxy:
 def _read_head(body: bytes) -> _Head:
     try:
         return msgspec.json.decode(body, type=_Head)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequest(
             "The body is not a chat completion request.", why=str(error), fix="correct the JSON"
         ) from error
@@ -129,14 +129,18 @@ async def _sent(
     stop generating.
     """
     try:
-        answer = await client.post(path, body)
-    except _LOST:
-        try:
-            answer = await client.post(path, body, fresh=True)
-        except _LOST as error:
-            raise _gone() from error
+        answer = await _post(client, path, body)
+    except (aiohttp.ClientError, OSError) as error:
+        raise _gone() from error
     async with answer:
         yield answer
+
+
+async def _post(client: EngineClient, path: str, body: bytes) -> aiohttp.ClientResponse:
+    try:
+        return await client.post(path, body)
+    except _LOST:
+        return await client.post(path, body, fresh=True)
 
 
 async def _copy(source: aiohttp.StreamReader, stream: web.StreamResponse) -> web.StreamResponse:
@@ -177,16 +181,22 @@ async def _heartbeat(stream: web.StreamResponse) -> AsyncIterator[None]:
     """Write a comment now and then, which every SSE reader skips, while the block waits."""
 
     async def beat() -> None:
-        while True:
-            await stream.write(b": the model is loading\n\n")
-            await anyio.sleep(_HEARTBEAT_S)
+        with suppress(ConnectionError):  # the client has gone: the request is being cancelled
+            while True:
+                await stream.write(b": the model is loading\n\n")
+                await anyio.sleep(_HEARTBEAT_S)
 
+    failed: LocalLLMError | None = None
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(beat)
         try:
             yield
+        except LocalLLMError as error:  # out of a task group it would come in an ExceptionGroup
+            failed = error
         finally:
             tasks.cancel_scope.cancel()
+    if failed is not None:
+        raise failed
 
 
 def _gone() -> EngineGone:

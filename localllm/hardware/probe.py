@@ -47,16 +47,17 @@ def probe_machine(
         ask_mac: What asks macOS; called on Darwin only.
 
     Raises:
-        ConfigError: A hardware profile is wrong.
+        ConfigError: There is an accelerator, and a hardware profile is wrong.
     """
     environment = os.environ if environment is None else environment
-    cards = read_cards((profiles or bundled_profiles()) / "hardware")
     mac = ask_mac() if (system or platform.system()) == "Darwin" else None
     host = probe_host(environment=environment, root=root, mac=mac)
     if mac is None:
         found, untold = _probe_cuda(environment, root)
     else:
         found, untold = _describe_metal(mac, host)
+    # only now: a machine without a card need not parse what is known about cards
+    cards = read_cards((profiles or bundled_profiles()) / "hardware") if found else ()
     devices = tuple(_with_profile(device, cards, host, mac) for device in found)
     warnings = (*untold, *(w for device in devices for w in _warn_unknown(device)))
     return Machine(host, tuple(map(_with_sources, (*devices, _cpu(host)))), warnings)

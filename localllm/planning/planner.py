@@ -78,7 +78,9 @@ def plan_model(
     """
     back = reclaimable or {}
     devices = [d for d in (choice.device, survey.machine.device(CPU)) if d is not None]
-    budgets = _share([_budget(device, back.get(device.id, 0)) for device in devices], choice.device)
+    budgets = [_budget(device, back.get(device.id, 0)) for device in devices]
+    if choice.device is not None and choice.device.unified:
+        budgets = _share(*budgets, back=back.get(choice.device.id, 0))
     return Planned(
         stored,
         header,
@@ -102,16 +104,15 @@ def _budget(device: Device, back: int) -> Budget:
     )
 
 
-def _share(budgets: list[Budget], device: Device | None) -> list[Budget]:
-    """Divide one memory that device and host both draw on, so that it is not spent twice."""
-    if device is None or not device.unified:
-        return budgets
-    on_device, host = budgets
-    for_device = on_device.usable_bytes - min(_HOST_SHARE_BYTES, on_device.usable_bytes // 10)
-    return [
-        replace(on_device, usable_bytes=for_device),
-        replace(host, usable_bytes=max(0, host.usable_bytes - for_device)),
-    ]
+def _share(device: Budget, host: Budget, *, back: int) -> list[Budget]:
+    """Divide one memory that device and host both draw on, so that it is not spent twice.
+
+    Args:
+        back: What the device would get back, which the host's figure does not hold yet.
+    """
+    for_device = device.usable_bytes - min(_HOST_SHARE_BYTES, device.usable_bytes // 10)
+    for_host = max(0, host.usable_bytes + back - for_device)
+    return [replace(device, usable_bytes=for_device), replace(host, usable_bytes=for_host)]
 
 
 def require_fit(planned: Planned) -> None:

@@ -1,0 +1,141 @@
+"""The README shows what the program prints. LOCALLLM_WRITE_README=1 writes it anew."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+
+import pytest
+
+from localllm.api.views import (
+    DaemonView,
+    InstanceView,
+    LayersView,
+    PlanView,
+    RequestsView,
+    SpeedView,
+    StatusView,
+    UsedMemoryView,
+)
+from localllm.catalog.profile import read_profiles
+from localllm.cli.main import cli
+from localllm.cli.render import render_plan, render_status
+from localllm.engines.base import EngineDevice, Installed
+from localllm.events import DeviceId
+from localllm.fit.plan import Wish
+from localllm.hardware.machine import CPU, Device, DeviceKind, Host, Machine
+from localllm.paths import bundled_profiles
+from localllm.planning.choice import choose_engine
+from localllm.planning.planner import Planned, plan_model
+from localllm.planning.survey import join
+from localllm.planning.views import render_candidate, render_machine, render_model
+from localllm.store.headers import read_header
+from localllm.store.local import find_model
+from tests.fakes.installation import ROOT
+
+GIB = 1 << 30
+CARD = "NVIDIA GeForce RTX 4090"
+HOST = Host(
+    "linux", "Debian GNU/Linux 13", "x86_64", "AMD Ryzen 9 9950X", 16, 64 * GIB, 56 * GIB
+)  # fmt: skip
+MACHINE = Machine(
+    HOST,
+    (
+        Device(
+            DeviceId("cuda:0"),
+            DeviceKind.CUDA,
+            CARD,
+            "NVML",
+            memory_total=24 * GIB,
+            memory_free=23 * GIB,
+            memory_usable=23 * GIB,
+            bandwidth=1_008_000_000_000,
+            uuid="GPU-4090",
+        ),
+        Device(CPU, DeviceKind.CPU, "AMD Ryzen 9 9950X", "psutil", memory_usable=53 * GIB),
+    ),
+)
+ENGINE = Installed(
+    "xllamacpp",
+    "2026.10",
+    ("xllamacpp",),
+    (EngineDevice("CUDA0", DeviceKind.CUDA, CARD),),
+)
+
+
+@pytest.fixture(scope="module")
+def planned() -> Planned:
+    """The real plan of the real file, for a made-up machine."""
+    stored = find_model("smollm2", read_profiles(bundled_profiles()), ROOT, os.environ)
+    survey = join(MACHINE, [ENGINE])
+    choice = choose_engine(survey, None, allow_cpu=False)
+    return plan_model(stored, read_header(stored.file), choice, survey, Wish())
+
+
+def plan_lines(planned: Planned) -> Sequence[str]:
+    return render_plan(
+        PlanView(
+            hardware=render_machine(MACHINE),
+            model=render_model(planned),
+            use="chat",
+            choice=0,
+            candidates=[render_candidate(planned, engine="xllamacpp", caveat=None)],
+        )
+    )
+
+
+def status_lines(planned: Planned) -> Sequence[str]:
+    plan = planned.plan
+    daemon = DaemonView(
+        version="0.1.0", pid=4711, uptime=7384.0, endpoint="http://127.0.0.1:11711/v1", log=""
+    )
+    model = InstanceView(
+        id=planned.stored.id,
+        instance=planned.instance,
+        state="ready",
+        why="warmed",
+        engine="xllamacpp",
+        device=CARD,
+        quant="Q4_1",
+        context=plan.context,
+        parallel=plan.parallel,
+        pid=4712,
+        layers=LayersView(on_device=plan.layers, total=plan.layers),
+        memory=UsedMemoryView(
+            predicted=plan.memory.total,
+            measured=plan.memory.total - plan.memory.overhead,
+            resident=None,
+        ),
+        speed=SpeedView(predicted_tps=plan.decode_tps, measured_tps=540.0, prefill_tps=21_000.0),
+        requests=RequestsView(active=2, waiting=0, total=131),
+        kv_used=None,
+        error=None,
+    )
+    return render_status(
+        StatusView(daemon=daemon, hardware=render_machine(MACHINE), models=[model])
+    )
+
+
+@pytest.mark.parametrize(("verb", "draw"), [("plan", plan_lines), ("status", status_lines)])
+def test_the_pictures_are_what_the_program_prints(
+    planned: Planned, verb: str, draw: object
+) -> None:
+    assert callable(draw)
+    readme = ROOT / "README.md"
+    text = readme.read_text()
+    picture = "\n".join([f"$ localllm {verb}", *draw(planned)])
+    block = re.compile(rf"(<!-- {verb}: .*? -->\n```\n).*?(```\n<!-- end -->)", re.DOTALL)
+    expected = block.sub(lambda m: f"{m[1]}{picture}\n{m[2]}", text)
+    if os.environ.get("LOCALLLM_WRITE_README"):
+        readme.write_text(expected)
+
+    assert block.search(text), "the README has a place for it"
+    assert readme.read_text() == expected
+
+
+def test_every_verb_is_explained() -> None:
+    readme = (ROOT / "README.md").read_text()
+
+    for verb in cli.list_commands(None):  # type: ignore[arg-type]
+        assert re.search(rf"`{verb}\b", readme), verb
