@@ -73,9 +73,7 @@ def python(code: str) -> LaunchSpec:
     return LaunchSpec([sys.executable, "-c", code], Endpoint(), start_deadline_s=9.0)
 
 
-async def test_cancelling_kills_even_a_child_that_ignores_sigterm(
-    output: Output
-) -> None:
+async def test_cancelling_kills_even_a_child_that_ignores_sigterm(output: Output) -> None:
     with anyio.CancelScope() as scope:
         async with running(python(STUBBORN), output.log, grace_s=0.3) as child:
             assert await output.line() == b"up\n"
