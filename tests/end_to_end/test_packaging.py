@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -158,4 +157,4 @@ def test_a_second_run_installs_nothing(tmp_path: Path) -> None:
 
     assert again.stdout == "served: up --context 2048\n"
     assert log.read_text() == before
-    assert os.path.exists(root / ".venv")
+    assert (root / ".venv").exists()

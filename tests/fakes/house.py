@@ -1,0 +1,169 @@
+"""A gateway on a real port with a real fleet behind it, whose engines are `fake_engine.py`."""
+
+from __future__ import annotations
+
+import json
+import socket
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import anyio
+from aiohttp import web
+
+from localllm.config import Settings, Supervision
+from localllm.daemon import _connect, _serving
+from localllm.engines.base import Endpoint, Installed, LaunchSpec, Serving
+from localllm.events import DeviceId
+from localllm.events import ModelState as S
+from localllm.fit.plan import Memory, Placement, Plan, Verdict
+from localllm.gateway.access import Rules
+from localllm.gateway.app import Gateway
+from localllm.paths import Paths, bundled_profiles
+from localllm.planning.choice import Choice
+from localllm.planning.desk import Desk
+from localllm.planning.planner import Planned, serving_of
+from localllm.store.stored import StoredModel
+from localllm.supervisor.bus import EventBus
+from localllm.supervisor.endpoints import new_endpoint
+from localllm.supervisor.fleet import Fleet, Tools
+from localllm.supervisor.hosted import Hosted
+from localllm.supervisor.lifecycle import RestartPolicy
+from localllm.supervisor.operations import Operations
+from tests.unit.fit.a_header import smollm2
+
+FAKE = Path(__file__).with_name("fake_engine.py")
+TOKEN = "7" * 64
+LISTED = "http://my.page:3000"
+CHAT = "/v1/chat/completions"
+POLICY = RestartPolicy(health_every_s=0.02, backoff_first_s=0.05, stop_grace_s=2.0)
+DEADLINE_S = 15.0
+"""For what takes milliseconds: only a test that has failed gets there."""
+
+
+def a_plan(model: str = "small", alias: str = "tiny", *, context: int = 4096) -> Planned:
+    memory = Memory(weights=1, kv_cache=1, compute=1, output=1)
+    plan = Plan(
+        verdict=Verdict.FITS,
+        reason="it is small",
+        context=context,
+        parallel=4,
+        kv_type="f16",
+        micro_batch=512,
+        layers=0,
+        placement=(Placement(DeviceId("cpu"), 0, memory.total),),
+        memory=memory,
+        host_cache_bytes=0,
+        decode_tps=None,
+    )
+    stored = StoredModel(model, Path("/nowhere.gguf"), 1, None, (alias,))
+    installed = Installed("fake", "1", (), abilities=frozenset({"unix_socket"}))
+    return Planned(stored, smollm2(), Choice(installed), plan, 1, {DeviceId("cpu"): 1 << 30})
+
+
+def asking(text: str = "hi", *, model: str | None = "small", **script: Any) -> dict[str, Any]:
+    """Make a chat request; `script` is what the fake engine is to do, see its Script."""
+    content = json.dumps(script) if script else text
+    named = {} if model is None else {"model": model}
+    return {**named, "messages": [{"role": "user", "content": content}]}
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """Where everything is; requests go over `http`."""
+
+    port: int
+    fleet: Fleet
+    app: web.Application
+    http: aiohttp.ClientSession
+    logs: Path
+    record: Path
+    flags: list[str]
+    """Of engines that start from now on."""
+
+    def serve(self, planned: Planned) -> Hosted:
+        self.fleet.serve(planned, serving_of(planned, silence_s=20.0))
+        return self.fleet.require(planned.instance)
+
+    async def ready(self, planned: Planned | None = None) -> Hosted:
+        hosted = self.serve(planned or a_plan())
+        with anyio.fail_after(DEADLINE_S):
+            while hosted.state is not S.READY:
+                assert hosted.state is not S.FAILED, hosted.runner.record.why
+                await hosted.changed.wait()
+        return hosted
+
+    def happened(self) -> list[dict[str, Any]]:
+        text = self.record.read_text() if self.record.exists() else ""
+        return [json.loads(line) for line in text.splitlines()]
+
+    def chats(self, word: str = "") -> list[dict[str, Any]]:
+        """What reached engines as a chat that has `word` in its body, beside warm-ups."""
+        chats = [h for h in self.happened() if h.get("path") == CHAT]
+        return [h for h in chats if "cache_prompt" not in h["body"] and word in h["body"]]
+
+    async def until(self, word: str) -> None:
+        """Wait until the engine has noted something."""
+        with anyio.fail_after(DEADLINE_S):
+            while not any(word in json.dumps(one) for one in self.happened()):
+                await anyio.sleep(0.005)
+
+    async def ask(
+        self, body: dict[str, Any] | bytes, **headers: str
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        data = BytesIO(body if isinstance(body, bytes) else json.dumps(body).encode())
+        headers = {"Content-Type": "application/json", **headers}
+        async with self.http.post(CHAT, data=data, headers=headers) as answer:
+            return answer.status, answer.headers, await answer.read()
+
+
+@asynccontextmanager
+async def a_house(
+    logs: Path, *flags: str, wait_s: float = 20.0, max_body_mib: int = 1
+) -> AsyncIterator[House]:
+    """Build it, without a model; leaving the block ends all of it."""
+    settings = Settings(supervision=Supervision(request_wait_s=wait_s), max_body_mib=max_body_mib)
+    given, record = list(flags), logs / "record"
+    with tempfile.TemporaryDirectory(prefix="lg") as folder, socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        port = listening.getsockname()[1]
+
+        def launch(planned: Planned, _serving: Serving) -> LaunchSpec:
+            endpoint = new_endpoint(planned.choice.installed, Path(folder))
+            return _spec(planned, endpoint, [*given, "--fake-record", str(record)])
+
+        fleet = Fleet(Tools(EventBus(), POLICY, logs, _connect, launch))
+        app = _gateway(fleet, settings, port, logs).application()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(fleet.run)
+            await anyio.wait_all_tasks_blocked()
+            async with (
+                _serving(app, [listening]),
+                aiohttp.ClientSession(
+                    f"http://127.0.0.1:{port}", timeout=aiohttp.ClientTimeout(DEADLINE_S)
+                ) as http,
+            ):
+                yield House(port, fleet, app, http, logs, record, given)
+            await fleet.close()
+            await anyio.wait_all_tasks_blocked()
+            tasks.cancel_scope.cancel()
+
+
+def _gateway(fleet: Fleet, settings: Settings, port: int, folder: Path) -> Gateway:
+    paths = Paths(*(folder / name for name in ("config", "data", "state", "cache")))
+    desk = Desk(settings, paths, {}, bundled_profiles())
+    operations = Operations(desk, fleet, f"http://127.0.0.1:{port}/v1", 1, anyio.current_time())
+    rules = Rules(port, frozenset({LISTED}), TOKEN)
+    return Gateway(operations, settings, lambda: rules, lambda: None, 1_764_000_000)
+
+
+def _spec(planned: Planned, endpoint: Endpoint, flags: list[str]) -> LaunchSpec:
+    alias = planned.stored.id
+    argv = [sys.executable, str(FAKE), "--host", str(endpoint.socket), "--alias", alias, *flags]
+    return LaunchSpec(argv, endpoint, start_deadline_s=20.0)

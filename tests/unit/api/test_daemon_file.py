@@ -1,0 +1,79 @@
+"""daemon.json: what the daemon leaves for its clients, and for nobody else."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from localllm.api.daemon_file import DaemonFile, read_daemon_file, write_daemon_file
+
+DAEMON = DaemonFile(pid=7, started=1.5, port=4242, token="s3cret", version="1.0")
+UNWRITABLE: Any = object()
+
+
+@pytest.fixture(autouse=True)
+def generous_umask() -> Iterator[None]:
+    """The worst case: whatever a program does not forbid is allowed to all."""
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "daemon.json"
+
+
+def mode(file: Path) -> int:
+    return file.stat().st_mode & 0o777
+
+
+def test_what_is_written_is_read_again_by_its_user_alone(file: Path) -> None:
+    write_daemon_file(file, DAEMON)
+
+    assert read_daemon_file(file) == DAEMON
+    assert mode(file) == 0o600
+    assert list(file.parent.iterdir()) == [file]
+    assert DAEMON.endpoint == "http://127.0.0.1:4242"
+
+
+def test_writing_that_breaks_off_leaves_the_old_file_whole_and_shows_the_new_to_nobody(
+    file: Path,
+) -> None:
+    write_daemon_file(file, DAEMON)
+
+    with pytest.raises(TypeError):
+        write_daemon_file(file, DaemonFile(pid=8, started=2, port=1, token=UNWRITABLE, version="2"))
+
+    assert read_daemon_file(file) == DAEMON
+    assert [mode(f) for f in file.parent.iterdir()] == [0o600, 0o600]
+
+
+def test_a_draft_that_somebody_left_or_planted_is_not_written_into(file: Path) -> None:
+    planted = file.parent / "elsewhere"
+    planted.write_text("")
+    file.with_suffix(".draft").symlink_to(planted)
+
+    write_daemon_file(file, DAEMON)
+
+    assert planted.read_text() == ""
+    assert (mode(file), file.is_symlink()) == (0o600, False)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"[]", b"\xff\xfe", b'{"pid": 1}', b'{"format":1,"pid":"x","port":1}', b"null"],
+)
+def test_a_file_that_makes_no_sense_is_as_good_as_none(file: Path, content: bytes) -> None:
+    file.write_bytes(content)
+
+    assert read_daemon_file(file) is None
+
+
+def test_no_file_is_no_daemon(file: Path) -> None:
+    assert read_daemon_file(file) is None
+    assert read_daemon_file(file.parent) is None

@@ -1,0 +1,259 @@
+"""What a person sees of a document, line by line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from localllm.api.views import (
+    CandidateView,
+    DaemonView,
+    DeviceView,
+    ErrorView,
+    HolderView,
+    HostView,
+    InstanceView,
+    LayersView,
+    MemoryView,
+    PlacementView,
+    PlanView,
+    PredictedSpeedView,
+    ProbeView,
+    RequestsView,
+    SourceView,
+    SpeedView,
+    StatusView,
+    UsedMemoryView,
+)
+from localllm.cli.render import render_plan, render_probe, render_status
+
+MIB, GIB = 1 << 20, 1 << 30
+
+
+def a_host(**more: Any) -> HostView:
+    plain: dict[str, Any] = {
+        "os": "linux",
+        "os_version": "6.1",
+        "arch": "x86_64",
+        "cpu": "AMD EPYC",
+        "cores": 8,
+        "memory_total": 64 * GIB,
+        "memory_available": 60 * GIB,
+        "wsl": False,
+        "sources": {},
+    }
+    return HostView(**{**plain, **more})
+
+
+def a_device(**more: Any) -> DeviceView:
+    unknown = dict.fromkeys(DeviceView.__struct_fields__)
+    plain: dict[str, Any] = {
+        "id": "cpu",
+        "kind": "cpu",
+        "name": "AMD EPYC",
+        "memory_total": 64 * GIB,
+        "memory_free": 60 * GIB,
+        "memory_usable": 57 * GIB,
+        "unified": False,
+        "source": "psutil",
+        "sources": {},
+    }
+    return DeviceView(**{**unknown, **plain, **more})
+
+
+CPU = a_device()
+CARD = a_device(
+    id="cuda:0",
+    kind="cuda",
+    name="NVIDIA GeForce RTX 4090",
+    memory_total=24 * GIB,
+    memory_free=20 * GIB,
+    memory_usable=19 * GIB,
+    bandwidth=1_008_000_000_000,
+    driver="580.1",
+    cuda_version="13.0",
+    compute_capability="8.9",
+    uuid="GPU-1",
+    pci_bus="01:00.0",
+    power_limit_w=450.0,
+    held_by_others=[HolderView(pid=7, name="Xorg", bytes=GIB)],
+    source="NVML",
+)
+MACHINE = ProbeView(host=a_host(), devices=[CARD, CPU], warnings=["The fan is loud."])
+
+
+def a_candidate(**more: Any) -> CandidateView:
+    memory = {
+        "weights": 92 * MIB,
+        "kv_cache": 180 * MIB,
+        "recurrent_state": 0,
+        "compute": 16 * MIB,
+        "output": MIB,
+        "projector": 0,
+        "overhead": 768 * MIB,
+        "total": 1057 * MIB,
+        "host_cache": 0,
+    }
+    plain: dict[str, Any] = {
+        "model": "smollm2",
+        "quant": "Q4_1",
+        "format": "gguf",
+        "engine": "xllamacpp",
+        "source": SourceView(repo=None, files=["/m.gguf"], size=94 * MIB),
+        "context": 8192,
+        "parallel": 4,
+        "kv_type": "f16",
+        "placement": [PlacementView(device="cuda:0", layers=31, bytes=1057 * MIB)],
+        "memory": MemoryView(**memory),
+        "speed": PredictedSpeedView(decode_tps=75.6, prefill_tps=None),
+        "quality": None,
+        "verdict": "fits",
+        "reason": "1.0 GiB of 19.0 GiB.",
+    }
+    return CandidateView(**{**plain, **more})
+
+
+def a_plan(*candidates: CandidateView, choice: int | None = 0) -> PlanView:
+    return PlanView(
+        hardware=MACHINE, model=None, use="chat", choice=choice, candidates=list(candidates)
+    )
+
+
+def a_model(**more: Any) -> InstanceView:
+    plain: dict[str, Any] = {
+        "id": "smollm2",
+        "instance": "smollm2:q4_1:8192",
+        "state": "ready",
+        "why": "warm",
+        "engine": "xllamacpp",
+        "device": "NVIDIA GeForce RTX 4090",
+        "quant": "Q4_1",
+        "context": 8192,
+        "parallel": 4,
+        "pid": 12,
+        "layers": LayersView(on_device=31, total=31),
+        "memory": UsedMemoryView(predicted=2 * GIB, measured=int(1.5 * GIB), resident=None),
+        "speed": SpeedView(predicted_tps=80, measured_tps=75.6, prefill_tps=None),
+        "requests": RequestsView(active=1, waiting=2, total=30),
+        "kv_used": None,
+        "error": None,
+    }
+    return InstanceView(**{**plain, **more})
+
+
+def a_status(*models: InstanceView, uptime: float = 5) -> StatusView:
+    daemon = DaemonView(version="1.0", pid=3, uptime=uptime, endpoint="http://h:1", log="/log")
+    return StatusView(daemon=daemon, hardware=MACHINE, models=list(models))
+
+
+A_MACHINE = """\
+AMD EPYC, 8 cores, linux 6.1 x86_64
+
+device  name                     total     free      usable    bandwidth  source
+cuda:0  NVIDIA GeForce RTX 4090  24.0 GiB  20.0 GiB  19.0 GiB  1008 GB/s  NVML
+cpu     AMD EPYC                 64.0 GiB  60.0 GiB  57.0 GiB  -          psutil
+  cuda:0: driver 580.1, CUDA 13.0, compute 8.9, GPU-1, PCI 01:00.0, 450 W, 1.0 GiB held by 1 other process
+warning: The fan is loud."""
+
+
+def test_a_machine_is_a_line_a_device_then_what_else_is_known_then_the_warnings() -> None:
+    shown = "\n".join(render_probe(MACHINE))
+
+    assert shown == A_MACHINE
+
+
+def test_what_is_not_known_of_a_machine_is_left_out_or_a_dash() -> None:
+    bare = a_device(memory_total=None, memory_free=None, memory_usable=None)
+    host = a_host(os_version=None, cpu=None, wsl=True)
+
+    lines = render_probe(ProbeView(host=host, devices=[bare], warnings=[]))
+
+    assert lines == [
+        "processor, 8 cores, linux x86_64, WSL2",
+        "",
+        "device  name      total  free  usable  bandwidth  source",
+        "cpu     AMD EPYC  -      -     -       -          psutil",
+    ]
+
+
+A_PLAN = """\
+on NVIDIA GeForce RTX 4090 (19.0 GiB usable)
+
+   model    quant  context  slots  weights  KV cache  buffers  total    speed     verdict
+*  smollm2  Q4_1      8192      4   92 MiB   180 MiB  785 MiB  1.0 GiB  76 tok/s  fits
+   large    -         8192      4   92 MiB   180 MiB  785 MiB  1.0 GiB  -         too big
+
+smollm2 Q4_1: 1.0 GiB of 19.0 GiB.
+large: Too big."""
+
+
+def test_a_plan_stars_the_choice_breaks_memory_down_and_gives_every_reason() -> None:
+    unknown = PredictedSpeedView(decode_tps=None, prefill_tps=None)
+    large = a_candidate(
+        model="large", quant=None, speed=unknown, verdict="too_big", reason="Too big."
+    )
+
+    shown = "\n".join(render_plan(a_plan(a_candidate(), large)))
+
+    assert shown == A_PLAN
+
+
+def test_a_plan_without_a_choice_stars_none() -> None:
+    assert not any(line.startswith("*") for line in render_plan(a_plan(a_candidate(), choice=None)))
+
+
+A_STATUS = """\
+localllm 1.0, pid 3, up 5 s, http://h:1
+
+model    state  engine     device                   layers  context  memory   speed     requests
+smollm2  ready  xllamacpp  NVIDIA GeForce RTX 4090   31/31     8192  1.5 GiB  76 tok/s  1 active, 2 waiting, 30 done"""
+
+
+def test_the_status_of_a_served_model_is_what_it_uses_and_does() -> None:
+    shown = "\n".join(render_status(a_status(a_model())))
+
+    assert shown == A_STATUS
+
+
+def test_a_model_that_is_not_measured_yet_shows_its_plan_and_the_processor_its_name() -> None:
+    starting = a_model(
+        state="starting",
+        layers=LayersView(on_device=0, total=31),
+        memory=UsedMemoryView(predicted=2 * GIB, measured=None, resident=None),
+        speed=SpeedView(predicted_tps=80, measured_tps=None, prefill_tps=None),
+    )
+
+    line = render_status(a_status(starting))[3]
+
+    assert line == (
+        "smollm2  starting  xllamacpp  processor    0/31     8192  2.0 GiB planned  -"
+        "      1 active, 2 waiting, 30 done"
+    )
+
+
+def test_a_broken_model_ends_with_its_reason_and_the_engines_last_words() -> None:
+    error = ErrorView(reason="it ran out of memory", log=["ggml: failed", "abort"])
+
+    lines = render_status(a_status(a_model(state="failed", error=error)))
+
+    assert lines[4:] == [
+        "",
+        "smollm2 failed: it ran out of memory",
+        "  | ggml: failed",
+        "  | abort",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("uptime", "text"),
+    [(0.9, "0 s"), (59, "59 s"), (61, "1 min 1 s"), (3600, "1 h 0 min"), (90_061, "25 h 1 min")],
+)
+def test_a_daemon_that_serves_nothing_says_how_long_it_is_up_and_what_to_do(
+    uptime: float, text: str
+) -> None:
+    assert render_status(a_status(uptime=uptime)) == [
+        f"localllm 1.0, pid 3, up {text}, http://h:1",
+        "",
+        "no model is served; localllm up starts one",
+    ]

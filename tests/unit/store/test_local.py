@@ -1,0 +1,239 @@
+"""What a user types, and the file that it finds."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from localllm.catalog.profile import Embedded, Profile
+from localllm.errors import ModelNotFound
+from localllm.store.local import find_model, hub_cache, model_id
+from localllm.store.stored import StoredModel
+
+EMBEDDED = Embedded(package="a-package", file="a_package/Tiny.gguf", size=5)
+CATALOG = (
+    Profile(
+        format=1, id="tiny", name="Tiny", license="mit", aliases=("tiny-1b",), embedded=EMBEDDED
+    ),
+    Profile(format=1, id="large", name="Large", license="mit"),
+)
+
+
+def a_file(file: Path, text: str = "bytes") -> Path:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text)
+    return file
+
+
+def a_download(cache: Path, repo: str, name: str, revision: str = "c0ffee") -> Path:
+    """A file as huggingface_hub keeps it: a link in a snapshot, to a blob."""
+    home = cache / f"models--{repo.replace('/', '--')}"
+    blob = a_file(home / "blobs" / f"{revision}-{Path(name).name}")
+    link = home / "snapshots" / revision / name
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(blob)
+    return link
+
+
+class Disk:
+    """One user's disk."""
+
+    def __init__(self, root: Path) -> None:
+        self.data = root / "data"
+        self.cache = root / "hub"
+
+    def find(self, wanted: str | Path) -> StoredModel:
+        return find_model(str(wanted), CATALOG, self.data, {"HF_HUB_CACHE": str(self.cache)})
+
+    def refusal(self, wanted: str | Path) -> ModelNotFound:
+        with pytest.raises(ModelNotFound) as caught:
+            self.find(wanted)
+        return caught.value
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Disk:
+    return Disk(tmp_path)
+
+
+@pytest.mark.parametrize("wanted", ["tiny", "TINY", "tiny-1b"])
+def test_a_catalog_name_or_alias_finds_the_embedded_file(disk: Disk, wanted: str) -> None:
+    file = a_file(disk.data / "embedded" / "a-package" / "a_package" / "Tiny.gguf")
+
+    found = disk.find(wanted)
+
+    assert found == StoredModel("tiny", file, 5, "pypi:a-package", ("tiny-1b",))
+
+
+def test_a_catalog_name_goes_before_a_folder_of_the_same_name(
+    disk: Disk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a_file(disk.data / "embedded" / "a-package" / "a_package" / "Tiny.gguf")
+    a_file(tmp_path / "tiny" / "other.gguf")
+    monkeypatch.chdir(tmp_path)
+
+    assert disk.find("tiny").id == "tiny"
+
+
+@pytest.mark.parametrize("wanted", ["tiny", "large"])
+def test_a_known_model_that_is_not_on_disk_says_so(disk: Disk, wanted: str) -> None:
+    assert disk.refusal(wanted).what == f"{wanted} is known, but not on this disk."
+
+
+def test_a_path_finds_a_file_of_the_users_own(disk: Disk, tmp_path: Path) -> None:
+    file = a_file(tmp_path / "My Model-Q4_K_M.gguf")
+
+    assert disk.find(file) == StoredModel("my-model-q4_k_m", file, 5, None)
+
+
+def test_a_path_may_be_relative_or_start_with_a_tilde(
+    disk: Disk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = a_file(tmp_path / "m.gguf")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    assert disk.find("m.gguf").file == file
+    assert disk.find("~/m.gguf").file == file
+
+
+@pytest.mark.parametrize("wanted", ["/nowhere/m.gguf", "~nobody-here/m.gguf", f"{'x' * 300}.gguf"])
+def test_a_path_without_a_file_is_named_whole(disk: Disk, wanted: str) -> None:
+    error = disk.refusal(wanted)
+
+    assert error.what.startswith("There is no file /")
+    assert wanted.lstrip("/") in error.what
+
+
+def test_a_folder_stands_for_its_only_model_whatever_else_is_in_it(
+    disk: Disk, tmp_path: Path
+) -> None:
+    model = a_file(tmp_path / "models" / "m.gguf")
+    a_file(tmp_path / "models" / "mmproj-m-F16.gguf")
+    a_file(tmp_path / "models" / "README.md")
+
+    assert disk.find(tmp_path / "models").file == model
+
+
+@pytest.mark.parametrize(
+    ("names", "said"), [(["a.gguf", "b.gguf"], "a.gguf, b.gguf"), ([], "none")]
+)
+def test_a_folder_with_any_other_number_of_models_lists_them(
+    disk: Disk, tmp_path: Path, names: list[str], said: str
+) -> None:
+    folder = a_file(tmp_path / "models" / "mmproj.gguf").parent
+    for name in names:
+        a_file(folder / name)
+
+    assert disk.refusal(folder).why == f"its .gguf files: {said}"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "name"),
+    [
+        ("hf:me/Tiny-GGUF:Q4_K_M", "Tiny-Q4_K_M.gguf"),
+        ("me/Tiny-GGUF:q4_k_m", "Tiny-Q4_K_M.gguf"),
+        ("me/Tiny-GGUF:Q8_0", "sub/tiny.Q8_0.gguf"),
+        ("me/Tiny-GGUF:F16", "Tiny-F16.gguf"),
+        ("me/Tiny-GGUF:BF16", "Tiny-BF16.gguf"),
+    ],
+)
+def test_a_repository_and_quantization_find_one_file_of_the_hub_cache(
+    disk: Disk, wanted: str, name: str
+) -> None:
+    there = ("Tiny-Q4_K_M.gguf", "sub/tiny.Q8_0.gguf", "Tiny-F16.gguf", "Tiny-BF16.gguf")
+    links = {n: a_download(disk.cache, "me/Tiny-GGUF", n) for n in (*there, "mmproj-Q8_0.gguf")}
+
+    found = disk.find(wanted)
+
+    assert (found.file, found.repo, found.file_bytes) == (links[name], "me/Tiny-GGUF", 5)
+    assert found.id == model_id(Path(name))
+
+
+def test_a_repository_alone_is_enough_where_it_has_one_model(disk: Disk) -> None:
+    a_download(disk.cache, "me/tiny", "t-Q8_0.gguf", revision="0a")
+    a_download(disk.cache, "me/tiny", "t-Q8_0.gguf", revision="0b")
+    a_download(disk.cache, "me/tiny", "mmproj-F16.gguf")
+
+    assert disk.find("hf:me/tiny").id == "t-q8_0"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "there"),
+    [("hf:me/tiny", "t-Q4_0.gguf, t-Q8_0.gguf"), ("hf:me/tiny:F16", "none"), ("you/tiny", "none")],
+)
+def test_a_repository_that_is_not_one_file_says_what_there_is_and_how_to_get_more(
+    disk: Disk, wanted: str, there: str
+) -> None:
+    for name in ("t-Q4_0.gguf", "t-Q8_0.gguf"):
+        a_download(disk.cache, "me/tiny", name)
+
+    error = disk.refusal(wanted)
+
+    assert error.what.startswith(wanted)
+    assert error.why == f"{disk.cache} has of it: {there}"
+    assert error.fix.startswith("hf download ")
+
+
+def test_a_link_whose_blob_was_cleared_away_is_no_file(disk: Disk) -> None:
+    a_download(disk.cache, "me/tiny", "t-Q8_0.gguf").resolve().unlink()
+
+    assert disk.refusal("me/tiny").why.endswith("none")
+
+
+@pytest.mark.parametrize(
+    ("environment", "folder"),
+    [
+        ({"HF_HUB_CACHE": "/a", "HF_HOME": "/b", "XDG_CACHE_HOME": "/c"}, "/a"),
+        ({"HF_HOME": "/b", "XDG_CACHE_HOME": "/c"}, "/b/hub"),
+        ({"XDG_CACHE_HOME": "/c"}, "/c/huggingface/hub"),
+        ({"HF_HUB_CACHE": "", "HF_HOME": ""}, "/home/me/.cache/huggingface/hub"),
+        ({"HF_HUB_CACHE": "~/hub"}, "/home/me/hub"),
+        ({}, "/home/me/.cache/huggingface/hub"),
+    ],
+)
+def test_the_hub_cache_is_where_the_other_programs_have_it(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], folder: str
+) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+
+    assert hub_cache(environment) == Path(folder)
+
+
+@pytest.mark.parametrize(("typed", "near"), [("tinny", "tiny"), ("TINY1B", "tiny-1b")])
+def test_an_unknown_name_suggests_the_one_that_was_meant(disk: Disk, typed: str, near: str) -> None:
+    assert disk.refusal(typed).what == f"No model {typed!r}, did you mean {near}?"
+
+
+def test_a_name_like_no_other_suggests_none_and_says_what_could_be_given(disk: Disk) -> None:
+    error = disk.refusal("zzz")
+
+    assert error.what == "No model 'zzz'."
+    assert "tiny, large" in error.why
+    assert "hf:owner/repo:QUANT" in error.fix
+    assert error.exit_code == 5
+
+
+@pytest.mark.parametrize("wanted", ["y" * 300, "a\0b", "../../etc", "hf:", "a/b/c", "hf:a/b:"])
+def test_a_name_that_can_be_no_file_is_an_unknown_model_and_no_crash(
+    disk: Disk, wanted: str
+) -> None:
+    assert disk.refusal(wanted).exit_code == 5
+
+
+@pytest.mark.parametrize(
+    ("file", "expected"),
+    [
+        ("/m/Qwen3-8B-Q4_K_M.gguf", "qwen3-8b-q4_k_m"),
+        ("/m/Big-00001-of-00003.gguf", "big"),
+        ("/m/My Model (new).gguf", "my-model-new"),
+        ("/m/Größe:7b.gguf", "gr-e-7b"),
+        ("/m/...gguf", "model"),
+        ("/m/模型.gguf", "model"),
+    ],
+)
+def test_an_id_is_one_path_segment_in_lower_case(file: str, expected: str) -> None:
+    assert model_id(Path(file)) == expected
+    assert re.fullmatch(r"[a-z0-9._-]+", model_id(Path(file)))
