@@ -5,34 +5,39 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
 from localllm.errors import ConfigError
 
 DEFAULT_PORT = 11711
-_HIGHEST_PORT = 65_535
 _PREFIX = "LOCALLLM_"
+
+
+Port = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
+Count = Annotated[int, msgspec.Meta(ge=1)]
+Duration = Annotated[float, msgspec.Meta(gt=0)]
 
 
 class Supervision(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How patient the supervisor is; times in seconds."""
 
-    max_crashes: int = 3
-    stable_after_s: float = 60.0
-    backoff_first_s: float = 1.0
-    start_silence_s: float = 60.0
+    max_crashes: Count = 3
+    stable_after_s: Duration = 60.0
+    backoff_first_s: Duration = 1.0
+    start_silence_s: Duration = 60.0
     """How long loading may show no progress, beside the time that its bytes take."""
 
-    drain_timeout_s: float = 30.0
-    request_wait_s: float = 300.0
+    drain_timeout_s: Duration = 30.0
+    request_wait_s: Duration = 300.0
     """How long a request waits for a model that is loading or restarting."""
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All of config.toml. A key that is not here is an error that names it."""
 
-    port: int = DEFAULT_PORT
+    port: Port = DEFAULT_PORT
     engine: str | None = None
     llama_server: str | None = None
     """Path or name of the user's own llama-server; unset looks on PATH."""
@@ -41,7 +46,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     origins: tuple[str, ...] = ()
     """Web origins that may call, each exactly as the browser sends it."""
 
-    max_body_mib: int = 64
+    max_body_mib: Count = 64
     supervision: Supervision = Supervision()
 
 
@@ -70,7 +75,4 @@ def read_settings(file: Path, environment: Mapping[str, str]) -> Settings:
     except msgspec.ValidationError as error:
         origin = ", ".join([str(file), *(_PREFIX + key.upper() for key in said)])
         raise ConfigError(f"A setting of {origin} is wrong.", why=str(error), fix=fix) from error
-    if not 0 <= over.port <= _HIGHEST_PORT:
-        why = f"a port is a number from 1 to 65535, this is {over.port}"
-        raise ConfigError("The port is wrong.", why=why, fix="localllm up --port 11711")
     return over

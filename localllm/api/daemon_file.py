@@ -36,8 +36,13 @@ def write_daemon_file(file: Path, content: DaemonFile) -> None:
 
 
 def read_daemon_file(file: Path) -> DaemonFile | None:
-    """Read it; None if there is none, or one that this version cannot read."""
+    """Read it; None if there is none that this version can read, or if its daemon is dead.
+
+    The port of a dead one may be another program's by now, which must not get the token.
+    """
     try:
-        return msgspec.json.decode(file.read_bytes(), type=DaemonFile)
-    except (OSError, msgspec.DecodeError):
+        read = msgspec.json.decode(file.read_bytes(), type=DaemonFile)
+        os.kill(read.pid, 0)
+    except (OSError, OverflowError, msgspec.DecodeError):
         return None
+    return read if read.format == FORMAT else None

@@ -100,6 +100,12 @@ class DaemonClient:
             if answer.status >= http.client.BAD_REQUEST:
                 raise _refusal(answer.status, answer.read())
             yield answer
+        except TimeoutError as error:
+            raise LocalLLMError(
+                "The daemon does not answer.",
+                why=f"it said nothing for {timeout_s:.0f} s",
+                fix="look into its log, or end it: localllm down",
+            ) from error
         except (OSError, http.client.HTTPException) as error:
             raise not_running(str(error)) from error
         finally:

@@ -40,7 +40,13 @@ def say(text: str) -> None:
 
 
 def absolute(model: str | None) -> str | None:
-    """Make a path whole: the daemon has another working directory."""
-    if model is not None and (model.endswith(".gguf") or os.path.exists(model)):  # noqa: PTH110
+    """Make a path whole: the daemon has another working directory.
+
+    A word alone is a name, also where a folder happens to be called so: `./folder` is a path.
+    """
+    if model is None:
+        return None
+    is_path = "/" in model and os.path.exists(os.path.expanduser(model))  # noqa: PTH110, PTH111
+    if model.endswith(".gguf") or is_path:
         return os.path.abspath(os.path.expanduser(model))  # noqa: PTH100, PTH111
     return model

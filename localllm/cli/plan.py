@@ -21,7 +21,7 @@ from localllm.errors import DoesNotFit
 @click.option("--parallel", type=click.IntRange(1, 64), help="Requests at once.")
 @click.option("--engine", help="xllamacpp or llama-server.")
 @click.option(
-    "--allow-cpu", is_flag=True, help="Plan for the processor although there is an accelerator."
+    "--allow-cpu", is_flag=True, help="Plan for the processor if no engine reaches the accelerator."
 )
 @json_option
 def command(  # noqa: PLR0913  # one argument per flag of the contract

@@ -30,7 +30,7 @@ no model named: serving SmolLM2-135M-Instruct, a small stand-in that needs no mo
 )
 @click.option("--port", type=click.IntRange(1, 65535), help="Port of the endpoint (11711).")
 @click.option(
-    "--allow-cpu", is_flag=True, help="Serve on the processor although there is an accelerator."
+    "--allow-cpu", is_flag=True, help="Serve on the processor if no engine reaches the accelerator."
 )
 @click.option("--yes", is_flag=True, help="Answer yes to questions about downloads.")
 @click.option("--foreground", is_flag=True, help="Stay attached, for systemd and launchd.")

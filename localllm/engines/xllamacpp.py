@@ -31,7 +31,6 @@ class _SeenDevice(msgspec.Struct):
 
     name: str
     description: str
-    is_gpu: bool
     memory_total: int
     memory_free: int
 
@@ -70,6 +69,7 @@ class Xllamacpp:
             threads=serving.threads,
             host_cache_mib=serving.host_cache_bytes >> 20,
             layers_on_device=serving.layers_on_device,
+            device=serving.devices[0].name if serving.devices else None,
             socket=None if endpoint.socket is None else str(endpoint.socket),
             port=endpoint.port,
         )
@@ -88,7 +88,7 @@ class Xllamacpp:
             return Installed(
                 self.name, None, program, reason=f"its device list is unreadable: {error}"
             )
-        devices = tuple(_engine_device(d) for d in seen.devices if d.is_gpu)
+        devices = tuple(_engine_device(d) for d in seen.devices)
         return Installed(self.name, seen.version, program, devices, frozenset({"unix_socket"}))
 
 

