@@ -45,6 +45,6 @@ def served() -> Iterator[Installation]:
     """One that serves the embedded model, for tests that leave it as it is."""
     with tempfile.TemporaryDirectory(prefix="lll-") as home:
         installation = Installation(Path(home))
-        installation.ok("up")
+        installation.ok("up", "--context", "2048")
         yield installation
         installation.close()

@@ -12,8 +12,10 @@ import pytest
 
 from tests.fakes.installation import Installation, wait_until
 
-pytestmark = [pytest.mark.xdist_group("engine"), pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.xdist_group("engine"), pytest.mark.timeout(240)]
 MODEL = "smollm2-135m-instruct"
+RAMBLES_S = 100.0
+"""A small model may not find an end; its context bounds what it says."""
 
 
 def client_of(installation: Installation) -> openai.OpenAI:
@@ -32,6 +34,7 @@ def test_an_openai_client_gets_streamed_text_and_down_leaves_nothing_behind(
     up = here.run("up")
     assert up.code == 0, up
     assert f"{MODEL} is served at {here.url}/v1" in up.out
+    assert here.model()["context"] == 8192, "as much as it was trained with"
     assert "small stand-in" in up.err
     assert "for a better one" in up.err
 
@@ -59,7 +62,7 @@ def test_status_says_what_was_planned_and_what_was_measured(served: Installation
 
     assert status["daemon"]["endpoint"] == f"{served.url}/v1"
     assert (model["id"], model["state"], model["engine"]) == (MODEL, "ready", "xllamacpp")
-    assert (model["quant"], model["context"]) == ("Q4_1", 8192)
+    assert (model["quant"], model["context"]) == ("Q4_1", 2048)
     assert model["layers"] == {"on_device": 0, "total": 31}
     assert model["memory"]["measured"] <= model["memory"]["predicted"]
     assert model["memory"]["predicted"] <= 1.02 * model["memory"]["measured"]
@@ -125,8 +128,8 @@ def test_another_context_replaces_the_instance_once_it_is_ready(
 
 
 def test_run_prints_the_answer_alone(served: Installation) -> None:
-    ran = served.run("run", MODEL, "Say hello.")
-    piped = served.run("run", "smollm2", "-", stdin="Name a colour.")
+    ran = served.run("run", MODEL, "Say hello.", within_s=RAMBLES_S)
+    piped = served.run("run", "smollm2", "-", stdin="Name a colour.", within_s=RAMBLES_S)
 
     assert (ran.code, ran.err) == (0, "")
     assert ran.out.strip()
@@ -144,7 +147,7 @@ def test_logs_that_follow_show_what_comes(served: Installation) -> None:
     try:
         assert following.stdout is not None
         following.stdout.readline()
-        served.ok("run", MODEL, "Hi.")
+        served.ok("run", MODEL, "Hi.", within_s=RAMBLES_S)
         assert following.stdout.readline()
     finally:
         following.kill()
@@ -152,7 +155,7 @@ def test_logs_that_follow_show_what_comes(served: Installation) -> None:
 
 
 def test_no_prompt_ends_up_in_any_log(served: Installation) -> None:
-    served.ok("run", MODEL, "My password is hunter2, remember it.")
+    served.ok("run", MODEL, "My password is hunter2, remember it.", within_s=RAMBLES_S)
 
     logs = [f.read_text(errors="replace") for f in (served.state / "logs").iterdir()]
     assert len(logs) >= 2

@@ -74,8 +74,11 @@ class Installation:
 
     def run(self, *words: str, stdin: str = "", within_s: float = DEADLINE_S) -> Ran:
         """Run a command to its end."""
-        process = self.start(*words, stdin=subprocess.PIPE)
-        out, err = process.communicate(stdin, timeout=within_s)
+        with self.start(*words, stdin=subprocess.PIPE) as process:
+            try:
+                out, err = process.communicate(stdin, timeout=within_s)
+            finally:
+                process.kill()  # no effect on one that has ended
         return Ran(process.returncode, out, err)
 
     def ok(self, *words: str, stdin: str = "", within_s: float = DEADLINE_S) -> str:
