@@ -38,10 +38,11 @@ from localllm.planning.desk import Desk
 from localllm.planning.planner import Planned
 from localllm.supervisor.bus import EventBus
 from localllm.supervisor.endpoints import clear_sockets, new_endpoint
-from localllm.supervisor.fleet import Fleet, Tools
+from localllm.supervisor.fleet import Fleet
 from localllm.supervisor.lifecycle import RestartPolicy
 from localllm.supervisor.operations import Operations
 from localllm.supervisor.reaper import OWNER_VARIABLE, reap
+from localllm.supervisor.tools import Tools
 
 _log = logging.getLogger("localllm.daemon")
 _BACKLOG = 512

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import signal
-from typing import NewType
 
-Bytes = NewType("Bytes", int)
-Seconds = NewType("Seconds", float)
-
-KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
+MIB, GIB = 1 << 20, 1 << 30
 
 
 def gib(count: int) -> str:

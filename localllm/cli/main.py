@@ -62,10 +62,8 @@ def _no_such_verb(name: str) -> str:
 )
 @click.version_option(__version__, prog_name="localllm")
 @click.option("--debug", is_flag=True, help="Show a traceback instead of a sentence.")
-@click.pass_context
-def cli(ctx: click.Context, *, debug: bool) -> None:
+def cli(*, debug: bool) -> None:  # run() looks for it, before all else fails
     """Run local language models on one workstation."""
-    ctx.obj = debug
 
 
 def run() -> None:

@@ -36,7 +36,6 @@ class Speed:
 
     prefill_tps: float
     decode_tps: float
-    prompt_tokens: int
 
 
 class _Timings(msgspec.Struct):
@@ -171,5 +170,4 @@ def _speed(text: bytes) -> Speed:
     return Speed(
         prefill_tps=1000 * timings.prompt_n / max(timings.prompt_ms, 0.001),
         decode_tps=1000 * timings.predicted_n / max(timings.predicted_ms, 0.001),
-        prompt_tokens=timings.prompt_n,
     )

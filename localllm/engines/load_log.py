@@ -50,9 +50,6 @@ class LoadReport:
     def total_bytes(self) -> int:
         return sum(b.size_bytes for b in self.buffers)
 
-    def bytes_for(self, use: str) -> int:
-        return sum(b.size_bytes for b in self.buffers if b.use == use)
-
     def layers_on_device(self) -> int:
         return 0 if self.offloaded is None else self.offloaded[0]
 

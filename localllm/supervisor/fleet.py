@@ -6,45 +6,31 @@ instances and gives them back; the control API asks for starts and stops.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
 import anyio
 from anyio.abc import TaskGroup
 
 from localllm.engine_client.client import EngineClient
-from localllm.engines.base import LaunchSpec, Serving
+from localllm.engines.base import Serving
 from localllm.errors import ModelNotFound, NotReady, StartFailed, StillLoading
-from localllm.events import DeviceId, InstanceId, StateChanged
+from localllm.events import DeviceId, InstanceId, Missed, StateChanged
 from localllm.events import ModelState as S
 from localllm.planning.planner import Planned
 from localllm.supervisor import messages as msg
-from localllm.supervisor.bus import EventBus
 from localllm.supervisor.hosted import Hosted
 from localllm.supervisor.instance import Instance
-from localllm.supervisor.lifecycle import RestartPolicy
 from localllm.supervisor.routing import Routes, resolve, shift
 from localllm.supervisor.runner import Runner
 from localllm.supervisor.scheduler import HOLDS_MEMORY, Drain, Refuse, Serve, Start, Wait, decide
+from localllm.supervisor.tools import Tools
 from localllm.supervisor.watching import EngineProbe
 
 _MAX_WAIT_S = 60.0
 _AT_REST = frozenset({S.STOPPED, S.FAILED})
 _UP = frozenset({S.STARTING, S.WARMING, S.READY, S.BACKOFF})
-
-
-@dataclass(frozen=True, slots=True)
-class Tools:
-    """What the fleet needs of the world, put together by the daemon."""
-
-    bus: EventBus
-    policy: RestartPolicy
-    logs: Path
-    connect: Callable[[LaunchSpec], EngineClient]
-    launch: Callable[[Planned, Serving], LaunchSpec]
-    """Called once per run: each run has an endpoint of its own."""
 
 
 class Fleet:
@@ -64,8 +50,12 @@ class Fleet:
             async with anyio.create_task_group() as tasks:
                 self._tasks = tasks
                 async for envelope in events:
-                    if isinstance(envelope.event, StateChanged):
-                        await self._changed(envelope.event)
+                    match envelope.event:
+                        case StateChanged(instance, new=new):
+                            await self._look_at(instance, has_begun=new not in _AT_REST)
+                        case Missed():
+                            for hosted in self.instances():
+                                await self._look_at(hosted.id, has_begun=True)
                     self._schedule()
 
     def instances(self) -> tuple[Hosted, ...]:
@@ -265,14 +255,20 @@ class Fleet:
         self._hosted.pop(hosted.id, None)
         hosted.announce()
 
-    async def _changed(self, event: StateChanged) -> None:
-        hosted = self._hosted.get(event.instance)
+    async def _look_at(self, instance: InstanceId, *, has_begun: bool) -> None:
+        """Act on where an instance is now, which may be further than the news says.
+
+        Args:
+            has_begun: Its runner has got to the start that was granted, if one was.
+        """
+        hosted = self._hosted.get(instance)
         if hosted is None:
             return
-        hosted.granted = False
-        if event.new is S.READY:
+        if has_begun:
+            hosted.granted = False
+        if hosted.state is S.READY:
             self._replace_others(hosted)
-        elif event.new is S.STOPPED and hosted.retired:
+        elif hosted.state is S.STOPPED and hosted.retired and not hosted.granted:
             self._forget(hosted)
         hosted.announce()
         old = hosted.take_old_client()

@@ -32,10 +32,11 @@ from localllm.planning.planner import Planned, serving_of
 from localllm.store.stored import StoredModel
 from localllm.supervisor.bus import EventBus
 from localllm.supervisor.endpoints import new_endpoint
-from localllm.supervisor.fleet import Fleet, Tools
+from localllm.supervisor.fleet import Fleet
 from localllm.supervisor.hosted import Hosted
 from localllm.supervisor.lifecycle import RestartPolicy
 from localllm.supervisor.operations import Operations
+from localllm.supervisor.tools import Tools
 from tests.unit.fit.a_header import smollm2
 
 FAKE = Path(__file__).with_name("fake_engine.py")
