@@ -33,7 +33,10 @@ class RestartPolicy:
 
     health_every_s: float = 0.1
     health_attempt_s: float = 2.0
-    warm_up_attempt_s: float = 120.0
+    warm_up_attempt_s: float = 600.0
+    """For one first chat; an engine that works on it all the while may be that slow."""
+
+    warm_up_attempts: int = 2
     drain_timeout_s: float = 30.0
     stop_grace_s: float = 10.0
     backoff_first_s: float = 1.0
@@ -136,7 +139,7 @@ def _stay(record: InstanceRecord, happened: msg.Input, now: float) -> Step | Non
     match record.state, happened:
         case S.STARTING, msg.Launched(_, pid, limit_s):
             return _renew(replace(record, pid=pid, start_deadline_s=limit_s), now)
-        case S.STARTING, msg.Progressed():
+        case S.STARTING | S.WARMING, msg.Progressed():
             return _renew(record, now)
         case S.STOPPING, msg.TimedOut():
             return record, (msg.Kill(record.run),)

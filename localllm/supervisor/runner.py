@@ -142,14 +142,10 @@ class Runner:
         return await child.wait()
 
     async def _poll_health(self, live: _Live) -> None:
-        seen: int | None = None
         with self._blaming("health check", live.run):
-            while not await self._is_healthy(live):
-                loaded = self._probe.progress(live.watched)
-                if loaded is not None and loaded != seen:
-                    seen = loaded
-                    self.tell(msg.Progressed(live.run))
-                await anyio.sleep(self._policy.health_every_s)
+            with self._telling_of_progress(live):
+                while not await self._is_healthy(live):
+                    await anyio.sleep(self._policy.health_every_s)
             self.tell(msg.Healthy(live.run))
 
     async def _is_healthy(self, live: _Live) -> bool:
@@ -158,13 +154,41 @@ class Runner:
         return False
 
     async def _warm_up(self, live: _Live) -> None:
-        warmed = False
         with self._blaming("warm-up", live.run):
-            while not warmed:
-                with anyio.move_on_after(self._policy.warm_up_attempt_s):
-                    self.measured = await self._probe.warm_up(live.watched)
-                    warmed = True
+            with self._telling_of_progress(live):
+                self.measured = await self._first_chat(live.watched)
             self.tell(msg.Warmed(live.run))
+
+    async def _first_chat(self, watched: Watched) -> Measured | None:
+        """Warm up; an attempt that hangs is given up and made again.
+
+        Raises:
+            TimeoutError: None of them came to an end.
+        """
+        for _ in range(self._policy.warm_up_attempts):
+            with anyio.move_on_after(self._policy.warm_up_attempt_s):
+                return await self._probe.warm_up(watched)
+        raise TimeoutError(f"no answer within {self._policy.warm_up_attempt_s:.0f} s")
+
+    @contextmanager
+    def _telling_of_progress(self, live: _Live) -> Generator[None]:
+        """Renew the deadline for as long as the block runs and the engine gets on."""
+        scope = anyio.CancelScope()
+        live.tasks.start_soon(self._tell_of_progress, live, scope)
+        try:
+            yield
+        finally:
+            scope.cancel()
+
+    async def _tell_of_progress(self, live: _Live, scope: anyio.CancelScope) -> None:
+        seen: int | None = None
+        with scope:
+            while True:
+                reached = self._probe.progress(live.watched)
+                if reached is not None and reached != seen:
+                    seen = reached
+                    self.tell(msg.Progressed(live.run))
+                await anyio.sleep(self._policy.health_every_s)
 
     async def _wake(self, then: msg.TimedOut, scope: anyio.CancelScope) -> None:
         with scope:

@@ -53,7 +53,7 @@ class Probe(Protocol):
         ...
 
     def progress(self, watched: Watched) -> int | None:
-        """Return a figure that changes while loading gets on; None: cannot tell."""
+        """Return a figure that changes while it loads or computes; None: cannot tell."""
         ...
 
 
@@ -86,11 +86,16 @@ class EngineProbe:
         return Measured(load, resident_bytes(watched.pid), speed)
 
     def progress(self, watched: Watched) -> int | None:
-        """Pages that came into memory, and lines that were written; polls cause neither."""
-        resident = resident_bytes(watched.pid)
-        if resident is None:
+        """Pages that came into memory, lines that were written, seconds that were computed.
+
+        Polls cause none of them to speak of.
+        """
+        try:
+            process = psutil.Process(watched.pid)
+            resident, times = process.memory_info().rss, process.cpu_times()
+        except psutil.Error:
             return None
-        return (resident >> 20) + watched.log.stat().st_size
+        return (resident >> 20) + watched.log.stat().st_size + int(times.user + times.system)
 
 
 def resident_bytes(pid: int) -> int | None:

@@ -131,8 +131,9 @@ def test_sigterm_lets_a_running_request_finish_and_admits_no_new_one(
     install: Callable[..., Installation],
 ) -> None:
     here = install()
+    here.configure("[supervision]\ndrain_timeout_s = 90\n")
     here.ok("up")
-    response = chat(here, stream=True, tokens=300)
+    response = chat(here, stream=True, tokens=120)
     stream = events(response)
     next(stream)
     daemon = psutil.Process(here.daemon_file()["pid"])
@@ -145,7 +146,7 @@ def test_sigterm_lets_a_running_request_finish_and_admits_no_new_one(
     assert refused.status == 503
     assert refused.headers["Retry-After"]
     assert rest[-1]["choices"][0]["finish_reason"] == "length"
-    psutil.wait_procs([daemon], timeout=20)
+    psutil.wait_procs([daemon], timeout=60)
     assert here.processes() == []
     assert json.loads((here.state / "serving.json").read_text())["serving"], "for after the reboot"
 

@@ -209,6 +209,38 @@ async def test_a_load_that_gets_on_may_take_longer_than_its_deadline(tmp_path: P
         assert await states_until(events, S.READY) == UP
 
 
+class Slow(HttpProbe):
+    """Takes longer for the first chat than the deadline, but computes all the while."""
+
+    computed = 0
+
+    async def warm_up(self, watched: Watched) -> None:
+        while self.computed < 20:
+            await anyio.sleep(0.05)
+        await super().warm_up(watched)
+
+    def progress(self, watched: Watched) -> int | None:
+        self.computed += 1
+        return self.computed
+
+
+async def test_a_warm_up_that_gets_on_may_take_longer_than_its_deadline(tmp_path: Path) -> None:
+    async with started(tmp_path, partial(fake, deadline_s=1.5), probe=Slow()) as (_, events):
+        assert await states_until(events, S.READY) == UP
+
+
+async def test_a_first_chat_that_never_ends_though_the_engine_computes_is_given_up(
+    tmp_path: Path,
+) -> None:
+    policy = replace(POLICY, warm_up_attempt_s=0.1, max_crashes=1)
+    slow = Slow()
+    slow.computed = -10_000
+    async with started(tmp_path, probe=slow, policy=policy) as (runner, events):
+        await states_until(events, S.FAILED)
+
+    assert "no answer within" in runner.record.why
+
+
 @pytest.mark.parametrize("where", ["health check", "warm-up"])
 async def test_an_attempt_that_hangs_is_given_up_and_made_again(tmp_path: Path, where: str) -> None:
     policy = replace(POLICY, health_attempt_s=0.5, warm_up_attempt_s=0.5)

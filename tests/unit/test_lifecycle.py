@@ -127,7 +127,9 @@ def test_the_start_deadline_comes_with_the_launch_and_progress_renews_it() -> No
     record, effects = step(record, m.Progressed(1), 600.0, POLICY)
     assert (record.deadline, effects) == (1500.0, (m.WakeAt(1, 1500.0),))
     assert after(record, m.TimedOut(1, 901.0)) is record, "the old deadline is void"
-    assert after(record, m.Healthy(1), now=1000.0).deadline == 1900.0, "warming up has as long"
+    warming = after(record, m.Healthy(1), now=1000.0)
+    assert warming.deadline == 1900.0, "warming up has as long"
+    assert after(warming, m.Progressed(1), now=1500.0).deadline == 2400.0, "and is renewed too"
 
 
 def test_a_stop_asked_for_before_the_process_exists_ends_it_as_soon_as_it_does() -> None:
