@@ -56,21 +56,30 @@ class Operations:
     async def serve(self, request: ServeRequest) -> ServeReply:
         """Plan and start what is asked for; return as soon as it is on its way.
 
-        A request without a model is content with what is served already; one that names a
-        context or an engine alone is about the model that is served.
+        A request without a model, or for one that is served, is content with what runs; one
+        that also names a context or an engine changes that and leaves the rest as it was.
 
         Raises:
             LocalLLMError: It cannot be: no such model, no memory, no engine.
         """
         await self._resumed.wait()
-        served = self.fleet.instances()
-        if request.model is not None or not served:
+        served = self._meant(request.model)
+        if served is None:
             return await self._serve(request)
-        asked = self._asked.get(served[0].planned.model, ServeRequest())
-        wanted = _with_changes(asked, request)
-        if wanted == asked and served[0].state not in _AT_REST:
-            return _reply(served[0].planned, already=True)
+        asked = self._asked.get(served.planned.model, ServeRequest())
+        wanted = _with_changes(asked, msgspec.structs.replace(request, model=None))
+        if wanted == asked and served.state not in _AT_REST:
+            return _reply(served.planned, already=True)
         return await self._serve(wanted)
+
+    def _meant(self, model: str | None) -> Hosted | None:
+        """Find what is served under the name that clients use, or without a name at all.
+
+        The id of a file given by its path is no name that the catalog or the disk know.
+        """
+        if model is not None:
+            return self.fleet.find(model)
+        return next(iter(self.fleet.instances()), None)
 
     async def resume(self) -> None:
         """Serve again what an earlier daemon served; what cannot be served is said and dropped."""

