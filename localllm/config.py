@@ -33,6 +33,9 @@ class Supervision(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     request_wait_s: Duration = 300.0
     """How long a request waits for a model that is loading or restarting."""
 
+    max_requests: Count = 1024
+    """That one model may have at once, served and waiting; more are refused with 429."""
+
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All of config.toml. A key that is not here is an error that names it."""
@@ -73,6 +76,8 @@ def read_settings(file: Path, environment: Mapping[str, str]) -> Settings:
         settings = msgspec.convert(written, Settings)
         over = msgspec.convert({**written, **said}, Settings, strict=False) if said else settings
     except msgspec.ValidationError as error:
-        origin = ", ".join([str(file), *(_PREFIX + key.upper() for key in said)])
+        from_file = [str(file)] if written else []
+        origin = " or ".join([*from_file, *(_PREFIX + key.upper() for key in said)])
+        fix = f"correct {origin}; the README names the settings"
         raise ConfigError(f"A setting of {origin} is wrong.", why=str(error), fix=fix) from error
     return over

@@ -61,6 +61,9 @@ class Daemon:
         self._paths = paths
         self._first = first
         self._stop = anyio.Event()
+        self.failure: LocalLLMError | None = None
+        """Why what it was started for is not served; it has ended then."""
+
         self._desk = Desk(settings, paths, dict(os.environ), bundled_profiles())
         self._fleet = Fleet(self._tools())
 
@@ -76,10 +79,15 @@ class Daemon:
                 anyio.current_time(),
             )
             gateway = Gateway(
-                operations, self._settings, lambda: rules, self._stop.set, int(time.time())
+                operations,
+                self._settings,
+                _connect,
+                lambda: rules,
+                self._stop.set,
+                int(time.time()),
             )
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._watch_signals)
+                tasks.start_soon(self._watch_signals, tasks.cancel_scope)
                 tasks.start_soon(self._fleet.run)
                 async with _serving(gateway.application(), sockets):
                     self._announce(rules)
@@ -119,14 +127,22 @@ class Daemon:
 
     async def _serve_first(self, operations: Operations) -> None:
         await operations.resume()
-        if self._first is not None:
+        if self._first is None:
+            return
+        try:
             await operations.serve(self._first)
+        except LocalLLMError as error:
+            if self._fleet.instances():  # others are served: their daemon goes on
+                _log.error("not served: model=%s %s", self._first.model, error)
+                return
+            self.failure = error
+            self._stop.set()
 
-    async def _watch_signals(self) -> None:
+    async def _watch_signals(self, everything: anyio.CancelScope) -> None:
         with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
             async for number in signals:
                 if self._stop.is_set():  # asked twice: no more waiting
-                    raise KeyboardInterrupt
+                    everything.cancel()
                 _log.info("stopping: signal=%s", signal.Signals(number).name)
                 self._stop.set()
 
@@ -246,10 +262,11 @@ def main() -> None:
         first = msgspec.json.decode(given.serve, type=ServeRequest) if given.serve else None
         with _only_one(paths):
             _clean_up_after_a_crash(paths)
-            anyio.run(
-                Daemon(settings, paths, first).run, backend_options={"use_uvloop": _has_uvloop()}
-            )
+            daemon = Daemon(settings, paths, first)
+            anyio.run(daemon.run, backend_options={"use_uvloop": _has_uvloop()})
             clear_sockets(paths.sockets)
+        if daemon.failure is not None:
+            raise daemon.failure
     except LocalLLMError as error:
         sys.stderr.write(f"{error.code}: {error}\n")  # the CLI reads it
         sys.exit(error.exit_code)

@@ -30,7 +30,8 @@ localllm_find_uv() {
 
 localllm_make_venv() {
     root=$1
-    [ -x "$root/.venv/bin/python" ] && return 0
+    # with pip, or it is one whose making was interrupted
+    "$root/.venv/bin/python" -c 'import pip' 2>/dev/null && return 0
     if python=$(localllm_find_python); then
         localllm_say "making .venv with $("$python" --version 2>&1)"
         "$python" -m venv "$root/.venv"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import http.client
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote, urlencode
@@ -13,6 +13,7 @@ import msgspec
 
 from localllm.api.daemon_file import DaemonFile, read_daemon_file
 from localllm.api.views import (
+    InstanceView,
     PlanView,
     ServeReply,
     ServeRequest,
@@ -23,7 +24,9 @@ from localllm.api.views import (
 from localllm.errors import LocalLLMError, NotRunning, by_code
 from localllm.fit.errors import UnsupportedArchitecture  # noqa: F401  # for by_code to find
 
-_TIMEOUT_S = 60.0
+_TIMEOUT_S = 600.0
+"""A stop answers when the running requests are done, a switch when every engine was asked."""
+
 _STREAM_TIMEOUT_S = 3600.0
 T = TypeVar("T")
 
@@ -46,6 +49,10 @@ class DaemonClient:
     def status(self) -> StatusView:
         return self._ask("GET", "/api/v1/status", StatusView)
 
+    def models(self) -> list[InstanceView]:
+        """The models alone, without a look at the hardware."""
+        return self._ask("GET", "/api/v1/models", list[InstanceView])
+
     def plan(self, wanted: ServeRequest, use: str) -> PlanView:
         given = {k: v for k, v in msgspec.to_builtins(wanted).items() if v is not None}
         query = urlencode({**given, "use": use})
@@ -63,7 +70,10 @@ class DaemonClient:
     def logs(self, model: str, *, lines: int, follow: bool) -> Iterator[bytes]:
         query = urlencode({"lines": lines, "follow": int(follow)})
         path = f"/api/v1/models/{quote(model, safe='')}/logs?{query}"
-        with self._sent("GET", path, None, _STREAM_TIMEOUT_S) as answer:
+        with (
+            self._sent("GET", path, None, _STREAM_TIMEOUT_S) as answer,
+            suppress(http.client.IncompleteRead),  # the daemon has ended, and the log with it
+        ):
             while chunk := answer.read1(1 << 16):
                 yield chunk
 

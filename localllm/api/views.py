@@ -5,7 +5,7 @@ Bytes are integers, times are seconds, speeds are tokens per second; an unknown 
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -176,6 +176,9 @@ class InstanceView(View, frozen=True, kw_only=True):
 
     instance: str
     state: State
+    wanted: bool
+    """It serves, or will without being asked again; false for one that was stopped or gave up."""
+
     why: str
     """What led to this state, in a few words."""
 
@@ -213,8 +216,8 @@ class ServeRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """The body of `POST /api/v1/switch`: what to serve, and how; null leaves it to the planner."""
 
     model: str | None = None
-    context: int | None = None
-    parallel: int | None = None
+    context: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    parallel: Annotated[int, msgspec.Meta(ge=1, le=64)] | None = None
     engine: str | None = None
     allow_cpu: bool = False
 

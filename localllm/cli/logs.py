@@ -1,4 +1,4 @@
-"""`localllm logs`: what an engine, or the daemon, wrote."""
+"""`localllm logs`: what an engine wrote."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def command(model: str | None, *, follow: bool, lines: int) -> None:
     """Show the last lines of MODEL's engine; without MODEL, of the only one served."""
     client = require_daemon(here().daemon_file)
     if model is None:
-        model = _only_model([m.id for m in client.status().models])
+        model = _only_model([m.id for m in client.models()])
     for chunk in client.logs(model, lines=lines, follow=follow):
         sys.stdout.buffer.write(chunk)
         sys.stdout.buffer.flush()

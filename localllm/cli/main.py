@@ -81,7 +81,18 @@ def run() -> None:
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted", err=True)
         sys.exit(_INTERRUPTED)
-    except BrokenPipeError:  # `localllm logs | head` is no error
-        sys.stderr.close()
-        sys.exit(0)
+    except OSError as error:
+        if "--debug" in sys.argv:
+            raise
+        click.echo(f"localllm: {_what_the_system_says(error)}", err=True)
+        sys.exit(1)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _what_the_system_says(error: OSError) -> LocalLLMError:
+    place = f" ({error.filename})" if error.filename else ""
+    return LocalLLMError(
+        f"The system refused{place}.",
+        why=error.strerror or str(error),
+        fix="check that the place is there, writable and not full; LOCALLLM_HOME names another",
+    )

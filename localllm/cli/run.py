@@ -11,7 +11,7 @@ import msgspec
 from localllm.api.sync_client import DaemonClient
 from localllm.api.views import InstanceView, ServeRequest
 from localllm.cli.common import absolute, here, say
-from localllm.cli.start import ensure_daemon, wait_for
+from localllm.cli.start import a_daemon, wait_for
 from localllm.errors import EngineGone
 
 _PREFIX = b"data: "
@@ -45,9 +45,8 @@ class _Message(msgspec.Struct):
 @click.argument("prompt", required=False)
 def command(model: str, prompt: str | None) -> None:
     """Ask MODEL for an answer to PROMPT; `-` reads it from standard input, none opens a chat."""
-    client, _ = ensure_daemon(here(), None)
-    reply = client.serve(ServeRequest(model=absolute(model)))
-    if not reply.already:
+    with a_daemon(here(), None) as client:
+        reply = client.serve(ServeRequest(model=absolute(model)))
         wait_for(client, reply.instance, _quiet)
     if prompt is None and sys.stdin.isatty():
         _chat(client, reply.id)

@@ -7,8 +7,8 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from localllm import __version__
@@ -19,42 +19,62 @@ from localllm.errors import AlreadyRunning, LocalLLMError, StartFailed, by_code,
 from localllm.paths import Paths
 
 _DAEMON_DEADLINE_S = 30.0
-_END_DEADLINE_S = 60.0
-_LOOK_EVERY_S = 0.05
+_END_DEADLINE_S = 3600.0
+"""A drain takes as long as the settings of the daemon allow; Ctrl-C ends the waiting."""
+
+_LOOK_EVERY_S, _LOOK_AT_LEAST_EVERY_S = 0.05, 0.5
 _SAID_BYTES = 4096
 
 
-def ensure_daemon(paths: Paths, port: int | None) -> tuple[DaemonClient, bool]:
+@contextmanager
+def a_daemon(paths: Paths, port: int | None) -> Generator[DaemonClient]:
     """Find the daemon or start one; one of another version is replaced, after a drain.
 
-    Returns:
-        The client, and whether the daemon was started here.
+    One that was started here is ended again if the block fails and it serves nothing.
 
     Raises:
-        LocalLLMError: It did not start.
+        LocalLLMError: It did not start, or runs on another port than is asked for.
     """
+    client, started = _ensure_daemon(paths, port)
+    try:
+        yield client
+    except BaseException:  # Ctrl-C too
+        if started and not client.models():
+            client.shut_down(forget=False)
+            wait_until_gone(client, paths)
+        raise
+
+
+def _ensure_daemon(paths: Paths, port: int | None) -> tuple[DaemonClient, bool]:
     client = connect(paths.daemon_file)
-    if client is not None and client.daemon.version == __version__:
-        return client, False
-    if client is not None:
+    if client is None:
+        return _start(paths, port), True
+    if client.daemon.version != __version__:
         say(f"replacing the daemon of version {client.daemon.version}")
         client.shut_down(forget=False)
         wait_until_gone(client, paths)
-    return _start(paths, port), True
+        return _start(paths, port), True
+    if port not in {None, client.daemon.port}:
+        raise AlreadyRunning(
+            f"The daemon runs already, on port {client.daemon.port}.",
+            why=f"one daemon serves all models of a user, and port {port} is asked for",
+            fix="localllm down, then localllm up --port again",
+        )
+    return client, False
 
 
 def wait_until_gone(client: DaemonClient, paths: Paths) -> None:
     """Wait for a daemon that was told to stop, and for its process to be no more.
 
     Raises:
-        StartFailed: It is still there after a minute.
+        StartFailed: It is still there after an hour.
     """
     deadline = time.monotonic() + _END_DEADLINE_S
     while paths.lock.exists() or not _is_gone(client.daemon.pid):
         if time.monotonic() > deadline:
             raise StartFailed(
                 "The daemon does not stop.",
-                why=f"process {client.daemon.pid} is there after {_END_DEADLINE_S:.0f} s",
+                why=f"process {client.daemon.pid} is there after {_END_DEADLINE_S / 60:.0f} min",
                 fix=f"look into {paths.daemon_log}",
             )
         time.sleep(_LOOK_EVERY_S)
@@ -72,7 +92,7 @@ def _is_gone(pid: int) -> bool:
 
 def _start(paths: Paths, port: int | None) -> DaemonClient:
     paths.logs.mkdir(mode=0o700, parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "localllm.daemon"]
+    command = [sys.executable, "-P", "-m", "localllm.daemon"]
     if port is not None:
         command += ["--port", str(port)]
     with paths.daemon_log.open("ab") as log:
@@ -128,18 +148,20 @@ def wait_for(
     Raises:
         StartFailed: It has given up, with its reason and the engine's last lines.
     """
+    pause_s = _LOOK_EVERY_S
     while True:
-        model = next((m for m in client.status().models if m.instance == instance), None)
+        model = next((m for m in client.models() if m.instance == instance), None)
         if model is None:
             raise StartFailed(
-                f"{instance} is gone.", why="somebody stopped it", fix="localllm up again"
+                f"{instance} is gone.", why="somebody stopped or replaced it", fix="localllm status"
             )
         show(model)
         if model.state == "ready":
             return model
-        if model.state == "failed" or (model.error is not None and model.state == "stopped"):
+        if not model.wanted:
             raise _failed(model)
-        time.sleep(_LOOK_EVERY_S)
+        time.sleep(pause_s)
+        pause_s = min(pause_s * 1.2, _LOOK_AT_LEAST_EVERY_S)
 
 
 def _failed(model: InstanceView) -> LocalLLMError:
@@ -153,7 +175,7 @@ def _failed(model: InstanceView) -> LocalLLMError:
 
 def become_daemon(port: int | None, serve: str | None) -> None:
     """Replace this process by a daemon that stays in the foreground; never returns."""
-    command = [sys.executable, "-m", "localllm.daemon"]
+    command = [sys.executable, "-P", "-m", "localllm.daemon"]
     command += [] if port is None else ["--port", str(port)]
     command += [] if serve is None else ["--serve", serve]
     os.execv(command[0], command)  # noqa: S606  # our own program, and no shell is wanted

@@ -11,9 +11,9 @@ from localllm.api.sync_client import DaemonClient
 from localllm.api.views import InstanceView, ServeReply, ServeRequest, StatusView
 from localllm.cli.common import absolute, here, json_option, print_document, say
 from localllm.cli.render import render_status
-from localllm.cli.start import become_daemon, ensure_daemon, wait_for, wait_until_gone
+from localllm.cli.start import a_daemon, become_daemon, wait_for, wait_until_gone
 from localllm.cli.tables import size
-from localllm.errors import LocalLLMError, ModelNotFound
+from localllm.errors import ModelNotFound, NotReady, NotRunning
 from localllm.paths import Paths, bundled_profiles
 
 _STAND_IN = """\
@@ -60,18 +60,25 @@ def command(  # noqa: PLR0913  # one argument per flag of the contract
         allow_cpu=allow_cpu,
     )
     if foreground:
+        _fetch_if_nothing_else(paths, wanted)
         become_daemon(port, msgspec.json.encode(wanted).decode())
-    client, started = ensure_daemon(paths, port)
     try:
-        reply = _serve(client, paths, wanted)
-    except LocalLLMError:
-        if started:
-            client.shut_down(forget=True)
-            wait_until_gone(client, paths)
-        raise
-    wait_for(client, reply.instance, Progress())
-    status = client.status()
+        status, reply = _up(paths, port, wanted)
+    except (NotReady, NotRunning) as error:  # it was about to end: `down` was quicker
+        say(f"{error.what} Starting another one.")
+        status, reply = _up(paths, port, wanted)
     print_document(status, _ready_lines(status, reply), as_json=as_json)
+
+
+def _up(paths: Paths, port: int | None, wanted: ServeRequest) -> tuple[StatusView, ServeReply]:
+    with a_daemon(paths, port) as client:
+        try:
+            reply = _serve(client, paths, wanted)
+        except NotReady:
+            wait_until_gone(client, paths)
+            raise
+        wait_for(client, reply.instance, Progress())
+        return client.status(), reply
 
 
 def _serve(client: DaemonClient, paths: Paths, wanted: ServeRequest) -> ServeReply:
@@ -89,6 +96,17 @@ def _serve(client: DaemonClient, paths: Paths, wanted: ServeRequest) -> ServeRep
         say(f"already running at {client.daemon.endpoint}/v1")
     say(f"{reply.id}: {reply.reason}")
     return reply
+
+
+def _fetch_if_nothing_else(paths: Paths, wanted: ServeRequest) -> None:
+    """Bring the stand-in before the daemon looks for it, unless it has something to resume."""
+    from localllm.catalog.profile import read_profiles, stand_in  # noqa: PLC0415  # rarely needed
+    from localllm.store.embedded import find_embedded  # noqa: PLC0415
+
+    if wanted.model is not None or paths.serving.exists():
+        return
+    if find_embedded(stand_in(read_profiles(bundled_profiles())), paths.data) is None:
+        _fetch_stand_in(paths)
 
 
 def _fetch_stand_in(paths: Paths) -> None:

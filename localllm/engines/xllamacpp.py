@@ -52,7 +52,7 @@ class Xllamacpp:
         """Ask the wheel for its devices, in a process of its own: it may crash in a driver."""
         if importlib.util.find_spec("xllamacpp") is None:
             return Installed(self.name, None, (), reason="the package xllamacpp is not installed")
-        program = (sys.executable, "-m", _WORKER)
+        program = (sys.executable, "-P", "-m", _WORKER)  # -P: never code from the working directory
         answer = ask((*program, "--devices"), self._environment)
         if answer.failure is not None:
             return Installed(self.name, None, program, reason=answer.failure)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import prod
+from math import isfinite, prod
 
 from localllm.fit.errors import UnsupportedArchitecture
 from localllm.fit.graph import (
@@ -242,9 +242,9 @@ def _bounded(header: Header, setting: Setting, replay: Callable[[Width, Batch, i
 
 
 def _number(header: Header, key: str) -> int:
-    """Read one of the architecture's own numbers; 0 where the file has none."""
+    """Read one of the architecture's own numbers; 0 where the file has none, or none that counts."""
     found = header.metadata.get(f"{header.architecture}.{key}", 0)
-    return int(found) if isinstance(found, int | float) else 0
+    return int(found) if isinstance(found, int | float) and isfinite(found) else 0
 
 
 def _device_bytes(tensor: Tensor) -> int:

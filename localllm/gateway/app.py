@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from localllm.config import Settings
+from localllm.engine_client.client import EngineClient
+from localllm.engines.base import LaunchSpec
 from localllm.errors import StillLoading
 from localllm.events import ModelState
 from localllm.gateway.access import Rules
@@ -15,6 +17,7 @@ from localllm.gateway.control import Control
 from localllm.gateway.middleware import guard, sign_answers
 from localllm.gateway.models import Models
 from localllm.gateway.proxy import Proxy
+from localllm.supervisor.lending import Lending
 from localllm.supervisor.operations import Operations
 
 
@@ -29,13 +32,16 @@ class Gateway:
 
     operations: Operations
     settings: Settings
+    connect: Callable[[LaunchSpec], EngineClient]
     rules: Callable[[], Rules]
     shut_down: Callable[[], None]
     started: int
 
     def application(self) -> web.Application:
         fleet = self.operations.fleet
-        proxy = Proxy(fleet, self.settings.supervision.request_wait_s)
+        supervision = self.settings.supervision
+        lending = Lending(fleet, self.connect, supervision.max_requests)
+        proxy = Proxy(lending, supervision.request_wait_s)
         models = Models(fleet, self.started)
         app = web.Application(
             middlewares=[guard(self.rules)],  # type: ignore[list-item]

@@ -49,7 +49,7 @@ class Control:
         return _json(await self._operations.status())
 
     async def models(self, _request: web.Request) -> web.Response:
-        return _json((await self._operations.status()).models)
+        return _json(self._operations.models())
 
     async def hardware(self, _request: web.Request) -> web.Response:
         return _json(await self._operations.hardware())

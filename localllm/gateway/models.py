@@ -43,8 +43,9 @@ class Models:
         self._created = created
 
     async def list(self, _request: web.Request) -> web.Response:
-        newest = {h.planned.stored.id: h for h in self._fleet.instances()}
-        entries = [render_entry(h, self._created) for h in newest.values()]
+        models = dict.fromkeys(h.planned.stored.id for h in self._fleet.instances())
+        answering = [h for model in models if (h := self._fleet.find(model)) is not None]
+        entries = [render_entry(h, self._created) for h in answering]
         return web.json_response({"object": "list", "data": entries})
 
     async def show(self, request: web.Request) -> web.Response:

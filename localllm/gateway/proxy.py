@@ -20,10 +20,13 @@ from localllm.engine_client.client import EngineClient
 from localllm.errors import BadRequest, EngineGone, LocalLLMError, StillLoading
 from localllm.gateway.engine_errors import engine_error
 from localllm.gateway.http_errors import openai_error
-from localllm.supervisor.fleet import Fleet
+from localllm.supervisor.lending import Lending
 
 _DONE = b"data: [DONE]"
 _TAIL = len(_DONE) + 8
+_ENGINES_ERROR = b'data: {"error"'
+"""llama.cpp ends a stream that fails with such an event, and without [DONE]."""
+
 _ERROR_BYTES = 1 << 16
 _PATIENCE_S = 2.0
 """A stream that has to wait for its model opens after this, so that the client sees life."""
@@ -47,13 +50,13 @@ class _Head(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """Passes requests to the fleet's instances.
+    """Passes requests to the instances that answer to their model.
 
     Args:
         wait_s: How long a request waits for a model that is loading or restarting.
     """
 
-    fleet: Fleet
+    lending: Lending
     wait_s: float
 
     async def chat_completions(self, request: web.Request) -> web.StreamResponse:
@@ -61,7 +64,7 @@ class Proxy:
         head = _read_head(body)
         if head.stream:
             return await self._stream(request, head.model, body)
-        async with self.fleet.borrow(head.model, self.wait_s) as client:
+        async with self.lending.borrow(head.model, self.wait_s) as client:
             return await _answer_whole(client, request.path, body)
 
     async def _stream(
@@ -70,13 +73,13 @@ class Proxy:
         async with AsyncExitStack() as stack:
             stream: web.StreamResponse | None = None
             try:
-                borrowed = self.fleet.borrow(model, _PATIENCE_S)
+                borrowed = self.lending.borrow(model, _PATIENCE_S)
                 client = await stack.enter_async_context(borrowed)
             except StillLoading:
                 stream = await _open(request)
                 try:
                     async with _heartbeat(stream):
-                        borrowed = self.fleet.borrow(model, self.wait_s)
+                        borrowed = self.lending.borrow(model, self.wait_s)
                         client = await stack.enter_async_context(borrowed)
                 except LocalLLMError as error:
                     return await _end_with(stream, error)
@@ -144,7 +147,7 @@ async def _post(client: EngineClient, path: str, body: bytes) -> aiohttp.ClientR
 
 
 async def _copy(source: aiohttp.StreamReader, stream: web.StreamResponse) -> web.StreamResponse:
-    tail = b""
+    tail = last = b""
     while True:
         try:
             chunk = await source.readany()
@@ -153,8 +156,8 @@ async def _copy(source: aiohttp.StreamReader, stream: web.StreamResponse) -> web
         if not chunk:
             break
         await stream.write(chunk)
-        tail = chunk if len(chunk) >= _TAIL else (tail + chunk)[-_TAIL:]
-    if _DONE not in tail[-_TAIL:]:
+        last, tail = chunk, chunk if len(chunk) >= _TAIL else (tail + chunk)[-_TAIL:]
+    if _DONE not in tail[-_TAIL:] and not last.lstrip().startswith(_ENGINES_ERROR):
         if not tail.endswith(b"\n\n"):
             await stream.write(b"\n\n")  # the event that was cut off
         return await _end_with(stream, _gone())

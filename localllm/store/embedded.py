@@ -75,4 +75,4 @@ def _installer() -> list[str]:
     uv = shutil.which("uv")
     if uv is not None:
         return [uv, "pip", "install", "--quiet", "--python", sys.executable]
-    return [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    return [sys.executable, "-P", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]

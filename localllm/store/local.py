@@ -32,7 +32,8 @@ def find_model(
         if profile.answers_to(wanted):
             return _of_profile(profile, data)
     path = Path(os.path.expanduser(wanted))  # noqa: PTH111  # Path's own raises for ~nobody
-    if wanted.endswith(".gguf") or os.path.exists(path):  # noqa: PTH110  # and for a long name
+    # a word alone is a name; os.path, since Path's own raises for a name that is too long
+    if wanted.endswith(".gguf") or ("/" in wanted and os.path.exists(path)):  # noqa: PTH110
         return _of_path(path)
     repo = _REPO.match(wanted)
     if repo is not None:
@@ -116,7 +117,7 @@ def _has_quant(stem: str, quant: str | None) -> bool:
 def model_id(file: Path) -> str:
     """Make an id out of a file's name: lower case, one path segment."""
     stem = _SHARD.sub("", file.stem).lower()
-    return re.sub(r"[^a-z0-9._-]+", "-", stem).strip("-.") or "model"
+    return re.sub(r"[^\w.-]+", "-", stem).strip("-.") or "model"
 
 
 def _unknown(wanted: str, profiles: Sequence[Profile]) -> ModelNotFound:

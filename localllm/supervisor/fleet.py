@@ -6,17 +6,15 @@ instances and gives them back; the control API asks for starts and stops.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from dataclasses import replace
 
 import anyio
 from anyio.abc import TaskGroup
 
-from localllm.engine_client.client import EngineClient
 from localllm.engines.base import Serving
-from localllm.errors import ModelNotFound, NotReady, StartFailed, StillLoading
-from localllm.events import DeviceId, InstanceId, Missed, StateChanged
+from localllm.errors import ModelNotFound
+from localllm.events import DeviceId, InstanceId, Missed, ModelId, StateChanged
 from localllm.events import ModelState as S
 from localllm.planning.planner import Planned
 from localllm.supervisor import messages as msg
@@ -24,13 +22,17 @@ from localllm.supervisor.hosted import Hosted
 from localllm.supervisor.instance import Instance
 from localllm.supervisor.routing import Routes, resolve, shift
 from localllm.supervisor.runner import Runner
-from localllm.supervisor.scheduler import HOLDS_MEMORY, Drain, Refuse, Serve, Start, Wait, decide
+from localllm.supervisor.scheduler import Drain, Refuse, Serve, Start, Wait, decide
 from localllm.supervisor.tools import Tools
 from localllm.supervisor.watching import EngineProbe
 
 _MAX_WAIT_S = 60.0
+"""After this a model that waits has the least recently used busy one drained."""
+
+_ASK_AGAIN_S = 1.0
 _AT_REST = frozenset({S.STOPPED, S.FAILED})
 _UP = frozenset({S.STARTING, S.WARMING, S.READY, S.BACKOFF})
+_TAKES_MEMORY = frozenset({S.WARMING, S.READY, S.DRAINING, S.STOPPING})
 
 
 class Fleet:
@@ -40,15 +42,19 @@ class Fleet:
         self._tools = tools
         self._hosted: dict[InstanceId, Hosted] = {}
         self._routes: Routes = {}
-        self._wanted: list[InstanceId] = []
+        self._wanted: dict[InstanceId, float] = {}
+        """Since when, the longest first."""
+
         self._budget: Mapping[DeviceId, int] = {}
         self._tasks: TaskGroup | None = None
-        self._closing = False
+        self._asks = 0
+        self.closing = False
 
     async def run(self) -> None:
         with self._tools.bus.subscribe() as events:
             async with anyio.create_task_group() as tasks:
                 self._tasks = tasks
+                tasks.start_soon(self._ask_again)
                 async for envelope in events:
                     match envelope.event:
                         case StateChanged(instance, new=new):
@@ -56,85 +62,24 @@ class Fleet:
                         case Missed():
                             for hosted in self.instances():
                                 await self._look_at(hosted.id, has_begun=True)
-                    self._schedule()
+                    self.schedule()
+
+    async def _ask_again(self) -> None:
+        """Let time pass for those who wait: whom it starves may have others drained."""
+        while True:
+            await anyio.sleep(_ASK_AGAIN_S)
+            self.schedule()
 
     def instances(self) -> tuple[Hosted, ...]:
         return tuple(self._hosted.values())
 
     def find(self, name: str | None) -> Hosted | None:
-        """Find who answers to a name: a model, an alias or an instance. None: the only one."""
+        """Find who answers to a name: a model, an alias or an instance. None: the only model."""
         if name is None:
-            return next(iter(self._hosted.values())) if len(self._hosted) == 1 else None
+            models = {hosted.planned.model for hosted in self._hosted.values()}
+            return self.find(next(iter(models))) if len(models) == 1 else None
         instance = resolve(name, self._routes) or InstanceId(name)
         return self._hosted.get(instance)
-
-    def held(self) -> dict[DeviceId, int]:
-        """Bytes of each device that our instances took from what the probe calls usable."""
-        total: dict[DeviceId, int] = {}
-        for one in self._hosted.values():
-            if one.state in HOLDS_MEMORY:
-                for device, count in one.planned.need.items():
-                    total[device] = total.get(device, 0) + count
-        return total
-
-    def serve(self, planned: Planned, serving: Serving) -> bool:
-        """Ask for an instance to run; once ready it replaces others of its model.
-
-        Returns:
-            False if it was running, or on its way, already.
-        """
-        self._budget = planned.budget
-        hosted = self._hosted.get(planned.instance) or self._add(planned, serving)
-        hosted.retired = False
-        before = self.find(planned.stored.id)
-        if before is None or before.state is not S.READY:
-            self._route_to(hosted)
-        if hosted.state in _UP or hosted.granted or hosted.id in self._wanted:
-            return False
-        self._want(hosted)
-        return True
-
-    async def stop(self, hosted: Hosted, why: str) -> None:
-        """Drain and stop one instance for good, and forget it."""
-        self._retire(hosted, why)
-        while hosted.id in self._hosted and hosted.retired:
-            await hosted.changed.wait()
-
-    async def close(self) -> None:
-        """Take no more requests, let the running ones finish within the policy's time."""
-        self._closing = True
-        self._wanted.clear()
-        for hosted in self._hosted.values():
-            self._ask_to_stop(hosted, "the daemon stops")
-            hosted.announce()
-        for hosted in self.instances():
-            while hosted.state not in _AT_REST or hosted.granted:
-                await hosted.changed.wait()
-
-    @asynccontextmanager
-    async def borrow(self, name: str | None, wait_s: float) -> AsyncIterator[EngineClient]:
-        """Use an instance for one request; while it loads or restarts, wait for it.
-
-        Raises:
-            ModelNotFound: Nobody answers to `name`.
-            StartFailed: It has given up.
-            StillLoading: It did not become ready in time.
-            NotReady: It, or the daemon, is being stopped.
-        """
-        hosted = self.require(name)
-        await self._wait_ready(hosted, wait_s)
-        client = hosted.client(self._tools.connect)
-        if client is None:
-            raise _not_ready(hosted, "its process has just ended")
-        hosted.in_flight += 1
-        hosted.total += 1
-        try:
-            yield client
-        finally:
-            hosted.in_flight -= 1
-            hosted.used_at = anyio.current_time()
-            if not hosted.in_flight:
-                hosted.runner.tell(msg.Idle(hosted.runner.record.run))
 
     def require(self, name: str | None) -> Hosted:
         """Find who answers to a name.
@@ -152,38 +97,89 @@ class Fleet:
             fix=f"localllm up {name}" if name else 'add "model" to the request',
         )
 
-    async def _wait_ready(self, hosted: Hosted, wait_s: float) -> None:
-        hosted.waiting += 1
-        try:
-            with anyio.move_on_after(wait_s):
-                while hosted.state is not S.READY or self._closing:
-                    self._raise_if_hopeless(hosted)
-                    await hosted.changed.wait()
-                return
-        finally:
-            hosted.waiting -= 1
-        raise StillLoading(
-            f"{hosted.planned.stored.id} is still loading.",
-            why=f"it is {hosted.state}, and did not get ready within {wait_s:.0f} s",
-            fix="localllm status shows its progress",
-        )
+    def is_on_its_way(self, hosted: Hosted) -> bool:
+        """Tell whether it serves, or will without being asked again."""
+        comes = hosted.granted or hosted.id in self._wanted
+        return (comes or (hosted.state in _UP and not hosted.leaving)) and not hosted.retired
 
-    def _raise_if_hopeless(self, hosted: Hosted) -> None:
-        if self._closing or hosted.state is S.DRAINING:
-            raise _not_ready(hosted, "it is being stopped")
-        if hosted.state is S.FAILED or hosted.refused is not None:
-            raise StartFailed(
-                f"{hosted.planned.stored.id} could not be started.",
-                why=hosted.refused or hosted.runner.record.why,
-                fix=f"localllm logs {hosted.planned.stored.id}, then localllm up again",
-            )
-        if hosted.state is S.STOPPED and not hosted.granted and hosted.id not in self._wanted:
-            self._want(hosted)  # it was evicted: whoever asks brings it back
+    def held(self) -> dict[DeviceId, int]:
+        """Bytes of each device that our instances took from what the probe calls usable.
+
+        Without the cache of earlier prompts, which fills up over time, and without those that
+        have taken nothing yet.
+        """
+        total: dict[DeviceId, int] = {}
+        for one in self._hosted.values():
+            if one.state in _TAKES_MEMORY:
+                for device, count in one.planned.plan.need.items():
+                    total[device] = total.get(device, 0) + count
+        return total
+
+    def serve(self, planned: Planned, serving: Serving) -> tuple[Hosted, bool]:
+        """Ask for an instance to run; once ready it replaces others of its model.
+
+        Until then the one that is ready goes on serving; those that are not make way at once.
+
+        Returns:
+            The instance, and whether it had to be started.
+        """
+        self._budget = {**self._budget, **planned.budget}
+        hosted = self._same(planned, serving) or self._add(planned, serving)
+        self._asks += 1
+        hosted.asked = self._asks
+        others = self._others(hosted)
+        if not any(other.state is S.READY for other in others):
+            self._route_to(hosted)
+        for other in others:
+            if other.state is not S.READY:
+                self._retire(other, f"replaced by {hosted.id}")
+        if self.is_on_its_way(hosted):
+            if hosted.state is S.READY:
+                self._replace_others(hosted)
+            return hosted, False
+        hosted.retired = False
+        self.want(hosted)
+        return hosted, True
+
+    async def stop(self, model: ModelId, why: str) -> list[InstanceId]:
+        """Drain and stop every instance of a model for good, and forget them."""
+        stopped = [hosted for hosted in self.instances() if hosted.planned.model == model]
+        for hosted in stopped:
+            self._retire(hosted, why)
+        for hosted in stopped:
+            while self._hosted.get(hosted.id) is hosted and hosted.retired:
+                await hosted.changed.wait()
+        return [hosted.id for hosted in stopped]
+
+    async def close(self) -> None:
+        """Take no more requests, let the running ones finish within the policy's time."""
+        self.closing = True
+        self._wanted.clear()
+        for hosted in self._hosted.values():
+            self._ask_to_stop(hosted, "the daemon stops")
+            hosted.announce()
+        for hosted in self.instances():
+            while hosted.state not in _AT_REST or hosted.granted:
+                await hosted.changed.wait()
+
+    def _same(self, planned: Planned, serving: Serving) -> Hosted | None:
+        """Find the instance that is exactly this: the file, the engine and all its settings."""
+        key = _key(planned, serving)
+        same = (h for h in self._hosted.values() if _key(h.planned, h.serving) == key)
+        return next(same, None)
+
+    def _others(self, hosted: Hosted) -> list[Hosted]:
+        model = hosted.planned.model
+        return [h for h in self.instances() if h is not hosted and h.planned.model == model]
 
     def _add(self, planned: Planned, serving: Serving) -> Hosted:
-        facts = Instance(planned.instance, planned.model, planned.need)
+        instance, number = planned.instance, 1
+        while instance in self._hosted:  # another file, or the same with other settings
+            number += 1
+            instance = InstanceId(f"{planned.instance}:{number}")
+        facts = Instance(instance, planned.model, planned.need)
         tools = self._tools
-        log = tools.logs / f"{planned.instance.replace(':', '-')}.log"
+        log = tools.logs / f"{instance.replace(':', '-')}.log"
         runner = Runner(
             facts,
             lambda: tools.launch(planned, serving),
@@ -192,7 +188,7 @@ class Fleet:
             log,
             tools.policy,
         )
-        hosted = Hosted(planned, runner, log, used_at=anyio.current_time())
+        hosted = Hosted(planned, serving, runner, log, used_at=anyio.current_time())
         self._hosted[hosted.id] = hosted
         assert self._tasks is not None, "serve() is for a fleet that runs"
         self._tasks.start_soon(hosted.host)
@@ -201,25 +197,31 @@ class Fleet:
     def _route_to(self, hosted: Hosted) -> None:
         for name in (hosted.planned.stored.id, *hosted.planned.stored.aliases):
             self._routes = shift(self._routes, name, to=hosted.id)
+        for other in self._others(hosted):
+            other.announce()  # who waits for it looks at the route again
 
-    def _want(self, hosted: Hosted) -> None:
+    def want(self, hosted: Hosted) -> None:
+        """Have it started as soon as the memory is there."""
         hosted.refused = None
-        self._wanted.append(hosted.id)
-        self._schedule()
+        self._wanted.setdefault(hosted.id, anyio.current_time())
+        self.schedule()
 
-    def _schedule(self) -> None:
+    def schedule(self) -> None:
         """Ask the scheduler for each that wants to run, the longest waiter first."""
         for wanted in list(self._wanted):
             hosted = self._hosted.get(wanted)
-            if hosted is None or self._closing or self._granted(hosted):
-                self._wanted.remove(wanted)
+            if hosted is None or self.closing or self._granted(hosted):
+                self._wanted.pop(wanted, None)
 
     def _granted(self, hosted: Hosted) -> bool:
         """Carry out one decision; True when there is nothing more to ask for."""
         residents = {h.id: h.as_resident() for h in self._hosted.values()}
         if hosted.state is S.FAILED:  # asked for again: as good as stopped
             residents[hosted.id] = replace(residents[hosted.id], state=S.STOPPED)
-        decision = decide(hosted.id, self._budget, residents, waited_s=0.0, max_wait_s=_MAX_WAIT_S)
+        waited_s = anyio.current_time() - self._wanted[hosted.id]
+        decision = decide(
+            hosted.id, self._budget, residents, waited_s=waited_s, max_wait_s=_MAX_WAIT_S
+        )
         match decision:
             case Start(evict=()):
                 hosted.granted = True
@@ -234,17 +236,17 @@ class Fleet:
                 hosted.announce()
                 return True
             case Wait():
-                return hosted.state in _UP
+                return hosted.state in _UP and not hosted.leaving
             case Serve():
                 return True
 
     def _ask_to_stop(self, hosted: Hosted, why: str) -> None:
+        hosted.leaving = hosted.state not in _AT_REST or hosted.granted
         hosted.runner.tell(msg.StopAsked(why, hosted.in_flight))
 
     def _retire(self, hosted: Hosted, why: str) -> None:
         hosted.retired = True
-        if hosted.id in self._wanted:
-            self._wanted.remove(hosted.id)
+        self._wanted.pop(hosted.id, None)
         self._ask_to_stop(hosted, why)
         if hosted.state is S.STOPPED and not hosted.granted:
             self._forget(hosted)
@@ -266,6 +268,8 @@ class Fleet:
             return
         if has_begun:
             hosted.granted = False
+        if hosted.state is not S.READY:
+            hosted.leaving = False
         if hosted.state is S.READY:
             self._replace_others(hosted)
         elif hosted.state is S.STOPPED and hosted.retired and not hosted.granted:
@@ -276,18 +280,21 @@ class Fleet:
             await old.aclose()
 
     def _replace_others(self, ready: Hosted) -> None:
-        """Shift the model's requests to the one that has got ready; the older one drains."""
+        """Shift the model's requests to the one that has got ready; older ones drain.
+
+        One that was asked for later stays: this one has only come back, or was slower.
+        """
         if ready.retired:
             return
-        self._route_to(ready)
-        for other in self.instances():
-            if other is not ready and other.planned.stored.id == ready.planned.stored.id:
-                self._retire(other, f"replaced by {ready.id}")
+        older = [other for other in self._others(ready) if other.asked < ready.asked]
+        if len(older) == len(self._others(ready)):
+            self._route_to(ready)
+        for other in older:
+            self._retire(other, f"replaced by {ready.id}")
 
 
-def _not_ready(hosted: Hosted, why: str) -> NotReady:
-    return NotReady(
-        f"{hosted.planned.stored.id} is not ready.",
-        why=why,
-        fix="localllm status shows its progress",
-    )
+def _key(planned: Planned, serving: Serving) -> tuple[object, ...]:
+    """What makes two instances the same. The rest follows from what is free at the moment."""
+    installed = planned.choice.installed
+    settings = replace(serving, host_cache_bytes=0, silence_s=0.0)
+    return installed.engine, tuple(installed.program), installed.version, settings

@@ -9,7 +9,7 @@ from pathlib import Path
 import anyio
 
 from localllm.engine_client.client import EngineClient
-from localllm.engines.base import LaunchSpec
+from localllm.engines.base import LaunchSpec, Serving
 from localllm.events import InstanceId, ModelState
 from localllm.planning.planner import Planned
 from localllm.supervisor.runner import Runner
@@ -23,9 +23,13 @@ class Hosted:
     """Mutable, and owned by the fleet alone."""
 
     planned: Planned
+    serving: Serving
     runner: Runner
     log: Path
     used_at: float
+    asked: int = 0
+    """Grows with every ask for the model: the latest is what the user wants."""
+
     in_flight: int = 0
     waiting: int = 0
     total: int = 0
@@ -34,6 +38,9 @@ class Hosted:
 
     granted: bool = False
     """May start, but its runner has not got to it yet: holds its memory all the same."""
+
+    leaving: bool = False
+    """Asked to stop, but its runner has not got to it yet: takes no more requests."""
 
     retired: bool = False
     """Stopped for good: forgotten once its process is gone."""
@@ -56,11 +63,17 @@ class Hosted:
 
     def as_resident(self) -> Resident:
         state = ModelState.STARTING if self.granted else self.state
+        if self.leaving and state is ModelState.READY:
+            state = ModelState.DRAINING
         return Resident(self.runner.instance, state, self.in_flight, self.used_at)
 
     async def host(self) -> None:
         with self.scope:
             await self.runner.run()
+
+    def takes_requests(self) -> bool:
+        ready = self.state is ModelState.READY and self.runner.spec is not None
+        return ready and not self.leaving and not self.retired
 
     def announce(self) -> None:
         """Wake everybody who waits for this instance to change."""

@@ -24,17 +24,16 @@ from localllm.api.views import (
     StopReply,
     UsedMemoryView,
 )
-from localllm.errors import LocalLLMError
+from localllm.errors import NotReady
 from localllm.events import ModelId, ModelState
 from localllm.planning.desk import Desk
-from localllm.planning.planner import Planned, require_fit, serving_of
+from localllm.planning.planner import require_fit, serving_of
 from localllm.planning.views import render_machine
 from localllm.supervisor.fleet import Fleet
 from localllm.supervisor.hosted import Hosted
 from localllm.supervisor.remembered import read_remembered, write_remembered
 
 _TAIL_LINES = 12
-_AT_REST = frozenset({ModelState.STOPPED, ModelState.FAILED})
 _log = logging.getLogger(__name__)
 
 
@@ -63,32 +62,46 @@ class Operations:
             LocalLLMError: It cannot be: no such model, no memory, no engine.
         """
         await self._resumed.wait()
-        served = self._meant(request.model)
+        self._raise_if_closing()
+        served = self._meant(request)
         if served is None:
             return await self._serve(request)
         asked = self._asked.get(served.planned.model, ServeRequest())
         wanted = _with_changes(asked, msgspec.structs.replace(request, model=None))
-        if wanted == asked and served.state not in _AT_REST:
-            return _reply(served.planned, already=True)
+        if wanted == asked and self.fleet.is_on_its_way(served):
+            return _reply(served, already=True)
         return await self._serve(wanted)
 
-    def _meant(self, model: str | None) -> Hosted | None:
-        """Find what is served under the name that clients use, or without a name at all.
+    def _meant(self, request: ServeRequest) -> Hosted | None:
+        """Find what is served and meant: by the name that clients use, by what was asked, by no name.
 
-        The id of a file given by its path is no name that the catalog or the disk know.
+        What is asked again in the same words is the same, also if more or less memory is free
+        by now; and the id of a file given by its path is no name that catalog or disk know.
         """
-        if model is not None:
-            return self.fleet.find(model)
-        return next(iter(self.fleet.instances()), None)
+        for model, asked in self._asked.items():
+            if asked == request:
+                return self.fleet.find(model)
+        if request.model is not None:
+            return self.fleet.find(request.model)
+        return next((h for h in self.fleet.instances() if not h.retired), None)
 
     async def resume(self) -> None:
-        """Serve again what an earlier daemon served; what cannot be served is said and dropped."""
-        for request in read_remembered(self.desk.paths.serving):
-            try:
-                await self._serve(request)
-            except LocalLLMError as error:
-                _log.warning("not served again: model=%s %s", request.model, error)
-        self._resumed.set()
+        """Serve again what an earlier daemon served; what cannot be served is said and kept.
+
+        Kept, since what is in the way may be gone the next time: a driver that was not up yet.
+        """
+        try:
+            for request in read_remembered(self.desk.paths.serving):
+                await self._resume_one(request)
+        finally:
+            self._resumed.set()
+
+    async def _resume_one(self, request: ServeRequest) -> None:
+        try:
+            await self._serve(request)
+        except Exception as error:  # noqa: BLE001  # one model must not cost the others their daemon
+            _log.warning("not served again: model=%s %s", request.model, error, exc_info=True)
+            self._asked[ModelId(request.model or "")] = request
 
     async def _serve(self, request: ServeRequest) -> ServeReply:
         async with self._one_at_a_time:  # two plans at once would spend the same memory
@@ -97,11 +110,17 @@ class Operations:
                 lambda: self.desk.plan(request, reclaimable=held)
             )
             require_fit(planned)
+            self._raise_if_closing()
             silence_s = self.desk.settings.supervision.start_silence_s
-            started = self.fleet.serve(planned, serving_of(planned, silence_s=silence_s))
+            hosted, started = self.fleet.serve(planned, serving_of(planned, silence_s=silence_s))
+            self._asked = {m: r for m, r in self._asked.items() if r.model != request.model}
             self._asked[planned.model] = request
             self._remember()
-        return _reply(planned, already=not started)
+        return _reply(hosted, already=not started)
+
+    def _raise_if_closing(self) -> None:
+        if self.fleet.closing:
+            raise NotReady("The daemon stops.", why="it was told to", fix="localllm up, after that")
 
     async def stop(self, name: str) -> StopReply:
         """Stop one model, its requests drained; it is not served again after a restart.
@@ -109,11 +128,10 @@ class Operations:
         Raises:
             ModelNotFound: It is not served.
         """
-        hosted = self.fleet.require(name)
-        self._asked.pop(hosted.planned.model, None)
+        model = self.fleet.require(name).planned.model
+        self._asked.pop(model, None)
         self._remember()
-        await self.fleet.stop(hosted, "stopped by the user")
-        return StopReply(stopped=[hosted.id])
+        return StopReply(stopped=[*await self.fleet.stop(model, "stopped by the user")])
 
     def forget_all(self) -> None:
         """Serve nothing after the next start: the user has asked for the end."""
@@ -139,12 +157,21 @@ class Operations:
                 log=str(self.desk.paths.daemon_log),
             ),
             hardware=await anyio.to_thread.run_sync(lambda: render_machine(self.desk.probe())),
-            models=[render_instance(hosted) for hosted in self.fleet.instances()],
+            models=self.models(),
         )
 
+    def models(self) -> list[InstanceView]:
+        return [render_instance(self.fleet, hosted) for hosted in self.fleet.instances()]
+
     def _remember(self) -> None:
-        """Write what was asked for; of one model the newest, which replaces the others."""
-        write_remembered(self.desk.paths.serving, list(self._asked.values()))
+        """Write what was asked for; of one model the newest, which replaces the others.
+
+        A disk that is full costs the memory of it, not the model that serves.
+        """
+        try:
+            write_remembered(self.desk.paths.serving, list(self._asked.values()))
+        except OSError as error:
+            _log.warning("what is served is not remembered: %s", error)
 
 
 def _with_changes(asked: ServeRequest, changes: ServeRequest) -> ServeRequest:
@@ -157,17 +184,18 @@ def _with_changes(asked: ServeRequest, changes: ServeRequest) -> ServeRequest:
     return msgspec.structs.replace(asked, **said)
 
 
-def _reply(planned: Planned, *, already: bool) -> ServeReply:
+def _reply(hosted: Hosted, *, already: bool) -> ServeReply:
+    planned = hosted.planned
     return ServeReply(
         id=planned.stored.id,
-        instance=planned.instance,
+        instance=hosted.id,
         already=already,
         stand_in=planned.stored.stand_in,
         reason=planned.plan.reason,
     )
 
 
-def render_instance(hosted: Hosted) -> InstanceView:
+def render_instance(fleet: Fleet, hosted: Hosted) -> InstanceView:
     """Show one instance: what was planned, and what it turned out to be."""
     planned, record, measured = hosted.planned, hosted.runner.record, hosted.runner.measured
     load = None if measured is None else measured.load
@@ -176,6 +204,7 @@ def render_instance(hosted: Hosted) -> InstanceView:
         id=planned.stored.id,
         instance=hosted.id,
         state=hosted.state.value,
+        wanted=fleet.is_on_its_way(hosted),
         why=hosted.refused or record.why,
         engine=planned.choice.installed.engine,
         device=planned.device_name,

@@ -94,6 +94,7 @@ def status_lines(planned: Planned) -> Sequence[str]:
         id=planned.stored.id,
         instance=planned.instance,
         state="ready",
+        wanted=True,
         why="warmed",
         engine="xllamacpp",
         device=CARD,

@@ -89,8 +89,8 @@ class House:
     """Of engines that start from now on."""
 
     def serve(self, planned: Planned) -> Hosted:
-        self.fleet.serve(planned, serving_of(planned, silence_s=20.0))
-        return self.fleet.require(planned.instance)
+        hosted, _ = self.fleet.serve(planned, serving_of(planned, silence_s=20.0))
+        return hosted
 
     async def ready(self, planned: Planned | None = None) -> Hosted:
         hosted = self.serve(planned or a_plan())
@@ -126,10 +126,15 @@ class House:
 
 @asynccontextmanager
 async def a_house(
-    logs: Path, *flags: str, wait_s: float = 20.0, max_body_mib: int = 1
+    logs: Path,
+    *flags: str,
+    wait_s: float = 20.0,
+    max_body_mib: int = 1,
+    max_requests: int = 1024,
 ) -> AsyncIterator[House]:
     """Build it, without a model; leaving the block ends all of it."""
-    settings = Settings(supervision=Supervision(request_wait_s=wait_s), max_body_mib=max_body_mib)
+    supervision = Supervision(request_wait_s=wait_s, max_requests=max_requests)
+    settings = Settings(supervision=supervision, max_body_mib=max_body_mib)
     given, record = list(flags), logs / "record"
     with tempfile.TemporaryDirectory(prefix="lg") as folder, socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
@@ -161,7 +166,7 @@ def _gateway(fleet: Fleet, settings: Settings, port: int, folder: Path) -> Gatew
     desk = Desk(settings, paths, {}, bundled_profiles())
     operations = Operations(desk, fleet, f"http://127.0.0.1:{port}/v1", 1, anyio.current_time())
     rules = Rules(port, frozenset({LISTED}), TOKEN)
-    return Gateway(operations, settings, lambda: rules, lambda: None, 1_764_000_000)
+    return Gateway(operations, settings, _connect, lambda: rules, lambda: None, 1_764_000_000)
 
 
 def _spec(planned: Planned, endpoint: Endpoint, flags: list[str]) -> LaunchSpec:

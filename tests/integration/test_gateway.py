@@ -527,7 +527,7 @@ async def test_while_it_drains_running_requests_finish_and_new_ones_are_turned_a
 
 
 def stop(how: str, fleet: Fleet, hosted: Any) -> tuple[Any, ...]:
-    return (fleet.stop, hosted, "test") if how == "the model" else (fleet.close,)
+    return (fleet.stop, hosted.planned.model, "test") if how == "the model" else (fleet.close,)
 
 
 async def test_a_model_that_cannot_start_is_no_invitation_to_try_again(tmp_path: Path) -> None:

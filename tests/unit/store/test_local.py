@@ -229,9 +229,9 @@ def test_a_name_that_can_be_no_file_is_an_unknown_model_and_no_crash(
         ("/m/Qwen3-8B-Q4_K_M.gguf", "qwen3-8b-q4_k_m"),
         ("/m/Big-00001-of-00003.gguf", "big"),
         ("/m/My Model (new).gguf", "my-model-new"),
-        ("/m/Größe:7b.gguf", "gr-e-7b"),
+        ("/m/Größe:7b.gguf", "größe-7b"),
         ("/m/...gguf", "model"),
-        ("/m/模型.gguf", "model"),
+        ("/m/模型.gguf", "模型"),
     ],
 )
 def test_an_id_is_one_path_segment_in_lower_case(file: str, expected: str) -> None:
