@@ -15,7 +15,7 @@ from localllm import __version__
 from localllm.api.sync_client import DaemonClient, connect
 from localllm.api.views import InstanceView
 from localllm.cli.common import say
-from localllm.errors import AlreadyRunning, LocalLLMError, StartFailed, by_code, code_of
+from localllm.errors import AlreadyRunning, LocalLLMError, NotRunning, StartFailed, by_code, code_of
 from localllm.paths import Paths
 
 _DAEMON_DEADLINE_S = 30.0
@@ -39,9 +39,10 @@ def a_daemon(paths: Paths, port: int | None) -> Generator[DaemonClient]:
     try:
         yield client
     except BaseException:  # Ctrl-C too
-        if started and not client.models():
-            client.shut_down(forget=False)
-            wait_until_gone(client, paths)
+        with suppress(NotRunning):
+            if started and not client.models():
+                client.shut_down(forget=False)
+                wait_until_gone(client, paths)
         raise
 
 

@@ -64,19 +64,23 @@ def command(  # noqa: PLR0913  # one argument per flag of the contract
         become_daemon(port, msgspec.json.encode(wanted).decode())
     try:
         status, reply = _up(paths, port, wanted)
-    except (NotReady, NotRunning) as error:  # it was about to end: `down` was quicker
-        say(f"{error.what} Starting another one.")
+    except _WasEnding:  # `down` was quicker
+        say("the daemon has just ended; starting another one")
         status, reply = _up(paths, port, wanted)
     print_document(status, _ready_lines(status, reply), as_json=as_json)
+
+
+class _WasEnding(Exception):
+    """The daemon that was found was about to end."""
 
 
 def _up(paths: Paths, port: int | None, wanted: ServeRequest) -> tuple[StatusView, ServeReply]:
     with a_daemon(paths, port) as client:
         try:
             reply = _serve(client, paths, wanted)
-        except NotReady:
+        except (NotReady, NotRunning) as error:
             wait_until_gone(client, paths)
-            raise
+            raise _WasEnding from error
         wait_for(client, reply.instance, Progress())
         return client.status(), reply
 

@@ -43,9 +43,8 @@ def events(response: HTTPResponse) -> Iterator[Any]:
 
 def engines(installation: Installation) -> list[psutil.Process]:
     daemon = installation.daemon_file()["pid"]
-    return [
-        p for p in installation.processes() if p.pid != daemon and "localllm" in str(p.cmdline())
-    ]
+    others = [p for p in installation.processes() if p.pid != daemon]
+    return [p for p in others if "localllm.engines" in str(p.cmdline())]
 
 
 def test_a_killed_engine_gives_the_stream_an_error_and_the_model_comes_back(

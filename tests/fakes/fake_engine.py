@@ -111,12 +111,14 @@ class Engine:
         try:
             while (request := await read_request(reader)) is not None:
                 requests += 1
-                path, body = request
+                path, body, last = request
                 self.note(path=path, connection=number, body=body.decode())
                 script = script_of(body)
                 if script.drop == "always" or (script.drop == "reused" and requests > 1):
                     break
                 await self.answer_while_there(reader, writer, path, body)
+                if last:
+                    break
         except ConnectionError:
             self.note(gone=True)
         except (HangUp, asyncio.IncompleteReadError):
@@ -184,13 +186,14 @@ class Engine:
         writer.write(framed(sse({}, self.alias, finish="stop")) + framed(b"data: [DONE]\n\n"))
 
 
-async def read_request(reader: asyncio.StreamReader) -> tuple[str, bytes] | None:
+async def read_request(reader: asyncio.StreamReader) -> tuple[str, bytes, bool] | None:
     try:
         lines = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
     except asyncio.IncompleteReadError:
         return None
     named = dict(line.lower().split(": ", 1) for line in lines[1:] if line)
-    return lines[0].split()[1], await reader.readexactly(int(named.get("content-length", 0)))
+    body = await reader.readexactly(int(named.get("content-length", 0)))
+    return lines[0].split()[1], body, named.get("connection") == "close"
 
 
 def script_of(body: bytes) -> Script:

@@ -125,6 +125,7 @@ def a_model(**more: Any) -> InstanceView:
         "id": "smollm2",
         "instance": "smollm2:q4_1:8192",
         "state": "ready",
+        "wanted": True,
         "why": "warm",
         "engine": "xllamacpp",
         "device": "NVIDIA GeForce RTX 4090",

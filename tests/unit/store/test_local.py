@@ -236,4 +236,4 @@ def test_a_name_that_can_be_no_file_is_an_unknown_model_and_no_crash(
 )
 def test_an_id_is_one_path_segment_in_lower_case(file: str, expected: str) -> None:
     assert model_id(Path(file)) == expected
-    assert re.fullmatch(r"[a-z0-9._-]+", model_id(Path(file)))
+    assert re.fullmatch(r"[\w.-]+", model_id(Path(file)))
