@@ -71,7 +71,7 @@ def wait_until_gone(client: DaemonClient, paths: Paths) -> None:
         StartFailed: It is still there after an hour.
     """
     deadline = time.monotonic() + _END_DEADLINE_S
-    while paths.lock.exists() or not _is_gone(client.daemon.pid):
+    while not _is_gone(client.daemon.pid):
         if time.monotonic() > deadline:
             raise StartFailed(
                 "The daemon does not stop.",

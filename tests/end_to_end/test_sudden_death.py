@@ -44,7 +44,12 @@ def events(response: HTTPResponse) -> Iterator[Any]:
 def engines(installation: Installation) -> list[psutil.Process]:
     daemon = installation.daemon_file()["pid"]
     others = [p for p in installation.processes() if p.pid != daemon]
-    return [p for p in others if "localllm.engines" in str(p.cmdline())]
+    lines = {p: p.cmdline() for p in others if p.is_running()}
+    return [
+        p
+        for p, line in lines.items()
+        if "localllm.engines" in str(line) and "--devices" not in line
+    ]
 
 
 def test_a_killed_engine_gives_the_stream_an_error_and_the_model_comes_back(
