@@ -7,7 +7,7 @@ import sys
 import click
 
 from localllm.api.sync_client import require_daemon
-from localllm.cli.common import here
+from localllm.cli.conventions import here
 
 
 @click.command("logs")

@@ -9,7 +9,7 @@ import click
 
 from localllm.api.sync_client import connect
 from localllm.api.views import PlanView, ServeRequest
-from localllm.cli.common import absolute, here, json_option, print_document
+from localllm.cli.conventions import absolute, here, json_option, print_document
 from localllm.cli.render import render_plan
 from localllm.errors import DoesNotFit
 

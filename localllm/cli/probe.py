@@ -6,7 +6,7 @@ import os
 
 import click
 
-from localllm.cli.common import here, json_option, print_document
+from localllm.cli.conventions import here, json_option, print_document
 from localllm.cli.render import render_probe
 
 

@@ -10,7 +10,7 @@ import msgspec
 
 from localllm.api.sync_client import DaemonClient
 from localllm.api.views import InstanceView, ServeRequest
-from localllm.cli.common import absolute, here, say
+from localllm.cli.conventions import absolute, here, say
 from localllm.cli.start import a_daemon, wait_for
 from localllm.errors import EngineGone
 

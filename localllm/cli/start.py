@@ -14,7 +14,7 @@ from pathlib import Path
 from localllm import __version__
 from localllm.api.sync_client import DaemonClient, connect
 from localllm.api.views import InstanceView
-from localllm.cli.common import say
+from localllm.cli.conventions import say
 from localllm.errors import AlreadyRunning, LocalLLMError, NotRunning, StartFailed, by_code, code_of
 from localllm.paths import Paths
 

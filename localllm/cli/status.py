@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from localllm.api.sync_client import require_daemon
-from localllm.cli.common import here, json_option, print_document
+from localllm.cli.conventions import here, json_option, print_document
 from localllm.cli.render import render_status
 
 

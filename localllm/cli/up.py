@@ -9,7 +9,7 @@ import msgspec
 
 from localllm.api.sync_client import DaemonClient
 from localllm.api.views import InstanceView, ServeReply, ServeRequest, StatusView
-from localllm.cli.common import absolute, here, json_option, print_document, say
+from localllm.cli.conventions import absolute, here, json_option, print_document, say
 from localllm.cli.render import render_status
 from localllm.cli.start import a_daemon, become_daemon, wait_for, wait_until_gone
 from localllm.cli.tables import size

@@ -19,9 +19,6 @@ class Survey:
     reach: Mapping[str, Mapping[DeviceId, EngineDevice]]
     """By the engine's name. An engine that reaches no device computes on the processor."""
 
-    def installed(self, engine: str) -> Installed | None:
-        return next((i for i in self.engines if i.engine == engine), None)
-
 
 def survey(
     machine: Machine,

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from localllm import __version__
 from localllm.api.views import StopReply
-from localllm.cli.common import absolute, print_document
+from localllm.cli.conventions import absolute, print_document
 from localllm.cli.main import cli
 from tests.unit.formats.a_gguf import a_file, a_header
 

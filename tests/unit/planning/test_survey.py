@@ -116,8 +116,7 @@ def test_an_engine_that_is_not_to_be_had_reaches_nothing_and_is_still_told_of() 
     joined = join(a_machine(CARD), [missing(XLLAMACPP, "not installed")])
 
     assert reached(joined) == {}
-    assert joined.installed(XLLAMACPP) == missing(XLLAMACPP, "not installed")
-    assert joined.installed("vllm") is None
+    assert joined.engines == (missing(XLLAMACPP, "not installed"),)
 
 
 @dataclass

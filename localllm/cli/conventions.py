@@ -1,4 +1,4 @@
-"""What several verbs share: where things are, and how a document is printed."""
+"""What all verbs do alike: find the installation, print a document, talk, take a path."""
 
 from __future__ import annotations
 
