@@ -45,6 +45,6 @@ def served() -> Iterator[Installation]:
     """One that serves the embedded model, for tests that leave it as it is."""
     with tempfile.TemporaryDirectory(prefix="lll-") as home:
         installation = Installation(Path(home))
-        installation.ok("up", "--context", "2048")
+        installation.ok("up", "--context", "512")  # a small model rambles: this is its bound
         yield installation
         installation.close()
