@@ -12,7 +12,7 @@ from math import prod
 
 from localllm.formats.errors import BadModelFile
 from localllm.formats.gguf_cursor import MAX_NAME_BYTES, Cursor, Listing, Scalar, bad
-from localllm.formats.header import Header, Tensor
+from localllm.formats.header import Header, Tensor, Value
 from localllm.formats.quantization import STORAGE_TYPES, quantization_name, tensor_bytes
 
 MAGIC = b"GGUF"
@@ -32,8 +32,15 @@ class _Metadata:
     values: Mapping[str, Scalar | Listing]
     architecture: str
 
-    def scalars(self) -> dict[str, Scalar]:
-        return {k: v for k, v in self.values.items() if not isinstance(v, Listing)}
+    def plain(self) -> dict[str, Value]:
+        """Scalars, and lists of numbers that are short enough to be one per layer."""
+        found: dict[str, Value] = {}
+        for key, value in self.values.items():
+            if not isinstance(value, Listing):
+                found[key] = value
+            elif value.numbers is not None:
+                found[key] = value.numbers
+        return found
 
     def text(self, key: str) -> str | None:
         value = self.values.get(key)
@@ -193,7 +200,7 @@ def _header(metadata: _Metadata, tensors: tuple[Tensor, ...], file_bytes: int) -
         vocabulary=_vocabulary(metadata, tensors),
         has_chat_template=metadata.text("tokenizer.chat_template") is not None,
         tensors=tensors,
-        metadata=metadata.scalars(),
+        metadata=metadata.plain(),
     )
 
 

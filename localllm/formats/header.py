@@ -4,6 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeAlias
+
+Value: TypeAlias = int | float | str | bool | tuple[int, ...]
+"""One value of a file's metadata; a list only where it is of whole numbers, one per layer."""
+
+
+class Format(StrEnum):
+    """How a model is stored, which decides what can run it."""
+
+    GGUF = "gguf"
+    MLX = "mlx"
+    SAFETENSORS = "safetensors"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +61,13 @@ class Header:
     vocabulary: int
     has_chat_template: bool
     tensors: Sequence[Tensor]
-    metadata: Mapping[str, int | float | str | bool]
-    """Every scalar of the file, by its own key, for what the fields above do not cover."""
+    metadata: Mapping[str, Value]
+    """The file's scalars and its lists of one number per layer, under GGUF's keys, for what the
+    fields above do not cover."""
+
+    format: Format = Format.GGUF
+    files: int = 1
+    """How many files it is made of."""
 
     @property
     def weights_bytes(self) -> int:
