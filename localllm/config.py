@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import msgspec
 
-from localllm.errors import ConfigError
+from localllm.errors import ConfigError, ModelNotFound
 
 DEFAULT_PORT = 11711
 _PREFIX = "LOCALLLM_"
@@ -18,6 +20,9 @@ _PREFIX = "LOCALLLM_"
 Port = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Duration = Annotated[float, msgspec.Meta(gt=0)]
+NotNegative = Annotated[float, msgspec.Meta(ge=0)]
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Use = Literal["chat", "code", "embed", "vision"]
 
 
 class Supervision(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -37,6 +42,53 @@ class Supervision(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """That one model may have at once, served and waiting; more are refused with 429."""
 
 
+class Floors(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Tokens per second under which a model is of no use; None leaves it to what the use needs."""
+
+    chat: NotNegative | None = None
+    code: NotNegative | None = None
+    embed: NotNegative | None = None
+    vision: NotNegative | None = None
+
+
+class Planning(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the planner should weigh otherwise than it does by itself."""
+
+    min_tps: Floors = Floors()
+    ranking: tuple[str, ...] = ()
+    """Ids of models, the best first: goes before what their cards publish."""
+
+    reserve_mib: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """To keep free on every device, beside what the desktop needs."""
+
+
+class Sampling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a request means that says nothing itself; None is the model's own default."""
+
+    temperature: NotNegative | None = None
+    top_p: Share | None = None
+    top_k: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    min_p: Share | None = None
+
+
+class UserProfile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A model and how to serve it, under a name of the user's own; None leaves it to the planner."""
+
+    model: str | None = None
+    use: Use | None = None
+    context: Count | None = None
+    """Tokens."""
+
+    parallel: Annotated[int, msgspec.Meta(ge=1, le=64)] | None = None
+    keep_alive_s: NotNegative | None = None
+    """How long it stays loaded with nothing to do; None until its memory is needed."""
+
+    quant: str | None = None
+    kv_type: Literal["f16", "q8_0", "q4_0"] | None = None
+    engine: str | None = None
+    sampling: Sampling = Sampling()
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All of config.toml. A key that is not here is an error that names it."""
 
@@ -51,8 +103,35 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     max_body_mib: Count = 64
     supervision: Supervision = Supervision()
+    plan: Planning = Planning()
+    profiles: Mapping[str, UserProfile] = msgspec.field(default_factory=dict[str, UserProfile])
+
+    def profile(self, name: str) -> UserProfile:
+        """What the user means by `--profile`; where the environment says otherwise, it is in it.
+
+        Raises:
+            ModelNotFound: There is no such profile.
+        """
+        if name in self.profiles:
+            return self.profiles[name]
+        near = get_close_matches(name, self.profiles, n=1)
+        known = ", ".join(self.profiles)
+        raise ModelNotFound(
+            f"There is no profile {name!r}" + (f": did you mean {near[0]}?" if near else "."),
+            why=f"the profiles in config.toml are {known}" if known else "config.toml has none",
+            fix=f"{f'--profile {near[0]}, or ' if near else ''}write [profiles.{name}] in config.toml",
+        )
 
 
+_UNKNOWN_KEY = re.compile(r"unknown field `(?P<key>[^`]*)`(?: - at `(?P<path>[^`]*)`)?")
+_TABLES = {
+    "$": Settings,
+    "$.supervision": Supervision,
+    "$.plan": Planning,
+    "$.plan.min_tps": Floors,
+    "$.profiles[...]": UserProfile,
+    "$.profiles[...].sampling": Sampling,
+}
 _FROM_ENVIRONMENT = ("port", "engine", "llama_server", "allow_cpu", "max_body_mib")
 
 
@@ -78,6 +157,38 @@ def read_settings(file: Path, environment: Mapping[str, str]) -> Settings:
     except msgspec.ValidationError as error:
         from_file = [str(file)] if written else []
         origin = " or ".join([*from_file, *(_PREFIX + key.upper() for key in said)])
-        fix = f"correct {origin}; the README names the settings"
-        raise ConfigError(f"A setting of {origin} is wrong.", why=str(error), fix=fix) from error
-    return over
+        raise ConfigError(
+            f"A setting of {origin} is wrong.",
+            why=_name_profile(str(error), written),
+            fix=f"{_first_step(str(error))} {origin}; the README names the settings",
+        ) from error
+    return _over_profiles(over) if "engine" in said else over
+
+
+def _over_profiles(settings: Settings) -> Settings:
+    """Let an engine that the environment names go over those of profiles, too."""
+    engine, profiles = settings.engine, settings.profiles
+    replaced = {name: msgspec.structs.replace(p, engine=engine) for name, p in profiles.items()}
+    return msgspec.structs.replace(settings, profiles=replaced)
+
+
+def _name_profile(why: str, written: Mapping[str, Any]) -> str:
+    """Say which profile is wrong: the checker calls them all `profiles[...]`."""
+    if "$.profiles[...]" not in why:
+        return why
+    for name, profile in written["profiles"].items():
+        try:
+            msgspec.convert(profile, UserProfile)
+        except msgspec.ValidationError:
+            return why.replace("profiles[...]", f"profiles.{name}")
+    return why
+
+
+def _first_step(why: str) -> str:
+    """Name the key that an unknown one was most likely meant to be."""
+    unknown = _UNKNOWN_KEY.search(why)
+    if unknown is None:
+        return "correct"
+    table = _TABLES[unknown["path"] or "$"]
+    near = get_close_matches(unknown["key"], table.__struct_fields__, n=1)
+    return f"write {near[0]} instead of {unknown['key']} in" if near else "correct"

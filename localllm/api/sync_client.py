@@ -14,6 +14,7 @@ import msgspec
 from localllm.api.daemon_file import DaemonFile, read_daemon_file
 from localllm.api.views import (
     InstanceView,
+    PlanRequest,
     PlanView,
     ServeReply,
     ServeRequest,
@@ -53,10 +54,9 @@ class DaemonClient:
         """The models alone, without a look at the hardware."""
         return self._ask("GET", "/api/v1/models", list[InstanceView])
 
-    def plan(self, wanted: ServeRequest, use: str) -> PlanView:
+    def plan(self, wanted: PlanRequest) -> PlanView:
         given = {k: v for k, v in msgspec.to_builtins(wanted).items() if v is not None}
-        query = urlencode({**given, "use": use})
-        return self._ask("GET", f"/api/v1/plan?{query}", PlanView)
+        return self._ask("GET", f"/api/v1/plan?{urlencode(given)}", PlanView)
 
     def serve(self, wanted: ServeRequest) -> ServeReply:
         return self._ask("POST", "/api/v1/switch", ServeReply, wanted)

@@ -72,13 +72,8 @@ class SourceView(View, frozen=True, kw_only=True):
     """None for a file that came from no repository."""
 
     files: list[str]
-    size: int
-
-
-class PlacementView(View, frozen=True, kw_only=True):
-    device: str
-    layers: int
-    bytes: int
+    size: int | None
+    """Bytes; null where nobody tells."""
 
 
 class MemoryView(View, frozen=True, kw_only=True):
@@ -88,16 +83,57 @@ class MemoryView(View, frozen=True, kw_only=True):
     compute: int
     output: int
     projector: int
+    draft: int
     overhead: int
     total: int
     host_cache: int
     """Beside the total: host memory that earlier prompts may take."""
 
 
+class PlacementView(View, frozen=True, kw_only=True):
+    device: str
+    layers: int
+    bytes: int
+    memory: MemoryView
+
+
+class RangeView(View, frozen=True, kw_only=True):
+    low: float
+    high: float
+
+
+class FirstTokenView(View, frozen=True, kw_only=True):
+    """Seconds to the first token of an answer to a prompt of so many tokens."""
+
+    prompt_tokens: int
+    cold: float | None
+    cached: float | None
+    """The same prompt again, all but its last tokens in the cache."""
+
+
 class PredictedSpeedView(View, frozen=True, kw_only=True):
     decode_tps: float | None
+    """One stream, at an empty cache."""
+
+    decode_tps_full: float | None
+    """The same at the end of the context."""
+
     prefill_tps: float | None
+    decode_range: RangeView | None
+    """Where a measurement is expected; null once there is one."""
+
+    prefill_range: RangeView | None
+    first_token: FirstTokenView | None
     source: Literal["measured", "predicted"] = msgspec.field(name="from", default="predicted")
+
+
+class ExplainedView(View, frozen=True, kw_only=True):
+    """One number of a plan and how it comes about."""
+
+    device: str
+    part: str
+    bytes: int
+    formula: str
 
 
 class CandidateView(View, frozen=True, kw_only=True):
@@ -106,15 +142,34 @@ class CandidateView(View, frozen=True, kw_only=True):
     format: Literal["gguf", "mlx", "safetensors"]
     engine: str | None
     source: SourceView
-    context: int
-    parallel: int
-    kv_type: str
+    context: int | None
+    parallel: int | None
+    kv_type: str | None
+    micro_batch: int | None
+    experts_on_host: int
+    """Of so many layers from the first the experts stay on the host."""
+
     placement: list[PlacementView]
-    memory: MemoryView
+    memory: MemoryView | None
+    """Null where nobody tells enough of the model; `reason` says what is missing."""
+
+    memory_from: Literal["formula", "engine", "measured"]
+    header: Literal["file", "hub", "scaled", "catalog"]
+    """Who told what the model is made of; `scaled`: another quantization's header."""
+
+    on_disk: bool
     speed: PredictedSpeedView
     quality: float | None
-    verdict: Literal["fits", "fits_partly", "too_big"]
+    """Mean KL divergence from the unquantized model; null where nobody measured it."""
+
+    quality_source: str | None
+    verdict: Literal["fits", "fits_partly", "too_big"] | None
     reason: str
+    lacks: str | None
+    """What the chosen one has over it; null for the chosen one."""
+
+    explanation: list[ExplainedView]
+    """Empty unless it was asked for."""
 
 
 class PlanView(View, frozen=True, kw_only=True):
@@ -123,6 +178,11 @@ class PlanView(View, frozen=True, kw_only=True):
     use: str
     choice: int | None
     candidates: list[CandidateView]
+    why: str | None
+    """Why the choice is the choice, in one sentence."""
+
+    advice: str | None
+    """What would be needed where nothing that fits is of use; null where something is."""
 
 
 class LayersView(View, frozen=True, kw_only=True):
@@ -219,7 +279,24 @@ class ServeRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     context: Annotated[int, msgspec.Meta(ge=1)] | None = None
     parallel: Annotated[int, msgspec.Meta(ge=1, le=64)] | None = None
     engine: str | None = None
+    quant: str | None = None
+    kv_type: Literal["f16", "q8_0", "q4_0"] | None = None
+    use: Literal["chat", "code", "embed", "vision"] | None = None
+    profile: str | None = None
+    """A profile of the user's own; what is said beside it goes before what it says."""
+
     allow_cpu: bool = False
+
+
+class PlanRequest(ServeRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The query of `GET /api/v1/plan`."""
+
+    hardware: str | None = None
+    """A machine that is not this one, as in rtx5090; null: this one."""
+
+    explain: bool = False
+    offline: bool = False
+    """Ask no hub."""
 
 
 class ServeReply(View, frozen=True, kw_only=True):

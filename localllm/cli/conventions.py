@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import sys
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -50,3 +52,12 @@ def absolute(model: str | None) -> str | None:
     if model.endswith(".gguf") or is_path:
         return os.path.abspath(os.path.expanduser(model))  # noqa: PTH100, PTH111
     return model
+
+
+WIDE = 200
+"""Columns where nobody looks at a terminal: nothing is left out of what a program reads."""
+
+
+def terminal_width() -> int:
+    """Columns that there are for a table."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else WIDE

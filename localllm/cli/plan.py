@@ -1,4 +1,4 @@
-"""`localllm plan`: what would run here, before anything is started."""
+"""`localllm plan`: what would run here, or elsewhere, before anything is fetched or started."""
 
 from __future__ import annotations
 
@@ -8,58 +8,60 @@ import sys
 import click
 
 from localllm.api.sync_client import connect
-from localllm.api.views import PlanView, ServeRequest
-from localllm.cli.conventions import absolute, here, json_option, print_document
-from localllm.cli.render import render_plan
+from localllm.api.views import PlanRequest, PlanView
+from localllm.cli.conventions import absolute, here, json_option, print_document, terminal_width
+from localllm.cli.render_plan import render_plan
 from localllm.errors import DoesNotFit
 
 
 @click.command("plan")
 @click.argument("model", required=False)
-@click.option("--use", type=click.Choice(["chat", "code", "embed", "vision"]), default="chat")
+@click.option(
+    "--use", type=click.Choice(["chat", "code", "embed", "vision"]), help="By default chat."
+)
+@click.option(
+    "--for",
+    "hardware",
+    metavar="HARDWARE",
+    help="Another machine: rtx5090, 2xrtx4090, m4-max-128, a TOML file.",
+)
 @click.option("--context", type=click.IntRange(min=1), help="Tokens; by default as many as fit.")
 @click.option("--parallel", type=click.IntRange(1, 64), help="Requests at once.")
+@click.option("--quant", help="One quantization only, as in Q4_K_M.")
+@click.option(
+    "--kv-type", type=click.Choice(["f16", "q8_0", "q4_0"]), help="How the KV cache is stored."
+)
 @click.option("--engine", help="xllamacpp or llama-server.")
+@click.option("--explain", is_flag=True, help="Each number with its formula.")
+@click.option("--offline", is_flag=True, help="Ask no hub.")
 @click.option(
     "--allow-cpu", is_flag=True, help="Plan for the processor if no engine reaches the accelerator."
 )
 @json_option
-def command(  # noqa: PLR0913  # one argument per flag of the contract
-    model: str | None,
-    *,
-    use: str,
-    context: int | None,
-    parallel: int | None,
-    engine: str | None,
-    allow_cpu: bool,
-    as_json: bool,
-) -> None:
+def command(*, as_json: bool, model: str | None, hardware: str | None, **asked: object) -> None:
     """Show the largest context that fits, the memory it takes, the speed, and why.
 
-    Without MODEL: every model of the catalog that is on this disk.
+    MODEL: a catalog name, hf:owner/repo[:quant], or a path; every quantization is planned.
+    Without MODEL: the best of each model of the catalog.
     """
-    wanted = ServeRequest(
-        model=absolute(model),
-        context=context,
-        parallel=parallel,
-        engine=engine,
-        allow_cpu=allow_cpu,
-    )
-    view = _plan(wanted, use)
-    print_document(view, render_plan(view), as_json=as_json)
-    if all(c.verdict == "too_big" for c in view.candidates):
+    wanted = PlanRequest(model=absolute(model), hardware=absolute(hardware), **asked)  # type: ignore[arg-type]  # click has checked them
+    view = _plan(wanted)
+    lines = render_plan(view, width=terminal_width(), color=sys.stdout.isatty())
+    print_document(view, lines, as_json=as_json)
+    if view.candidates and all(c.verdict in {"too_big", None} for c in view.candidates):
         sys.exit(DoesNotFit.exit_code)
 
 
-def _plan(wanted: ServeRequest, use: str) -> PlanView:
+def _plan(wanted: PlanRequest) -> PlanView:
     """Ask the daemon, which knows what its own models would give back; without one, plan here."""
     paths = here()
     client = connect(paths.daemon_file)
     if client is not None:
-        return client.plan(wanted, use)
+        return client.plan(wanted)
     from localllm.config import read_settings  # noqa: PLC0415  # heavy: only without a daemon
     from localllm.paths import bundled_profiles  # noqa: PLC0415
     from localllm.planning.desk import Desk  # noqa: PLC0415
+    from localllm.planning.showing import show_plan  # noqa: PLC0415
 
     settings = read_settings(paths.config_file, os.environ)
-    return Desk(settings, paths, os.environ, bundled_profiles()).show_plan(wanted, use)
+    return show_plan(Desk(settings, paths, os.environ, bundled_profiles()), wanted)

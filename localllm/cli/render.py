@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from localllm.api.views import (
-    CandidateView,
     DeviceView,
     InstanceView,
-    PlanView,
     ProbeView,
     StatusView,
 )
@@ -60,58 +58,6 @@ def _details(device: DeviceView) -> str:
         count = len(device.held_by_others or [])
         facts.append(f"{size(held)} held by {count} other process{'es' if count > 1 else ''}")
     return ", ".join(facts)
-
-
-def render_plan(view: PlanView) -> list[str]:
-    """Draw the candidates, the chosen one starred, and each one's reason."""
-    rows = [
-        [
-            "",
-            "model",
-            "quant",
-            "context",
-            "slots",
-            "weights",
-            "KV cache",
-            "buffers",
-            "total",
-            "speed",
-            "verdict",
-        ]
-    ]
-    for i, candidate in enumerate(view.candidates):
-        rows.append(_candidate(candidate, chosen=i == view.choice))
-    lines = [f"on {_where(view)}", "", *table(rows), ""]
-    names = (" ".join(filter(None, (c.model, c.quant))) for c in view.candidates)
-    return lines + [f"{n}: {c.reason}" for n, c in zip(names, view.candidates, strict=True)]
-
-
-def _candidate(candidate: CandidateView, *, chosen: bool) -> list[str]:
-    memory = candidate.memory
-    buffers = memory.compute + memory.output + memory.overhead
-    return [
-        "*" if chosen else "",
-        candidate.model,
-        candidate.quant or "-",
-        str(candidate.context),
-        str(candidate.parallel),
-        size(memory.weights),
-        size(memory.kv_cache),
-        size(buffers),
-        size(memory.total),
-        speed(candidate.speed.decode_tps),
-        candidate.verdict.replace("_", " "),
-    ]
-
-
-def _where(view: PlanView) -> str:
-    placed = {p.device for c in view.candidates for p in c.placement}
-    names = [
-        f"{d.name} ({size(d.memory_usable)} usable)"
-        for d in view.hardware.devices
-        if d.id in placed or not placed
-    ]
-    return ", ".join(names)
 
 
 def render_status(view: StatusView) -> list[str]:

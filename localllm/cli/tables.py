@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+import click
+
 from localllm.units import GIB, MIB
 
 _FIGURE = re.compile(r"\d+([./]\d+)?( |$)")
@@ -13,16 +15,23 @@ _FIGURE = re.compile(r"\d+([./]\d+)?( |$)")
 
 def table(rows: Sequence[Sequence[str]]) -> list[str]:
     """Align columns: words to the left, figures to the right; no trailing blanks."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    widths = [max(_length(row[i]) for row in rows) for i in range(len(rows[0]))]
     return [_line(row, widths) for row in rows]
 
 
 def _line(row: Sequence[str], widths: Sequence[int]) -> str:
-    cells = [
-        cell.rjust(width) if _FIGURE.match(cell) else cell.ljust(width)
-        for cell, width in zip(row, widths, strict=True)
-    ]
+    cells = [_padded(cell, width) for cell, width in zip(row, widths, strict=True)]
     return "  ".join(cells).rstrip()
+
+
+def _padded(cell: str, width: int) -> str:
+    blanks = " " * (width - _length(cell))
+    return blanks + cell if _FIGURE.match(cell) else cell + blanks
+
+
+def _length(cell: str) -> int:
+    """Columns that it takes: colours take none."""
+    return len(click.unstyle(cell))
 
 
 def size(count: int | None) -> str:

@@ -94,17 +94,32 @@ class Serving:
     devices: tuple[EngineDevice, ...] = ()
     """Where the layers go, in the engine's own names; none: on the processor."""
 
-    layers_on_device: int = 0
-    """Counted as llama.cpp does: the output layer is one more."""
+    split: tuple[int, ...] = ()
+    """Layers for each device; counted as llama.cpp does: the output layer is one more."""
 
     layers: int = 0
-    """All there are, counted likewise."""
+    """All there are, counted likewise; the first of them stay on the host if the devices have less."""
+
+    experts_on_host: int = 0
+    """Of so many layers from the first the experts stay on the host."""
 
     uuids: tuple[str, ...] = ()
     """NVIDIA devices by UUID, since neither NVML's nor CUDA's numbers are sure."""
 
     silence_s: float = 60.0
     """How long loading may show no progress, beside the time that its bytes take."""
+
+    projector_file: Path | None = None
+    """What turns images into what the model reads; None: images are not served."""
+
+    @property
+    def layers_on_device(self) -> int:
+        return sum(self.split)
+
+    @property
+    def whole(self) -> bool:
+        """Whether the devices have everything but what is looked up on the host."""
+        return self.layers_on_device == self.layers and not self.experts_on_host
 
 
 class Engine(Protocol):

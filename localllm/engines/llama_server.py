@@ -89,6 +89,7 @@ class LlamaServer:
             *_where(serving, endpoint),
             *_how_much(serving),
             *_on_what(serving),
+            *_with_images(serving),
             *_without_mapping(serving, found),
             *(
                 word
@@ -145,21 +146,25 @@ def _how_much(serving: Serving) -> Sequence[str]:
 
 
 def _without_mapping(serving: Serving, found: Installed) -> Sequence[str]:
-    """Load instead of map on the processor, where repacked weights would be there twice."""
-    if serving.layers_on_device:
+    """Load instead of map what the processor computes: repacked weights would be there twice."""
+    if serving.whole:
         return ()
     return ("--load-mode", "none") if "--load-mode" in found.abilities else ("--no-mmap",)
+
+
+def _with_images(serving: Serving) -> Sequence[str]:
+    return () if serving.projector_file is None else ("--mmproj", str(serving.projector_file))
 
 
 def _on_what(serving: Serving) -> Sequence[str]:
     if not serving.devices:
         return ("--device", "none", "--gpu-layers", "0")
     names = ",".join(device.name for device in serving.devices)
-    return (
-        "--device",
-        names,
-        "--gpu-layers",
-        str(serving.layers_on_device),
-        "--split-mode",
-        "none",
-    )
+    argv = ["--device", names, "--gpu-layers", str(serving.layers_on_device)]
+    if len(serving.devices) == 1:
+        argv += ["--split-mode", "none"]
+    else:
+        argv += ["--split-mode", "layer", "--tensor-split", ",".join(map(str, serving.split))]
+    if serving.experts_on_host:
+        argv += ["--n-cpu-moe", str(serving.experts_on_host)]
+    return argv

@@ -11,8 +11,15 @@ from dataclasses import dataclass
 from localllm.engines.base import Serving
 
 _BUFFER = re.compile(
-    r"(?P<device>\w+)\s+(?P<use>model|KV|RS|output|compute) buffer size =\s+(?P<mib>[\d.]+) MiB"
+    r"(?P<device>\w+)\s+(?:DSV4 .+ )?(?P<use>model|KV|RS|state|output|compute) buffer size ="
+    r"\s+(?P<mib>[\d.]+) MiB"
 )
+_USES = {"state": "RS"}
+"""DeepSeek V4's compressors keep a state beside their caches: of a fixed size, as an RS is."""
+
+LOG_STEP_BYTES = (1 << 20) // 100
+"""Sizes in the log have two decimals, of MiB."""
+
 _PROCESSOR = ("CPU", "AMX")
 _OFFLOADED = re.compile(r"offloaded (\d+)/(\d+) layers to GPU")
 
@@ -26,7 +33,10 @@ class Buffer:
     """model, KV, RS, output or compute."""
 
     size_bytes: int
-    """To the resolution of the log, 0.01 MiB."""
+    """To `resolution_bytes`."""
+
+    resolution_bytes: int = LOG_STEP_BYTES
+    """How far the true size may be away."""
 
     @property
     def on_host(self) -> bool:
@@ -57,7 +67,7 @@ class LoadReport:
 def parse_load_log(text: str) -> LoadReport:
     """Read the log of one run, from its launch on."""
     buffers = tuple(
-        Buffer(m["device"], m["use"], round(float(m["mib"]) * (1 << 20)))
+        Buffer(m["device"], _USES.get(m["use"], m["use"]), round(float(m["mib"]) * (1 << 20)))
         for m in _BUFFER.finditer(text)
     )
     offloaded = _OFFLOADED.search(text)

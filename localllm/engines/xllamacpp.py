@@ -68,8 +68,11 @@ class Xllamacpp:
             micro_batch=serving.micro_batch,
             threads=serving.threads,
             host_cache_mib=serving.host_cache_bytes >> 20,
-            layers_on_device=serving.layers_on_device,
-            device=serving.devices[0].name if serving.devices else None,
+            whole=serving.whole,
+            devices=[device.name for device in serving.devices],
+            split=list(serving.split),
+            experts_on_host=serving.experts_on_host,
+            projector=None if serving.projector_file is None else str(serving.projector_file),
             socket=None if endpoint.socket is None else str(endpoint.socket),
             port=endpoint.port,
         )

@@ -30,9 +30,17 @@ class WorkerSettings:
     micro_batch: int
     threads: int
     host_cache_mib: int
-    layers_on_device: int
-    device: str | None
-    """The one device to compute on, in llama.cpp's words; None: the processor."""
+    whole: bool
+    """The devices have everything but what is looked up on the host."""
+
+    devices: list[str]
+    """To compute on, in llama.cpp's words; none: the processor."""
+
+    split: list[int]
+    """Layers for each of them."""
+
+    experts_on_host: int
+    projector: str | None
 
     socket: str | None
     port: int | None
@@ -67,6 +75,8 @@ def _serve(settings: WorkerSettings) -> object:
 
 def _say_where(params: Any, settings: WorkerSettings) -> None:  # noqa: ANN401
     params.model.path = settings.model
+    if settings.projector is not None:
+        params.mmproj.path = settings.projector
     params.model_alias = {settings.alias}
     key = os.environ.pop(KEY_VARIABLE, None)
     params.api_keys = [] if key is None else [key]
@@ -75,15 +85,26 @@ def _say_where(params: Any, settings: WorkerSettings) -> None:  # noqa: ANN401
 
 
 def _say_on_what(params: Any, settings: WorkerSettings, xllamacpp: Any) -> None:  # noqa: ANN401
-    """Name the one device; left alone, llama.cpp spreads over all that it sees.
+    """Name the devices; left alone, llama.cpp spreads over all that it sees.
 
     Without a split, a main device below 0 means none: then no buffer goes to a card, not
     even for computing. Source: llama_prepare_model_devices in llama.cpp, src/llama.cpp.
     """
     names = [d["name"] for d in _gpus(xllamacpp)]
-    params.split_mode = xllamacpp.llama_split_mode.LLAMA_SPLIT_MODE_NONE
-    params.main_gpu = -1 if settings.device is None else names.index(settings.device)
-    params.n_gpu_layers = settings.layers_on_device
+    modes = xllamacpp.llama_split_mode
+    if len(settings.devices) > 1:
+        shares = dict(zip(settings.devices, settings.split, strict=True))
+        params.split_mode = modes.LLAMA_SPLIT_MODE_LAYER
+        params.tensor_split = [float(shares.get(name, 0)) for name in names]
+    else:
+        params.split_mode = modes.LLAMA_SPLIT_MODE_NONE
+        params.main_gpu = names.index(settings.devices[0]) if settings.devices else -1
+    params.n_gpu_layers = sum(settings.split)
+    if settings.experts_on_host:
+        params.tensor_buft_overrides = ",".join(
+            rf"blk\.{i}\.ffn_(up|down|gate|gate_up)_(ch|)exps=CPU"
+            for i in range(settings.experts_on_host)
+        )
 
 
 def _say_how_much(params: Any, settings: WorkerSettings, xllamacpp: Any) -> None:  # noqa: ANN401
@@ -98,7 +119,7 @@ def _say_how_much(params: Any, settings: WorkerSettings, xllamacpp: Any) -> None
     params.fit_params = False
     params.cache_ram_mib = settings.host_cache_mib
     params.n_ctx_checkpoints = 0
-    if not settings.layers_on_device:  # mapped, repacked weights would be there twice
+    if not settings.whole:  # mapped, repacked weights would be there twice
         params.load_mode = xllamacpp.llama_load_mode.LLAMA_LOAD_MODE_NONE
 
 

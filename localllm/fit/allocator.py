@@ -43,6 +43,13 @@ class Pool:
             self._holes.append(Block(hole.at + size, hole.size - size))
         return Block(hole.at, size)
 
+    def shrink(self, block: Block, size: int) -> Block:
+        """Free what of a block is beyond a size, which is at most the block's own."""
+        kept = Block(block.at, -(-size // self._alignment) * self._alignment)
+        if kept.size < block.size:
+            self.give(Block(block.at + kept.size, block.size - kept.size))
+        return kept
+
     def give(self, block: Block) -> None:
         """Free a block; it becomes one hole with its free neighbours."""
         at, end = block.at, block.at + block.size

@@ -1,34 +1,33 @@
-"""Which way to run a model: the longest context that fits on the first device that can take it.
+"""Which way to run one model file: the context it needs, on the quickest devices that take it.
 
-Nothing is asked of the machine here; the same numbers give the same plan, and more memory
-never gives a shorter context.
+Nothing is asked of the machine here; the same numbers give the same plan.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from localllm.fit.memory import (
-    CONTEXT_STEP,
-    KV_TYPE,
-    Setting,
-    check_architecture,
-    kv_cache_bytes,
-    memory_alone,
-    memory_beside,
-    memory_on_device,
-)
-from localllm.fit.plan import Budget, Memory, Placement, Plan, Verdict, Wish
-from localllm.fit.speed import decode_tps
+from localllm.fit.cache import CONTEXT_STEP, Setting
+from localllm.fit.layout import Layout, Part, total_of
+from localllm.fit.plan import Budget, Placement, Plan, Verdict, Wish
+from localllm.fit.reasons import why_it_fits, why_not
+from localllm.fit.shape import Shape, shape_of
+from localllm.fit.tables import tabulate
+from localllm.fit.ways import Ground
+from localllm.fit.work import speed_of
 from localllm.formats.header import Header
-from localllm.units import GIB, MIB, size
+from localllm.units import GIB, MIB
 
 PARALLEL = 4
 """Slots: agents ask for a title beside the turn, and start helpers."""
 
+MICRO_BATCH = 512
 MIN_CONTEXT = 2048
 """Tokens; below it a chat is no use, let alone an agent."""
+
+USEFUL_CONTEXT = 16_384
+"""Tokens; an agent's instructions and tools alone take up to 20,000, a chat's history less."""
 
 UNSTATED_CONTEXT = 4096
 """Tokens; the most that we trust a model with that does not say what it was trained with."""
@@ -38,43 +37,23 @@ CACHE_SHARE = 0.1
 MAX_CACHE_BYTES = 8 * GIB
 """Of earlier prompts, in host memory; llama.cpp's own default."""
 
+SAVINGS = (("f16", PARALLEL, MICRO_BATCH), ("q8_0", PARALLEL, MICRO_BATCH), ("q8_0", 1, 256))
+"""What is given up for the context that a use needs, in this order, before smaller weights are
+taken: an 8-bit cache changes answers less (mean KL divergence 0.001) than one step down in
+weights (0.005 and more). Source: llama.cpp, pull request 7412 and tools/perplexity/README."""
+
 
 @dataclass(frozen=True, slots=True)
-class _Layout:
-    """Where a model may go: all of it to one device, the host's part to the host."""
+class Found:
+    """A layout and the context that it was found to take."""
 
-    header: Header
-    device: Budget
-    host: Budget
-    parallel: int
-    micro_batch: int
-
-    def setting(self, context: int) -> Setting:
-        return Setting(context, self.parallel, self.micro_batch)
-
-    def parts(self, context: int) -> tuple[tuple[Budget, Memory], ...]:
-        setting = self.setting(context)
-        if self.device.is_host:
-            return ((self.host, memory_alone(self.header, setting)),)
-        return (
-            (self.device, memory_on_device(self.header, setting)),
-            (self.host, memory_beside(self.header, setting)),
-        )
-
-    def short_of(self, context: int) -> tuple[Budget, int] | None:
-        """Name the first device that has too little, and what it would take there."""
-        for budget, memory in self.parts(context):
-            need = memory.total + budget.overhead_bytes
-            if need > budget.usable_bytes:
-                return budget, need
-        return None
-
-    def fits(self, context: int) -> bool:
-        return self.short_of(context) is None
+    layout: Layout
+    context: int
+    whole: bool = True
 
 
 def plan(header: Header, budgets: Sequence[Budget], wish: Wish) -> Plan:
-    """Place a whole model on one device: the first accelerator that it fits, else none.
+    """Plan one file.
 
     Args:
         header: What the model's file says.
@@ -86,137 +65,131 @@ def plan(header: Header, budgets: Sequence[Budget], wish: Wish) -> Plan:
         UnsupportedArchitecture: The formulas do not cover the model.
         ValueError: There is not exactly one host, or a wish is not positive.
     """
-    host = _host(budgets)
     _check(wish)
-    check_architecture(header)
-    devices = [budget for budget in budgets if not budget.is_host] or [host]
-    parallel = wish.parallel or PARALLEL
-    layouts = [_Layout(header, device, host, parallel, wish.micro_batch) for device in devices]
+    ground = _ground(shape_of(header), budgets, wish)
     most = header.context_trained or wish.context or UNSTATED_CONTEXT
-    if wish.context is not None and wish.context > most:
-        return _too_big(
-            layouts[0],
-            wish.context,
-            f"A context of {wish.context} tokens is asked for, the model was trained with {most}.",
-        )
     least = wish.context or min(MIN_CONTEXT, most)
-    for layout in layouts:
-        if layout.fits(least):
-            return _fitting(layout, wish.context or _longest(layout, least, most))
-    return _too_big(_roomiest(layouts), least, None)
-
-
-def _host(budgets: Sequence[Budget]) -> Budget:
-    hosts = [budget for budget in budgets if budget.is_host]
-    if len(hosts) != 1:
-        raise ValueError(f"{len(hosts)} hosts, where there must be one")
-    return hosts[0]
+    if wish.context is not None and wish.context > most:
+        first = next(ground.whole(_settings(wish, least)[0]))
+        reason = (
+            f"A context of {wish.context} tokens is asked for, the model was trained with {most}."
+        )
+        return _too_big(first, least, reason)
+    most = wish.context or max(least, most // CONTEXT_STEP * CONTEXT_STEP)
+    goal = wish.context or min(wish.goal or USEFUL_CONTEXT, most)
+    found = _search(ground, wish, least=least, goal=goal, most=most)
+    if found is None:
+        return _too_big(_roomiest(ground, wish, least), least, None)
+    return _fitting(found)
 
 
 def _check(wish: Wish) -> None:
-    for name in ("context", "parallel", "micro_batch"):
+    for name in ("context", "parallel", "micro_batch", "goal"):
         value = getattr(wish, name)
         if value is not None and value < 1:
             raise ValueError(f"{name} is {value}")
 
 
-def _roomiest(layouts: Sequence[_Layout]) -> _Layout:
-    return max(layouts, key=lambda layout: layout.device.usable_bytes)
+def _ground(shape: Shape, budgets: Sequence[Budget], wish: Wish) -> Ground:
+    hosts = [budget for budget in budgets if budget.is_host]
+    if len(hosts) != 1:
+        raise ValueError(f"{len(hosts)} hosts, where there must be one")
+    devices = tuple(budget for budget in budgets if not budget.is_host)
+    tables = tabulate(shape, [device.kind for device in devices])
+    return Ground(tables, hosts[0], devices, wish.projector_bytes, wish.exact)
 
 
-def _longest(layout: _Layout, least: int, most: int) -> int:
-    """Find the longest context that fits, in whole steps, knowing that the least does."""
-    low, high = least // CONTEXT_STEP, most // CONTEXT_STEP
-    while low < high:
-        middle = (low + high + 1) // 2
-        if layout.fits(middle * CONTEXT_STEP):
-            low = middle
-        else:
-            high = middle - 1
-    return max(low * CONTEXT_STEP, least)
+def _settings(wish: Wish, context: int) -> list[Setting]:
+    """What may be asked of the engine, nothing given up first; a wish is never given up."""
+    settings: list[Setting] = []
+    for kv_type, parallel, micro_batch in SAVINGS:
+        setting = Setting(
+            context=context,
+            parallel=wish.parallel or parallel,
+            micro_batch=wish.micro_batch or micro_batch,
+            kv_type=wish.kv_type or kv_type,
+        )
+        if setting not in settings:
+            settings.append(setting)
+    return settings
 
 
-def _fitting(layout: _Layout, context: int) -> Plan:
-    memory = _sum(layout, context)
-    speed = decode_tps(layout.header, layout.device)
-    return _plan(layout, context, Verdict.FITS, _why_it_fits(layout, context, memory), speed)
+def _search(ground: Ground, wish: Wish, *, least: int, goal: int, most: int) -> Found | None:
+    """Take the first whole layout that reaches the goal, else the best of what there is."""
+    best: Found | None = None
+    for layout in _whole(ground, wish, goal):
+        context = layout.longest(least, most)
+        if context >= goal:
+            return Found(layout, context)
+        if context and (best is None or context > best.context):
+            best = Found(layout, context)
+    if best is not None and best.context >= min(USEFUL_CONTEXT, goal):
+        return best
+    aside = _aside(ground, wish, goal=goal, most=most)
+    if best is None or (aside is not None and aside.layout.arrangement.experts_on_host):
+        return aside or best
+    return best
 
 
-def _too_big(layout: _Layout, context: int, reason: str | None) -> Plan:
-    return _plan(layout, context, Verdict.TOO_BIG, reason or _why_not(layout, context), None)
+def _whole(ground: Ground, wish: Wish, context: int) -> Iterator[Layout]:
+    for setting in _settings(wish, context):
+        yield from ground.whole(setting)
+
+
+def _aside(ground: Ground, wish: Wish, *, goal: int, most: int) -> Found | None:
+    """With a part on the host: experts rather than layers, since each token uses few of them."""
+    for context in dict.fromkeys((goal, min(goal, USEFUL_CONTEXT), min(goal, MIN_CONTEXT))):
+        for setting in _settings(wish, context)[1:] or _settings(wish, context):
+            for layout in (ground.experts_aside(setting), ground.partly(setting)):
+                if layout is not None:
+                    return Found(layout, layout.longest(context, most), whole=False)
+    return None
+
+
+def _roomiest(ground: Ground, wish: Wish, context: int) -> Layout:
+    layouts = list(ground.whole(_settings(wish, context)[-1]))
+    return max(layouts, key=lambda layout: min(part.spare for part in layout.at(context)))
+
+
+def _fitting(found: Found) -> Plan:
+    verdict = Verdict.FITS if found.whole else Verdict.FITS_PARTLY
+    parts = found.layout.at(found.context)
+    return _plan(
+        found.layout, found.context, parts, verdict, why_it_fits(found.layout, found.context, parts)
+    )
+
+
+def _too_big(layout: Layout, context: int, reason: str | None) -> Plan:
+    parts = layout.at(context)
+    return _plan(layout, context, parts, Verdict.TOO_BIG, reason or why_not(layout, context, parts))
 
 
 def _plan(
-    layout: _Layout, context: int, verdict: Verdict, reason: str, speed: float | None
+    layout: Layout, context: int, parts: Sequence[Part], verdict: Verdict, reason: str
 ) -> Plan:
-    fits = verdict is Verdict.FITS
+    fits = verdict is not Verdict.TOO_BIG
+    arrangement = layout.arrangement
+    shares = (*arrangement.devices, arrangement.host)
     return Plan(
         verdict=verdict,
         reason=reason,
         context=context,
-        parallel=layout.parallel,
-        kv_type=KV_TYPE,
-        micro_batch=layout.micro_batch,
-        layers=layout.header.layers + 1,
-        placement=_placement(layout, context),
-        memory=_sum(layout, context),
-        host_cache_bytes=_host_cache_bytes(layout, context) if fits else 0,
-        decode_tps=speed,
+        parallel=layout.setting.parallel,
+        kv_type=layout.setting.kv_type,
+        micro_batch=layout.setting.micro_batch,
+        layers=layout.shape.blocks,
+        arrangement=arrangement,
+        placement=tuple(
+            Placement(part.budget.device, share.count, part.memory)
+            for part, share in zip(parts, shares, strict=True)
+        ),
+        host_cache_bytes=_host_cache_bytes(layout, context, parts[-1]) if fits else 0,
+        speed=speed_of(layout, context) if fits else None,
     )
 
 
-def _placement(layout: _Layout, context: int) -> tuple[Placement, ...]:
-    return tuple(
-        Placement(
-            device=budget.device,
-            layers=layout.header.layers + 1 if budget is layout.device else 0,
-            size_bytes=memory.total + budget.overhead_bytes,
-        )
-        for budget, memory in layout.parts(context)
-    )
-
-
-def _sum(layout: _Layout, context: int) -> Memory:
-    parts = layout.parts(context)
-    return Memory(
-        weights=sum(memory.weights for _, memory in parts),
-        kv_cache=sum(memory.kv_cache for _, memory in parts),
-        compute=sum(memory.compute for _, memory in parts),
-        output=sum(memory.output for _, memory in parts),
-        overhead=sum(budget.overhead_bytes for budget, _ in parts),
-    )
-
-
-def _host_cache_bytes(layout: _Layout, context: int) -> int:
+def _host_cache_bytes(layout: Layout, context: int, host: Part) -> int:
     """Host memory for earlier prompts, in whole MiB as the engine counts it."""
-    budget, memory = layout.parts(context)[-1]
-    left = budget.usable_bytes - memory.total - budget.overhead_bytes
-    contexts = CACHED_CONTEXTS * kv_cache_bytes(layout.header, layout.setting(context))
-    return min(contexts, int(CACHE_SHARE * left), MAX_CACHE_BYTES) // MIB * MIB
-
-
-def _why_it_fits(layout: _Layout, context: int, memory: Memory) -> str:
-    budget, on_device = layout.parts(context)[0]
-    taken = on_device.total + budget.overhead_bytes
-    said = "" if layout.header.context_trained else "; the file states no longest context"
-    return (
-        f"{size(taken)} of {size(budget.usable_bytes)} on {budget.name}: "
-        f"{_breakdown(memory, context)}{said}."
-    )
-
-
-def _why_not(layout: _Layout, context: int) -> str:
-    short = layout.short_of(context)
-    budget, need = short or (layout.device, 0)
-    return (
-        f"{size(need)} are needed on {budget.name}, {size(budget.usable_bytes)} can be used: "
-        f"{_breakdown(_sum(layout, context), context)}."
-    )
-
-
-def _breakdown(memory: Memory, context: int) -> str:
-    buffers = memory.compute + memory.output + memory.overhead
-    return (
-        f"weights {size(memory.weights)}, KV cache {size(memory.kv_cache)} "
-        f"({context} tokens, {KV_TYPE}), buffers {size(buffers)}"
-    )
+    kept = total_of(layout.at(context))
+    contexts = CACHED_CONTEXTS * (kept.kv_cache + kept.recurrent_state)
+    return min(contexts, int(CACHE_SHARE * host.spare), MAX_CACHE_BYTES) // MIB * MIB

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
 
 from localllm.events import DeviceId
+from localllm.fit.placing import Arrangement
+from localllm.fit.speed import Speed
 
 
 class Verdict(StrEnum):
     FITS = "fits"
     FITS_PARTLY = "fits_partly"
+    """A part of the model stays on the host, beside the devices that could not take it."""
+
     TOO_BIG = "too_big"
 
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Bytes by use, over all devices, as llama.cpp's own load log groups them."""
+    """Bytes by use, on one device or over all, as llama.cpp's own load log groups them."""
 
     weights: int
     kv_cache: int
@@ -25,19 +29,19 @@ class Memory:
     output: int
     recurrent_state: int = 0
     projector: int = 0
+    draft: int = 0
+    """A draft model beside it, or its own heads for drafts: weights, cache and buffers."""
+
     overhead: int = 0
     """What a device's runtime takes beside the buffers (a CUDA context); 0 on the CPU."""
 
     @property
     def total(self) -> int:
-        return (
-            self.weights
-            + self.kv_cache
-            + self.compute
-            + self.output
-            + self.recurrent_state
-            + self.projector
-            + self.overhead
+        return sum(getattr(self, field.name) for field in fields(self))
+
+    def __add__(self, other: Memory) -> Memory:
+        return Memory(
+            **{f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self)}
         )
 
 
@@ -49,7 +53,11 @@ class Placement:
     layers: int
     """Layers computed there, the output layer counted as one, as llama.cpp counts them."""
 
-    size_bytes: int
+    memory: Memory
+
+    @property
+    def size_bytes(self) -> int:
+        return self.memory.total
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +73,13 @@ class Budget:
     overhead_bytes: int = 0
     """Taken by the runtime as soon as a model is on the device."""
 
+    half_precision_flops: float | None = None
     is_host: bool = False
+
+    @property
+    def kind(self) -> str:
+        """How it is driven: cuda, rocm, metal, vulkan or cpu."""
+        return self.device.partition(":")[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +88,16 @@ class Wish:
 
     context: int | None = None
     parallel: int | None = None
-    micro_batch: int = 512
+    kv_type: str | None = None
+    micro_batch: int | None = None
+    goal: int | None = None
+    """Tokens of context that the use needs: cache types and slots are given up for it."""
+
+    exact: bool = True
+    """Whether compute buffers are replayed; else they are bounded, for a first look at many."""
+
+    projector_bytes: int = 0
+    """Weights of the projector that goes with the model; 0: images are not wanted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,15 +119,34 @@ class Plan:
     layers: int
     """All layers of the model, the output layer counted as one."""
 
+    arrangement: Arrangement
+    """Which of the placement's devices has which layers; the host comes last there."""
+
     placement: tuple[Placement, ...]
-    memory: Memory
     host_cache_bytes: int
     """Host memory that the engine may fill with the prompts of earlier requests."""
 
-    decode_tps: float | None
-    """Predicted tokens per second of one stream; None where the bandwidth is unknown."""
+    speed: Speed | None
+    """Of one stream; None where a bandwidth is unknown."""
+
+    @property
+    def memory(self) -> Memory:
+        """Over all devices."""
+        total = Memory(0, 0, 0, 0)
+        for placed in self.placement:
+            total += placed.memory
+        return total
+
+    @property
+    def experts_on_host(self) -> int:
+        """Of so many layers from the first the experts stay on the host."""
+        return self.arrangement.experts_on_host
 
     @property
     def need(self) -> Mapping[DeviceId, int]:
         """Bytes taken of each device."""
         return {p.device: p.size_bytes for p in self.placement}
+
+    @property
+    def decode_tps(self) -> float | None:
+        return None if self.speed is None else self.speed.decode_tps

@@ -10,7 +10,7 @@ import anyio
 import msgspec
 from aiohttp import web
 
-from localllm.api.views import ServeRequest, ShutdownRequest
+from localllm.api.views import PlanRequest, ServeRequest, ShutdownRequest
 from localllm.errors import BadRequest
 from localllm.supervisor.hosted import tail
 from localllm.supervisor.operations import Operations
@@ -18,7 +18,6 @@ from localllm.supervisor.operations import Operations
 _DEFAULT_LINES = 200
 _MOST_LINES = 10_000
 _LOOK_EVERY_S = 0.25
-_USES = ("chat", "code", "embed", "vision")
 T = TypeVar("T")
 
 
@@ -55,14 +54,8 @@ class Control:
         return _json(await self._operations.hardware())
 
     async def plan(self, request: web.Request) -> web.Response:
-        query = dict(request.query)
-        use = query.pop("use", "chat")
-        if use not in _USES:
-            raise BadRequest(
-                f"There is no use {use!r}.", why=f"uses: {', '.join(_USES)}", fix="take one"
-            )
-        wanted = _convert(query, ServeRequest)
-        return _json(await self._operations.plan(wanted, use))
+        wanted = _convert(dict(request.query), PlanRequest)
+        return _json(await self._operations.plan(wanted))
 
     async def switch(self, request: web.Request) -> web.Response:
         wanted = await _body(request, ServeRequest)

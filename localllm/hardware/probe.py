@@ -58,9 +58,9 @@ def probe_machine(
         found, untold = _describe_metal(mac, host)
     # only now: a machine without a card need not parse what is known about cards
     cards = read_cards((profiles or bundled_profiles()) / "hardware") if found else ()
-    devices = tuple(_with_profile(device, cards, host, mac) for device in found)
+    devices = tuple(with_profile(device, cards, host, mac) for device in found)
     warnings = (*untold, *(w for device in devices for w in _warn_unknown(device)))
-    return Machine(host, tuple(map(_with_sources, (*devices, _cpu(host)))), warnings)
+    return Machine(host, tuple(map(_with_sources, (*devices, cpu_device(host)))), warnings)
 
 
 def decide_usable_on_card(free: int | None, total: int | None, *, reserve: int) -> int | None:
@@ -110,7 +110,7 @@ def _warn_mac(mac: Mac, arch: str) -> tuple[str, ...]:
     return ()
 
 
-def _with_profile(device: Device, cards: tuple[Card, ...], host: Host, mac: Mac | None) -> Device:
+def with_profile(device: Device, cards: tuple[Card, ...], host: Host, mac: Mac | None) -> Device:
     """Add what only a profile knows, and what may be spent."""
     card = find_card(cards, device.name, cpu_cores=None if mac is None else mac.cores)
     usable, reason = (
@@ -145,7 +145,8 @@ def _usable_by_metal(mac: Mac, host: Host) -> tuple[int | None, str]:
     return usable, source if usable == wired else f"psutil; {source} would allow more"
 
 
-def _cpu(host: Host) -> Device:
+def cpu_device(host: Host) -> Device:
+    """The processor, and what of the host's memory may be spent."""
     usable = decide_usable_on_host(host.memory_available, host.memory_total)
     kept = gib(host.memory_available - usable)
     return Device(

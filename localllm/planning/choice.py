@@ -18,18 +18,18 @@ _BY_DRIVER = frozenset({DeviceKind.CUDA, DeviceKind.METAL})
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """An engine and the device it computes on."""
+    """An engine and the devices it may compute on."""
 
     installed: Installed
-    device: Device | None = None
-    """None: the processor."""
+    devices: tuple[Device, ...] = ()
+    """In the order of preference; none: the processor."""
 
-    seen: EngineDevice | None = None
-    """The device in the engine's words, as it will be called in the engine's process."""
+    seen: tuple[EngineDevice, ...] = ()
+    """The same in the engine's words."""
 
 
 def choose_engine(survey: Survey, wanted: str | None, *, allow_cpu: bool) -> Choice:
-    """Choose the engine that uses the accelerator; with several, the one with most free memory.
+    """Choose the engine that uses the accelerators; of those, the ones with most memory first.
 
     Raises:
         EngineUnusable: There is an accelerator and no engine that can use it, or no engine.
@@ -42,8 +42,9 @@ def choose_engine(survey: Survey, wanted: str | None, *, allow_cpu: bool) -> Cho
         reach = survey.reach[installed.engine]
         usable = [device for device in accelerators if device.id in reach]
         if usable:
-            best = max(usable, key=lambda device: device.memory_usable or 0)
-            return Choice(installed, best, _as_launched(best, reach[best.id]))
+            usable.sort(key=lambda device: -(device.memory_usable or 0))
+            alike = tuple(d for d in usable if d.kind is usable[0].kind)
+            return Choice(installed, alike, tuple(reach[d.id] for d in alike))
     if allow_cpu:
         return Choice(engines[0])
     raise _would_run_on_the_processor(survey, engines, accelerators)
@@ -72,13 +73,6 @@ def _candidates(survey: Survey, wanted: str | None) -> Sequence[Installed]:
 def _that_count(accelerators: Sequence[Device]) -> Sequence[Device]:
     told = [device for device in accelerators if device.kind in _BY_DRIVER]
     return told or accelerators
-
-
-def _as_launched(device: Device, seen: EngineDevice) -> EngineDevice:
-    """Name a CUDA device as its process will: the only one it is shown, if we know its UUID."""
-    if seen.kind is not DeviceKind.CUDA or device.uuid is None:
-        return seen
-    return EngineDevice("CUDA0", seen.kind, seen.description, seen.memory_total, seen.memory_free)
 
 
 def _would_run_on_the_processor(

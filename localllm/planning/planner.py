@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from localllm.engines.base import Serving
+from localllm.engines.base import EngineDevice, Serving
 from localllm.errors import DoesNotFit
 from localllm.events import DeviceId, InstanceId, ModelId
 from localllm.fit.decide import plan as fit
 from localllm.fit.plan import Budget, Plan, Verdict, Wish
 from localllm.formats.header import Header
-from localllm.hardware.machine import CPU, Device, DeviceKind
+from localllm.hardware.machine import CPU, Device, DeviceKind, Machine
 from localllm.planning.choice import Choice
 from localllm.planning.survey import Survey
 from localllm.store.stored import StoredModel
@@ -48,11 +48,20 @@ class Planned:
 
     @property
     def device_name(self) -> str:
-        return "processor" if self.choice.device is None else self.choice.device.name
+        used = [device.name for device, _, _ in self.used]
+        return ", ".join(used) or "processor"
+
+    @property
+    def used(self) -> tuple[tuple[Device, EngineDevice | None, int], ...]:
+        """The devices with layers, in the engine's words too, and how many each has."""
+        layers = {p.device: p.layers for p in self.plan.placement}
+        seen = self.choice.seen or (None,) * len(self.choice.devices)
+        pairs = zip(self.choice.devices, seen, strict=True)
+        return tuple((d, s, layers[d.id]) for d, s in pairs if layers.get(d.id))
 
     @property
     def layers_on_device(self) -> int:
-        return 0 if self.choice.device is None else self.plan.layers
+        return sum(layers for _, _, layers in self.used)
 
     @property
     def need(self) -> Mapping[DeviceId, int]:
@@ -76,11 +85,7 @@ def plan_model(
     Args:
         reclaimable: Bytes of each device that instances of ours hold and would give back.
     """
-    back = reclaimable or {}
-    devices = [d for d in (choice.device, survey.machine.device(CPU)) if d is not None]
-    budgets = [_budget(device, back.get(device.id, 0)) for device in devices]
-    if choice.device is not None and choice.device.unified:
-        budgets = _share(*budgets, back=back.get(choice.device.id, 0))
+    budgets = budgets_of(choice, survey.machine, reclaimable or {})
     return Planned(
         stored,
         header,
@@ -89,6 +94,17 @@ def plan_model(
         threads=survey.machine.host.cores,
         budget={b.device: b.usable_bytes for b in budgets},
     )
+
+
+def budgets_of(
+    choice: Choice, machine: Machine, reclaimable: Mapping[DeviceId, int]
+) -> list[Budget]:
+    """The devices of `choice` and the host, as the formulas see them."""
+    devices = (*choice.devices, machine.device(CPU))
+    budgets = [_budget(device, reclaimable.get(device.id, 0)) for device in devices]
+    if choice.devices and choice.devices[0].unified:
+        return _share(*budgets, back=reclaimable.get(choice.devices[0].id, 0))
+    return budgets
 
 
 def _budget(device: Device, back: int) -> Budget:
@@ -100,6 +116,7 @@ def _budget(device: Device, back: int) -> Budget:
         usable_bytes=usable,
         bandwidth=device.bandwidth,
         overhead_bytes=_RUNTIME_BYTES.get(device.kind, 0),
+        half_precision_flops=device.half_precision_flops,
         is_host=device.kind is DeviceKind.CPU,
     )
 
@@ -131,8 +148,7 @@ def require_fit(planned: Planned) -> None:
 
 def serving_of(planned: Planned, *, silence_s: float) -> Serving:
     """Turn a plan into the settings of an engine."""
-    device, seen = planned.choice.device, planned.choice.seen
-    uuid = None if device is None else device.uuid
+    uuids = tuple(device.uuid for device, _, _ in planned.used if device.uuid is not None)
     return Serving(
         model_file=planned.stored.file,
         file_bytes=planned.stored.file_bytes,
@@ -143,9 +159,20 @@ def serving_of(planned: Planned, *, silence_s: float) -> Serving:
         micro_batch=planned.plan.micro_batch,
         threads=planned.threads,
         host_cache_bytes=planned.plan.host_cache_bytes,
-        devices=() if seen is None else (seen,),
-        layers_on_device=planned.layers_on_device,
+        devices=tuple(_as_launched(planned, uuids)),
+        split=tuple(layers for _, _, layers in planned.used),
         layers=planned.plan.layers,
-        uuids=() if uuid is None else (uuid,),
+        experts_on_host=planned.plan.experts_on_host,
+        uuids=uuids,
         silence_s=silence_s,
     )
+
+
+def _as_launched(planned: Planned, uuids: Sequence[str]) -> Iterator[EngineDevice]:
+    """Name CUDA devices as their process will: the only ones it is shown, if we know their UUIDs."""
+    by_uuid = len(uuids) == len(planned.used)
+    for number, (_, seen, _) in enumerate(planned.used):
+        if seen is not None and seen.kind is DeviceKind.CUDA and by_uuid:
+            yield replace(seen, name=f"CUDA{number}")
+        elif seen is not None:
+            yield seen

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from localllm.api.views import (
     CandidateView,
     DeviceView,
+    ExplainedView,
+    FirstTokenView,
     HolderView,
     HostView,
     MemoryView,
@@ -12,11 +16,22 @@ from localllm.api.views import (
     PlacementView,
     PredictedSpeedView,
     ProbeView,
+    RangeView,
     SourceView,
 )
-from localllm.fit.plan import Memory
+from localllm.fit.explain import explain
+from localllm.fit.plan import Memory, Placement, Plan
+from localllm.fit.shape import shape_of
+from localllm.fit.speed import Speed, first_token_s
+from localllm.formats.header import Format
 from localllm.hardware.machine import Device, Host, Machine
-from localllm.planning.planner import Planned
+from localllm.planning.considering import Considered, Judge
+from localllm.planning.offers import Offer
+
+AGENT_PROMPT_TOKENS = 20_000
+"""What a coding agent sends before its first word."""
+
+_LADDER = "Llama-3-8B in the same quantization; llama.cpp, tools/perplexity/README"
 
 
 def render_machine(machine: Machine) -> ProbeView:
@@ -68,45 +83,114 @@ def _device(device: Device) -> DeviceView:
     )
 
 
-def render_model(planned: Planned) -> ModelView:
-    """Show what the file's header says."""
-    header = planned.header
+def render_offered(considered: Sequence[Considered], index: int | None) -> ModelView | None:
+    """Show what the chosen one's header says of the model, or else the first that has one."""
+    order = [] if index is None else [considered[index]]
+    found = next((c for c in (*order, *considered) if c.offer.header is not None), None)
+    if found is None or found.offer.header is None:
+        return None
+    header, profile = found.offer.header, found.offer.profile
     return ModelView(
-        id=planned.stored.id,
-        name=header.name,
+        id=found.offer.model,
+        name=header.name if profile is None else profile.name,
         architecture=header.architecture,
         parameters=header.parameters,
         context_trained=header.context_trained,
     )
 
 
-def render_candidate(planned: Planned, *, engine: str | None, caveat: str | None) -> CandidateView:
-    """Show one plan.
+def render_considered(
+    considered: Considered,
+    judge: Judge,
+    *,
+    engine: str | None,
+    caveat: str | None,
+    lacks: str | None,
+    explain: bool = False,
+    from_engine: bool = False,
+) -> CandidateView:
+    """Show one candidate.
 
     Args:
         engine: None where no engine can run it, which `caveat` explains.
+        lacks: What the chosen one has over it; None for the chosen one.
+        from_engine: Whether its buffers are the engine's own answer.
     """
-    plan, stored = planned.plan, planned.stored
-    reason = plan.reason if caveat is None else f"{plan.reason} {caveat}"
+    offer, plan = considered.offer, considered.plan
+    reasons = (considered.why_not if plan is None else plan.reason, offer.caveat, caveat)
+    kld = judge.kld(offer)
     return CandidateView(
-        model=stored.id,
-        quant=planned.header.quantization,
-        format="gguf",
-        engine=engine,
-        source=SourceView(repo=stored.repo, files=[str(stored.file)], size=stored.file_bytes),
-        context=plan.context,
-        parallel=plan.parallel,
-        kv_type=plan.kv_type,
-        placement=[
-            PlacementView(device=p.device, layers=p.layers, bytes=p.size_bytes)
-            for p in plan.placement
-        ],
-        memory=render_memory(plan.memory, plan.host_cache_bytes),
-        speed=PredictedSpeedView(decode_tps=plan.decode_tps, prefill_tps=None),
-        quality=None,
-        verdict=plan.verdict.value,
-        reason=reason,
+        model=offer.model,
+        quant=offer.quant,
+        format=offer.format.value,
+        engine=engine if offer.format is Format.GGUF else None,
+        source=SourceView(repo=offer.repo, files=list(offer.files), size=offer.size_bytes),
+        context=None if plan is None else plan.context,
+        parallel=None if plan is None else plan.parallel,
+        kv_type=None if plan is None else plan.kv_type,
+        micro_batch=None if plan is None else plan.micro_batch,
+        experts_on_host=0 if plan is None else plan.experts_on_host,
+        placement=[] if plan is None else [_placement(p) for p in plan.placement],
+        memory=None if plan is None else render_memory(plan.memory, plan.host_cache_bytes),
+        memory_from="engine" if from_engine else "formula",
+        header=offer.told.value,
+        on_disk=offer.on_disk,
+        speed=render_speed(None if plan is None else plan.speed),
+        quality=kld,
+        quality_source=None if kld is None else offer.kld_source or _LADDER,
+        verdict=None if plan is None else plan.verdict.value,
+        reason=" ".join(dict.fromkeys(r for r in reasons if r)),
+        lacks=lacks,
+        explanation=_explanation(offer, plan) if explain else [],
     )
+
+
+def _explanation(offer: Offer, plan: Plan | None) -> list[ExplainedView]:
+    if plan is None or offer.header is None:
+        return []
+    return [
+        ExplainedView(device=e.device, part=e.part, bytes=e.size_bytes, formula=e.formula)
+        for e in explain(shape_of(offer.header), plan)
+    ]
+
+
+def _placement(placed: Placement) -> PlacementView:
+    return PlacementView(
+        device=placed.device,
+        layers=placed.layers,
+        bytes=placed.size_bytes,
+        memory=render_memory(placed.memory, 0),
+    )
+
+
+def render_speed(speed: Speed | None) -> PredictedSpeedView:
+    """Show a speed, the range where a measurement is expected, and what an agent would wait."""
+    if speed is None:
+        return PredictedSpeedView(
+            decode_tps=None,
+            decode_tps_full=None,
+            prefill_tps=None,
+            decode_range=None,
+            prefill_range=None,
+            first_token=None,
+        )
+    return PredictedSpeedView(
+        decode_tps=speed.decode_tps,
+        decode_tps_full=speed.decode_full_tps,
+        prefill_tps=speed.prefill_tps,
+        decode_range=_range(speed.decode_low_tps, speed.decode_high_tps),
+        prefill_range=_range(speed.prefill_low_tps, speed.prefill_high_tps),
+        first_token=FirstTokenView(
+            prompt_tokens=AGENT_PROMPT_TOKENS,
+            cold=first_token_s(speed, AGENT_PROMPT_TOKENS),
+            cached=first_token_s(speed, AGENT_PROMPT_TOKENS, cached_tokens=AGENT_PROMPT_TOKENS - 1),
+        ),
+        source="measured" if speed.measured else "predicted",
+    )
+
+
+def _range(low: float | None, high: float | None) -> RangeView | None:
+    return None if low is None or high is None else RangeView(low=low, high=high)
 
 
 def render_memory(memory: Memory, host_cache_bytes: int) -> MemoryView:
@@ -118,6 +202,7 @@ def render_memory(memory: Memory, host_cache_bytes: int) -> MemoryView:
         compute=memory.compute,
         output=memory.output,
         projector=memory.projector,
+        draft=memory.draft,
         overhead=memory.overhead,
         total=memory.total,
         host_cache=host_cache_bytes,

@@ -14,6 +14,7 @@ from localllm.api.views import (
     ErrorView,
     InstanceView,
     LayersView,
+    PlanRequest,
     PlanView,
     ProbeView,
     RequestsView,
@@ -28,6 +29,7 @@ from localllm.errors import NotReady
 from localllm.events import ModelId, ModelState
 from localllm.planning.desk import Desk
 from localllm.planning.planner import require_fit, serving_of
+from localllm.planning.showing import show_plan
 from localllm.planning.views import render_machine
 from localllm.supervisor.fleet import Fleet
 from localllm.supervisor.hosted import Hosted
@@ -138,10 +140,10 @@ class Operations:
         self._asked.clear()
         self._remember()
 
-    async def plan(self, request: ServeRequest, use: str) -> PlanView:
+    async def plan(self, request: PlanRequest) -> PlanView:
         held = self.fleet.held()
         return await anyio.to_thread.run_sync(
-            lambda: self.desk.show_plan(request, use, reclaimable=held)
+            lambda: show_plan(self.desk, request, reclaimable=held)
         )
 
     async def hardware(self) -> ProbeView:

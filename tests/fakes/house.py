@@ -22,6 +22,7 @@ from localllm.daemon import _connect, _serving
 from localllm.engines.base import Endpoint, Installed, LaunchSpec, Serving
 from localllm.events import DeviceId
 from localllm.events import ModelState as S
+from localllm.fit.placing import Arrangement, Share
 from localllm.fit.plan import Memory, Placement, Plan, Verdict
 from localllm.gateway.access import Rules
 from localllm.gateway.app import Gateway
@@ -58,10 +59,10 @@ def a_plan(model: str = "small", alias: str = "tiny", *, context: int = 4096) ->
         kv_type="f16",
         micro_batch=512,
         layers=0,
-        placement=(Placement(DeviceId("cpu"), 0, memory.total),),
-        memory=memory,
+        arrangement=Arrangement(Share(0, 0, output=True, count=1)),
+        placement=(Placement(DeviceId("cpu"), 0, memory),),
         host_cache_bytes=0,
-        decode_tps=None,
+        speed=None,
     )
     stored = StoredModel(model, Path("/nowhere.gguf"), 1, None, (alias,))
     installed = Installed("fake", "1", (), abilities=frozenset({"unix_socket"}))

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from localllm.config import Settings, read_settings
-from localllm.errors import ConfigError
+from localllm.config import Floors, Sampling, Settings, UserProfile, read_settings
+from localllm.errors import ConfigError, ModelNotFound
 
 
 @pytest.fixture
@@ -71,6 +71,10 @@ def test_the_environment_goes_over_the_file(
         ('allow_cpu = "yes"', "$.allow_cpu"),
         ('origins = "http://a"', "$.origins"),
         ("[supervision]\nmax_crashes = 1.5", "$.supervision.max_crashes"),
+        ("[plan.min_tps]\ncode = true", "$.plan.min_tps.code"),
+        ("profiles = 1", "$.profiles"),
+        ("[profiles.a]\n[profiles.b]\nuse = 'coding'", "$.profiles.b.use"),
+        ("[profiles.b.sampling]\ntop_p = 'low'", "$.profiles.b.sampling.top_p"),
     ],
 )
 def test_a_wrong_key_or_value_is_named_with_its_file(file: Path, text: str, named: str) -> None:
@@ -80,6 +84,26 @@ def test_a_wrong_key_or_value_is_named_with_its_file(file: Path, text: str, name
     assert str(file) in error.what
     assert str(file) in error.fix
     assert error.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "step"),
+    [
+        ("prot = 80", "write port instead of prot in"),
+        ("[supervision]\nmax_crash = 1", "write max_crashes instead of max_crash in"),
+        ("[plan]\nreserve = 1", "write reserve_mib instead of reserve in"),
+        ("[plan.min_tps]\ncoding = 9", "write code instead of coding in"),
+        ("[profiles.coding]\nctx = 9\nmodel = 'a'", "write context instead of ctx in"),
+        (
+            "[profiles.coding.sampling]\ntemprature = 1",
+            "write temperature instead of temprature in",
+        ),
+        ("[profiles.coding]\nzzz = 1", "correct"),
+        ("port = 0", "correct"),
+    ],
+)
+def test_an_unknown_key_is_answered_with_the_nearest(file: Path, text: str, step: str) -> None:
+    assert refusal(file, text).fix.startswith(f"{step} {file};")
 
 
 def test_a_wrong_variable_is_named(file: Path) -> None:
@@ -114,6 +138,11 @@ def test_a_file_that_is_no_toml_is_an_error_that_names_it(file: Path, text: byte
         ("max_body_mib = 0", ">= 1 - at `$.max_body_mib`"),
         ("[supervision]\nmax_crashes = 0", ">= 1 - at `$.supervision.max_crashes`"),
         ("[supervision]\nrequest_wait_s = -1", "> 0.0 - at `$.supervision.request_wait_s`"),
+        ("[plan]\nreserve_mib = -1", ">= 0 - at `$.plan.reserve_mib`"),
+        ("[plan.min_tps]\nchat = -1", ">= 0.0 - at `$.plan.min_tps.chat`"),
+        ("[profiles.a]\ncontext = 0", ">= 1 - at `$.profiles.a.context`"),
+        ("[profiles.a]\nkeep_alive_s = -1", ">= 0.0 - at `$.profiles.a.keep_alive_s`"),
+        ("[profiles.a.sampling]\nmin_p = 2", "<= 1.0 - at `$.profiles.a.sampling.min_p`"),
     ],
 )
 def test_a_figure_out_of_range_is_an_error_with_its_bound(file: Path, text: str, why: str) -> None:
@@ -121,3 +150,87 @@ def test_a_figure_out_of_range_is_an_error_with_its_bound(file: Path, text: str,
 
     assert why in error.why
     assert str(file) in error.what
+
+
+PROFILES = """\
+engine = "xllamacpp"
+[profiles.coding]
+model = "qwen3-coder-30b-a3b"
+use = "code"
+context = 65536
+parallel = 2
+keep_alive_s = 600
+quant = "Q4_K_M"
+kv_type = "q8_0"
+engine = "llama-server"
+sampling = { temperature = 0.7, top_p = 0.8, top_k = 20, min_p = 0.05 }
+[profiles.quick]
+model = "smollm2-135m-instruct"
+"""
+
+
+def test_a_profile_says_what_to_serve_and_how(file: Path) -> None:
+    file.write_text(PROFILES)
+
+    settings = read_settings(file, {})
+
+    assert settings.profile("coding") == UserProfile(
+        model="qwen3-coder-30b-a3b",
+        use="code",
+        context=65536,
+        parallel=2,
+        keep_alive_s=600.0,
+        quant="Q4_K_M",
+        kv_type="q8_0",
+        engine="llama-server",
+        sampling=Sampling(temperature=0.7, top_p=0.8, top_k=20, min_p=0.05),
+    )
+    assert settings.profile("quick") == UserProfile(model="smollm2-135m-instruct")
+    assert settings.engine == "xllamacpp"
+
+
+def test_the_environment_goes_over_every_profile(file: Path) -> None:
+    file.write_text(PROFILES)
+
+    settings = read_settings(file, {"LOCALLLM_ENGINE": "vllm"})
+
+    assert {settings.profile(name).engine for name in settings.profiles} == {"vllm"}
+    assert settings.profile("coding").context == 65536
+
+
+def test_the_file_itself_goes_over_no_profile(file: Path) -> None:
+    file.write_text(PROFILES)
+
+    settings = read_settings(file, {"LOCALLLM_PORT": "9000"})
+
+    assert [settings.profile(n).engine for n in ("coding", "quick")] == ["llama-server", None]
+
+
+def test_an_unknown_profile_is_not_found_but_the_nearest_is_named(file: Path) -> None:
+    file.write_text(PROFILES)
+
+    with pytest.raises(ModelNotFound) as caught:
+        read_settings(file, {}).profile("codng")
+
+    assert caught.value.what == "There is no profile 'codng': did you mean coding?"
+    assert caught.value.why == "the profiles in config.toml are coding, quick"
+    assert "--profile coding" in caught.value.fix
+    assert caught.value.exit_code == 5
+
+
+def test_without_profiles_an_unknown_one_is_answered_with_where_they_are_written() -> None:
+    with pytest.raises(ModelNotFound) as caught:
+        Settings().profile("coding")
+
+    assert caught.value.why == "config.toml has none"
+    assert caught.value.fix == "write [profiles.coding] in config.toml"
+
+
+def test_what_the_planner_should_weigh_is_unset_until_the_user_says_it(file: Path) -> None:
+    file.write_text('[plan]\nranking = ["a", "b"]\nreserve_mib = 512\nmin_tps = { code = 15 }\n')
+
+    unset, said = Settings().plan, read_settings(file, {}).plan
+
+    assert (unset.min_tps, unset.ranking, unset.reserve_mib) == (Floors(), (), 0)
+    assert (said.ranking, said.reserve_mib) == (("a", "b"), 512)
+    assert (said.min_tps.code, said.min_tps.chat) == (15.0, None)

@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import date
 from pathlib import Path
 
 import pytest
 
+from localllm.catalog.facts import HyperParameters
 from localllm.catalog.profile import FORMAT, Embedded, Profile, read_profiles, stand_in
+from localllm.catalog.repositories import FileFormat, Variant
 from localllm.errors import ConfigError
 from localllm.paths import bundled_profiles
 
 WHOLE = 'format = 1\nid = "tiny"\nname = "Tiny"\nlicense = "mit"\n'
 
 
+VARIANT = """
+[[repositories]]
+repo = "owner/repo"
+format = "gguf"
+  [[repositories.variants]]
+  quant = "Q4_K_M"
+  size = 7
+"""
+
+
 def in_folder(folder: Path, *texts: str | bytes) -> Path:
-    (folder / "models").mkdir()
+    (folder / "models").mkdir(parents=True)
     for number, text in enumerate(texts):
         data = text.encode() if isinstance(text, str) else text
         (folder / "models" / f"{number}.toml").write_bytes(data)
@@ -57,6 +70,12 @@ def test_a_profile_answers_to_its_id_and_aliases_in_any_case_and_to_nothing_else
         (WHOLE + '[embedded]\npackage = "p"\nfile = "f"\nsize = "big"\n', "$.embedded.size"),
         (WHOLE + "size =\n", "line 5"),
         (WHOLE.encode() + b"# \xff", "utf-8"),
+        (WHOLE.replace('"tiny"', '"Tiny/1B"'), "$.id"),
+        (WHOLE + VARIANT.replace("size = 7", "size = 0"), "$.repositories[0].variants[0].size"),
+        (WHOLE + VARIANT.replace("owner/repo", "repo"), "$.repositories[0].repo"),
+        (WHOLE + '[gguf]\narchitecture = "llama"\n[gguf.keys]\na = [0.5]\n', "$.gguf.keys"),
+        (WHOLE + "[sampling]\ntemperature = 1.0\n", "$.sampling"),
+        (WHOLE + "checked = true\n", "$.checked"),
     ],
 )
 def test_a_broken_profile_names_file_and_field(
@@ -78,6 +97,66 @@ def test_a_profile_of_a_later_format_says_so_whatever_else_is_new_in_it(tmp_path
         read_profiles(folder)
 
     assert caught.value.why == "it has format 2, this version reads 1"
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        (WHOLE + 'familly = "tiny"\n', "did you mean `family`?"),
+        (WHOLE + VARIANT.replace("quant", "quants"), "did you mean `quant`?"),
+        (WHOLE + 'uses = ["chta"]\n', "did you mean `chat`?"),
+        (WHOLE + 'abilities = ["tool"]\n', "did you mean `tools`?"),
+    ],
+)
+def test_a_misspelt_word_is_told_the_nearest_right_one(
+    tmp_path: Path, text: str, meant: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read_profiles(in_folder(tmp_path, text))
+
+    assert caught.value.why.endswith(meant)
+
+
+def test_everything_a_profile_can_say_is_read(tmp_path: Path) -> None:
+    keys = '[gguf]\narchitecture = "llama"\n[gguf.keys]\nblock_count = 2\n"a.b" = [1, 0]\n'
+
+    [profile] = read_profiles(
+        in_folder(tmp_path, "checked = 2026-11-24\n" + WHOLE + VARIANT + keys)
+    )
+
+    assert profile.checked == date(2026, 11, 24)
+    [repository] = profile.repositories
+    assert repository.format is FileFormat.GGUF
+    assert repository.variants == (Variant(quant="Q4_K_M", size=7),)
+    assert profile.gguf == HyperParameters("llama", {"block_count": 2, "a.b": (1, 0)})
+
+
+def test_a_users_own_profile_replaces_a_shipped_one_of_the_same_id_whole(tmp_path: Path) -> None:
+    shipped = in_folder(tmp_path / "shipped", WHOLE + VARIANT, WHOLE.replace('"tiny"', '"zebra"'))
+    own = in_folder(tmp_path / "own", WHOLE.replace('"Tiny"', '"Mine"'))
+
+    profiles = read_profiles(shipped, own)
+
+    assert [(p.id, p.name, len(p.repositories)) for p in profiles] == [
+        ("tiny", "Mine", 0),
+        ("zebra", "Tiny", 0),
+    ]
+
+
+def test_a_users_own_profile_takes_a_name_over_from_a_shipped_one(tmp_path: Path) -> None:
+    shipped = in_folder(tmp_path / "shipped", 'aliases = ["small", "tiny:1b"]\n' + WHOLE)
+    own = in_folder(tmp_path / "own", WHOLE.replace('"tiny"', '"small"'))
+
+    profiles = read_profiles(shipped, own)
+
+    assert [p.id for p in profiles if p.answers_to("small")] == ["small"]
+    assert [p.id for p in profiles if p.answers_to("tiny:1b")] == ["tiny"]
+
+
+def test_a_folder_of_a_users_that_is_not_there_changes_nothing(tmp_path: Path) -> None:
+    shipped = in_folder(tmp_path, WHOLE)
+
+    assert read_profiles(shipped, tmp_path / "none") == read_profiles(shipped)
 
 
 def test_no_profile_at_all_is_no_stand_in(tmp_path: Path) -> None:

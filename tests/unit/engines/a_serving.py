@@ -30,4 +30,4 @@ def on_processor(**more: Any) -> Serving:
 
 
 def on_device(device: EngineDevice, **more: Any) -> Serving:
-    return on_processor(devices=(device,), layers_on_device=31, **more)
+    return on_processor(devices=(device,), split=(31,), **more)

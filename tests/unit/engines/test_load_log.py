@@ -82,6 +82,18 @@ def test_the_state_of_a_recurrent_model_is_a_use_of_its_own() -> None:
     assert report.buffers == (Buffer("CUDA0", "RS", 62 * MIB + MIB // 2),)
 
 
+def test_the_state_of_deepseek_v4s_compressors_counts_as_recurrent() -> None:
+    report = parse_load_log("state:      CUDA0 DSV4 CSA state buffer size =     2.00 MiB\n")
+
+    assert report.buffers == (Buffer("CUDA0", "RS", 2 * MIB),)
+
+
+def test_a_size_is_known_to_the_last_digit_of_the_log() -> None:
+    (buffer,) = parse_load_log("CPU KV buffer size =    45.00 MiB\n").buffers
+
+    assert buffer.resolution_bytes == MIB // 100
+
+
 @pytest.mark.parametrize("text", ["", "error: unable to load model\n", "\0\N{BLACK SQUARE}" * 9])
 def test_a_log_that_says_nothing_is_an_empty_report(text: str) -> None:
     assert parse_load_log(text) == LoadReport()

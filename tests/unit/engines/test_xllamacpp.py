@@ -128,8 +128,11 @@ def test_the_worker_reads_exactly_what_the_plan_says(
         micro_batch=512,
         threads=6,
         host_cache_mib=720,
-        layers_on_device=31,
-        device="CUDA0",
+        whole=True,
+        devices=["CUDA0"],
+        split=[31],
+        experts_on_host=0,
+        projector=None,
         socket=socket,
         port=port,
     )
@@ -139,7 +142,7 @@ def test_on_the_processor_no_layer_is_on_a_device() -> None:
     spec = launch(on_processor(), Endpoint(port=1))
 
     told = json.loads(spec.argv[-1])
-    assert (told["layers_on_device"], told["device"]) == (0, None)
+    assert (told["whole"], told["devices"], told["split"]) == (False, [], [])
 
 
 def test_key_and_cards_go_by_the_environment() -> None:

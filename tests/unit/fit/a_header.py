@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from localllm.formats.header import Header, Tensor
+from localllm.formats.header import Header, Tensor, Value
 from localllm.formats.quantization import STORAGE_TYPES, tensor_bytes
 
 MIB, GIB = 1 << 20, 1 << 30
@@ -81,3 +81,21 @@ def with_keys(header: Header, **keys: int | float | str | bool) -> Header:
     """Add keys of the architecture, their dots written as double underscores."""
     own = {f"{header.architecture}.{k.replace('__', '.')}": v for k, v in keys.items()}
     return replace(header, metadata={**header.metadata, **own})
+
+
+def an_outline(
+    architecture: str, *, layers: int, heads: int, heads_kv: int, dim: int, **keys: Value
+) -> Header:
+    """Hyper-parameters alone, no tensors; `keys` without the architecture's name."""
+    own = {f"{architecture}.{key}": value for key, value in keys.items()}
+    return replace(
+        smollm2(),
+        architecture=architecture,
+        layers=layers,
+        heads=heads,
+        heads_kv=(heads_kv,) * layers,
+        key_dim=dim,
+        value_dim=dim,
+        tensors=(),
+        metadata=own,
+    )

@@ -51,3 +51,14 @@ def test_what_is_freed_at_the_end_does_not_count_again() -> None:
 
     assert pool.take(15).at == kept.size
     assert pool.peak == 25
+
+
+def test_a_block_can_give_back_its_end() -> None:
+    pool = Pool(32)
+    block, _ = pool.take(100), pool.take(1)
+
+    kept = pool.shrink(block, 33)
+
+    assert kept == Block(0, 64)
+    assert pool.take(64) == Block(64, 64)
+    assert pool.shrink(kept, 64) == kept

@@ -147,7 +147,9 @@ def test_the_header_alone_tells_everything_when_the_file_is_elsewhere() -> None:
         ({"general.architecture": "clip"}, "an addition to a model"),
         ({"general.type": "mmproj"}, "an addition to a model"),
         ({"general.type": "adapter"}, "an addition to a model"),
-        ({"split.count": 3}, "one of 3"),
+        ({"split.count": 3}, "missing: 2, 3"),
+        ({"split.count": 3, "split.no": 1}, "missing: 1, 3"),
+        ({"split.count": 60_000}, "and 59991 more"),
     ],
 )
 def test_what_is_not_a_whole_model_is_refused_with_a_reason(

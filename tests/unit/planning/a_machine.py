@@ -80,6 +80,10 @@ def a_plan(
     survey = a_survey(machine or a_machine(*([] if device is None else [device])))
     header = replace(smollm2(), quantization="Q4_1")
     stored = StoredModel("smollm2", Path("/models/smol.gguf"), header.file_bytes, None)
-    choice = Choice(survey.engines[0], device, seen)
+    choice = Choice(
+        survey.engines[0],
+        () if device is None else (device,),
+        () if seen is None else (seen,),
+    )
     wish = Wish(context=context)
     return plan_model(stored, header, choice, survey, wish, reclaimable=reclaimable)

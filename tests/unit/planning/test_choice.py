@@ -46,8 +46,8 @@ def choose(
 def said(choice: Choice) -> tuple[str, str | None, str | None]:
     return (
         choice.installed.engine,
-        None if choice.device is None else choice.device.id,
-        None if choice.seen is None else choice.seen.name,
+        choice.devices[0].id if choice.devices else None,
+        choice.seen[0].name if choice.seen else None,
     )
 
 
@@ -85,28 +85,21 @@ def test_the_engine_that_reaches_the_accelerator_is_chosen(
     assert said(choose(devices, engines, wanted)) == expected
 
 
-def test_of_several_cards_the_one_with_most_usable_memory_is_chosen() -> None:
+def test_of_several_cards_all_may_be_used_those_with_most_usable_memory_first() -> None:
     cards = [a_card(0, memory_usable=4 * GIB), a_card(1), a_card(2, memory_usable=None)]
 
     choice = choose(cards, [an_engine(XLLAMACPP, cuda(0), cuda(1), cuda(2))])
 
-    assert said(choice) == (XLLAMACPP, "cuda:1", "CUDA0")
+    assert [d.id for d in choice.devices] == ["cuda:1", "cuda:0", "cuda:2"]
+    assert [seen.name for seen in choice.seen] == ["CUDA1", "CUDA0", "CUDA2"]
 
 
-def test_a_card_is_called_what_its_process_will_call_it_the_only_one_that_it_is_shown() -> None:
-    cards = [a_card(0, memory_usable=0), a_card(1)]
+def test_a_card_is_not_mixed_with_one_that_is_driven_in_another_way() -> None:
+    radeon = vulkan(0, "AMD Radeon RX 7900 XTX")
 
-    choice = choose(cards, [an_engine(XLLAMACPP, cuda(0), cuda(1))])
+    choice = choose([], [an_engine(LLAMA_SERVER, radeon, cuda(0))])
 
-    assert said(choice) == (XLLAMACPP, "cuda:1", "CUDA0")
-
-
-def test_a_card_whose_uuid_nobody_told_keeps_its_name_since_its_process_is_shown_all() -> None:
-    full = replace(cuda(0), memory_free=0)
-
-    choice = choose([], [an_engine(LLAMA_SERVER, full, cuda(1))])
-
-    assert said(choice) == (LLAMA_SERVER, "cuda:1", "CUDA1")
+    assert len({d.kind for d in choice.devices}) == 1
 
 
 @pytest.mark.parametrize("wanted", [None, XLLAMACPP])

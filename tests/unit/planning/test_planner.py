@@ -33,7 +33,7 @@ def test_a_plan_on_the_processor_becomes_settings_without_a_device() -> None:
         threads=6,
         host_cache_bytes=planned.plan.host_cache_bytes,
         devices=(),
-        layers_on_device=0,
+        split=(),
         layers=31,
         uuids=(),
         silence_s=60.0,
@@ -47,7 +47,7 @@ def test_a_plan_on_a_card_names_it_by_uuid_and_puts_every_layer_there() -> None:
     serving = serving_of(planned, silence_s=1.0)
 
     assert (serving.devices, serving.uuids) == ((cuda(),), ("GPU-0",))
-    assert (serving.layers_on_device, serving.layers) == (31, 31)
+    assert (serving.split, serving.layers, serving.whole) == ((31,), 31, True)
     assert planned.device_name == CARD.name
 
 

@@ -9,8 +9,11 @@ import pytest
 
 from localllm.catalog.profile import Embedded, Profile
 from localllm.errors import ModelNotFound
-from localllm.store.local import find_model, hub_cache, model_id
+from localllm.formats.header import Format
+from localllm.store.local import find_model, model_id
+from localllm.store.places import hub_cache
 from localllm.store.stored import StoredModel
+from tests.unit.formats.a_gguf import a_header
 
 EMBEDDED = Embedded(package="a-package", file="a_package/Tiny.gguf", size=5)
 CATALOG = (
@@ -54,7 +57,8 @@ class Disk:
 
 
 @pytest.fixture
-def disk(tmp_path: Path) -> Disk:
+def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Disk:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))  # where LM Studio keeps its models
     return Disk(tmp_path)
 
 
@@ -175,6 +179,139 @@ def test_a_repository_that_is_not_one_file_says_what_there_is_and_how_to_get_mor
     assert error.what.startswith(wanted)
     assert error.why == f"{disk.cache} has of it: {there}"
     assert error.fix.startswith("hf download ")
+
+
+def test_of_two_commits_the_one_that_main_names_is_taken(disk: Disk) -> None:
+    older = a_download(disk.cache, "me/tiny", "t-Q8_0.gguf", revision="0a")
+    a_download(disk.cache, "me/tiny", "t-Q8_0.gguf", revision="0b")
+    a_file(disk.cache / "models--me--tiny" / "refs" / "main", "0a")
+
+    assert disk.find("me/tiny").file == older
+
+
+PARTS = tuple(f"Big-Q4_K_M-0000{number}-of-00003.gguf" for number in (1, 2, 3))
+
+
+@pytest.mark.parametrize("named", PARTS)
+def test_any_part_of_a_set_stands_for_all_of_it(disk: Disk, tmp_path: Path, named: str) -> None:
+    files = [a_file(tmp_path / "m" / name, "x" * size) for size, name in enumerate(PARTS, 1)]
+
+    found = disk.find(tmp_path / "m" / named)
+
+    assert (found.file, found.file_bytes, found.parts) == (files[0], 6, 3)
+    assert found.id == "big-q4_k_m"
+
+
+def test_a_folder_that_holds_one_set_holds_one_model(disk: Disk, tmp_path: Path) -> None:
+    files = [a_file(tmp_path / "m" / name) for name in PARTS]
+
+    assert disk.find(tmp_path / "m").file == files[0]
+
+
+@pytest.mark.parametrize("wanted", ["", PARTS[0]])
+def test_a_set_with_a_part_missing_names_it(disk: Disk, tmp_path: Path, wanted: str) -> None:
+    for name in (PARTS[0], PARTS[2]):
+        a_file(tmp_path / "m" / name)
+
+    error = disk.refusal(tmp_path / "m" / wanted)
+
+    assert error.why == f"missing 1: {PARTS[1]}"
+
+
+def test_the_projector_beside_a_model_is_remembered(disk: Disk, tmp_path: Path) -> None:
+    model = a_file(tmp_path / "m" / "sees-Q4_0.gguf")
+    projector = a_file(tmp_path / "m" / "mmproj-F16.gguf")
+    a_file(tmp_path / "m" / "mmproj-F32.gguf")
+
+    assert disk.find(model).projector == projector
+    assert disk.find(tmp_path / "m").projector == projector
+
+
+def test_a_projector_of_another_model_is_not_taken(disk: Disk, tmp_path: Path) -> None:
+    model = a_file(tmp_path / "m" / "blind-Q4_0.gguf")
+    a_file(tmp_path / "m" / "sees-Q4_0.gguf")
+    a_file(tmp_path / "m" / "mmproj-sees-F16.gguf")
+
+    assert disk.find(model).projector is None
+
+
+@pytest.mark.parametrize("keys", [{"general.architecture": "clip"}, {"general.type": "mmproj"}])
+def test_a_projector_without_the_word_in_its_name_is_told_by_its_header(
+    disk: Disk, tmp_path: Path, keys: dict[str, object]
+) -> None:
+    model = a_file(tmp_path / "m" / "sees-Q4_0.gguf")
+    hidden = tmp_path / "m" / "sees-vision-F16.gguf"
+    hidden.write_bytes(a_header(keys))
+
+    found = disk.find(tmp_path / "m")
+
+    assert (found.file, found.projector) == (model, hidden)
+
+
+@pytest.mark.parametrize("home", [".lmstudio/models", ".cache/lm-studio/models", "moved/models"])
+@pytest.mark.parametrize("wanted", ["me/Tiny-GGUF:Q8_0", "hf:me/Tiny-GGUF:q8_0"])
+def test_a_model_in_lm_studios_folder_is_found_by_its_repository(
+    disk: Disk, tmp_path: Path, home: str, wanted: str
+) -> None:
+    folder = tmp_path / "home" / home / "me" / "Tiny-GGUF"
+    a_file(tmp_path / "home" / ".lmstudio-home-pointer", str(tmp_path / "home" / "moved"))
+    a_file(folder / "Tiny-Q4_0.gguf")
+    file = a_file(folder / "Tiny-Q8_0.gguf")
+    projector = a_file(folder / "mmproj-Tiny-f16.gguf")
+
+    found = disk.find(wanted)
+
+    assert found == StoredModel("tiny-q8_0", file, 5, "me/Tiny-GGUF", projector=projector)
+
+
+def test_a_model_that_both_caches_have_is_one_model(disk: Disk, tmp_path: Path) -> None:
+    shared = a_download(disk.cache, "me/tiny", "t-Q8_0.gguf")
+    a_file(tmp_path / "home" / ".lmstudio" / "models" / "me" / "tiny" / "t-Q8_0.gguf")
+
+    assert disk.find("me/tiny").file == shared
+
+
+def test_quantizations_in_folders_of_their_own_are_told_apart(disk: Disk) -> None:
+    for quant in ("Q4_0", "Q8_0"):
+        for number in (1, 2):
+            a_download(disk.cache, "me/big", f"{quant}/big-0000{number}-of-00002.gguf")
+
+    found = disk.find("me/big:Q8_0")
+
+    assert (found.file.parent.name, found.parts) == ("Q8_0", 2)
+    assert disk.refusal("me/big").exit_code == 5
+
+
+@pytest.mark.parametrize(
+    ("config", "kind"),
+    [
+        ('{"quantization": {"group_size": 64, "bits": 4}}', Format.MLX),
+        ('{"quantization_config": {"quant_method": "fp8"}}', Format.SAFETENSORS),
+        ("{}", Format.SAFETENSORS),
+        ("no json", Format.SAFETENSORS),
+    ],
+)
+def test_a_folder_of_safetensors_is_a_model(
+    disk: Disk, tmp_path: Path, config: str, kind: Format
+) -> None:
+    folder = tmp_path / "Tiny-4bit"
+    a_file(folder / "config.json", config)
+    for number in (1, 2):
+        a_file(folder / f"model-0000{number}-of-00002.safetensors")
+
+    found = disk.find(folder)
+
+    assert found == StoredModel("tiny-4bit", folder, 10, None, format=kind, parts=2)
+
+
+def test_a_repository_of_safetensors_goes_by_its_name_and_not_its_commit(disk: Disk) -> None:
+    a_download(disk.cache, "mlx-community/Tiny.1-4bit", "config.json")
+    a_download(disk.cache, "mlx-community/Tiny.1-4bit", "model.safetensors")
+
+    found = disk.find("mlx-community/Tiny.1-4bit")
+
+    assert (found.id, found.repo) == ("tiny.1-4bit", "mlx-community/Tiny.1-4bit")
+    assert found.file.name == "c0ffee"
 
 
 def test_a_link_whose_blob_was_cleared_away_is_no_file(disk: Disk) -> None:

@@ -1,0 +1,95 @@
+"""Each number of a plan, as its formula with the values in it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from localllm.events import DeviceId
+from localllm.fit.cache import KV_TYPES, Setting, kv_cache_bytes, window_cells
+from localllm.fit.placing import Share
+from localllm.fit.plan import Memory, Plan
+from localllm.fit.shape import Layer, Shape
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """One number."""
+
+    device: DeviceId
+    part: str
+    """A field of Memory."""
+
+    size_bytes: int
+    formula: str
+
+
+def explain(shape: Shape, plan: Plan) -> tuple[Explained, ...]:
+    """Take a plan's memory apart, device by device."""
+    setting = Setting(plan.context, plan.parallel, plan.micro_batch, plan.kv_type)
+    shares = (*plan.arrangement.devices, plan.arrangement.host)
+    return tuple(
+        Explained(placed.device, part, size, formula)
+        for placed, share in zip(plan.placement, shares, strict=True)
+        for part, size, formula in _parts(shape, setting, share, placed.memory)
+        if size
+    )
+
+
+def _parts(
+    shape: Shape, setting: Setting, share: Share, memory: Memory
+) -> Iterator[tuple[str, int, str]]:
+    yield "weights", memory.weights, _weights(shape, share)
+    yield from _caches(shape, setting, share)
+    yield "recurrent_state", memory.recurrent_state, _state(shape, setting, share)
+    yield "compute", memory.compute, _compute(setting)
+    yield "output", memory.output, _output(shape, setting)
+    yield "projector", memory.projector, "the projector's tensors and its buffers"
+    yield "draft", memory.draft, "the draft model's weights, cache and buffers"
+    yield "overhead", memory.overhead, "what the device's runtime takes before any buffer"
+
+
+def _weights(shape: Shape, share: Share) -> str:
+    said = []
+    if share.layers:
+        said.append(f"tensors of layers {share.first} to {share.last - 1}")
+    if share.output:
+        said.append("the output layer" + (" (the token table again)" if shape.tied else ""))
+    return " and ".join(said) or "the token table, which is looked up here"
+
+
+def _caches(shape: Shape, setting: Setting, share: Share) -> Iterator[tuple[str, int, str]]:
+    """Layers that are alike together, in the order in which they come."""
+    alike = Counter(_kind(shape, setting, shape.layers[i]) for i in share.layers)
+    for (cells, key, value, each), layers in alike.items():
+        bits = 8 * KV_TYPES[setting.kv_type].block_bytes / KV_TYPES[setting.kv_type].block
+        size = layers * each
+        streams = f"{setting.streams} x " if setting.streams > 1 else ""
+        formula = (
+            f"{layers} layers x {streams}{cells} cells x ({key} keys + {value} values) "
+            f"x {bits:g} bits"
+        )
+        yield "kv_cache", size, formula
+
+
+def _kind(shape: Shape, setting: Setting, layer: Layer) -> tuple[int, int, int, int]:
+    cells = window_cells(shape, setting) if layer.windowed else setting.cells
+    return cells, layer.key, layer.value, kv_cache_bytes(shape, layer, setting)
+
+
+def _state(shape: Shape, setting: Setting, share: Share) -> str:
+    numbers = [shape.layers[i].state for i in share.layers if shape.layers[i].state]
+    each = f"{max(numbers)} numbers" if numbers else "no numbers"
+    return f"{len(numbers)} layers x {setting.parallel} slots x {each} x 4 bytes"
+
+
+def _compute(setting: Setting) -> str:
+    return (
+        f"llama.cpp's graph for a micro batch of {setting.micro_batch} tokens over "
+        f"{setting.cells} cells, laid out as its allocator does"
+    )
+
+
+def _output(shape: Shape, setting: Setting) -> str:
+    return f"{setting.parallel} slots x {shape.header.vocabulary} tokens x 4 bytes"

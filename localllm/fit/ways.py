@@ -1,0 +1,126 @@
+"""The ways to lay a model over the devices, from the quickest to the slowest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from localllm.fit.cache import Setting
+from localllm.fit.layout import Layout
+from localllm.fit.placing import Arrangement, arrange, on_host
+from localllm.fit.plan import Budget
+from localllm.fit.shape import Shape
+from localllm.fit.tables import Tables
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """A model and the devices that there are for it."""
+
+    tables: Tables
+    host: Budget
+    devices: tuple[Budget, ...]
+    projector_bytes: int = 0
+    exact: bool = True
+
+    @property
+    def shape(self) -> Shape:
+        return self.tables.shape
+
+    def whole(self, setting: Setting) -> Iterator[Layout]:
+        """All on one device, for each of them; then over all; without a device, on the host."""
+        if not self.devices:
+            yield self._layout((), on_host(self.shape), setting)
+        for device in self.devices:
+            yield self._layout((device,), arrange(self.shape, [1]), setting)
+        if len(self.devices) > 1 and self.shape.blocks > len(self.devices):
+            yield self._spread(setting)
+
+    def experts_aside(self, setting: Setting) -> Layout | None:
+        """The experts of as few layers as need be on the host, the rest on the devices.
+
+        None where that does not fit at the setting's context either.
+        """
+        if self.shape.experts is None or not self.devices:
+            return None
+        spread = self._spread(setting) if len(self.devices) > 1 else next(self.whole(setting))
+
+        def with_aside(count: int) -> Layout:
+            arrangement = replace(spread.arrangement, experts_on_host=count)
+            return self._layout(spread.devices, arrangement, setting)
+
+        count = _least(len(self.shape.layers), lambda n: with_aside(n).fits(setting.context))
+        return None if count is None else with_aside(count)
+
+    def partly(self, setting: Setting) -> Layout | None:
+        """As many layers as fit on the devices, the first ones on the host."""
+        if not self.devices:
+            return None
+        split = self._split(setting)
+        blocks = self.shape.blocks
+
+        def with_host(count: int) -> Layout:
+            arrangement = arrange(self.shape, split, on_devices=blocks - count)
+            return self._layout(self.devices, arrangement, setting)
+
+        count = _least(blocks - 1, lambda n: with_host(n).fits(setting.context))
+        return None if count is None else with_host(count)
+
+    def _spread(self, setting: Setting) -> Layout:
+        """Over all devices, a layer moved from one to another until none is short, if it can be."""
+        split = self._split(setting)
+        seen = {tuple(split)}
+        while True:
+            layout = self._layout(self.devices, arrange(self.shape, split), setting)
+            kept = [part.spare for part in layout.kept_at(setting.context)[:-1]]
+            if sum(kept) < 0:
+                return layout
+            spare = [part.spare for part in layout.at(setting.context)[:-1]]
+            short, roomy = spare.index(min(spare)), spare.index(max(spare))
+            if spare[short] >= 0 or split[short] <= 1:
+                return layout
+            split[short] -= 1
+            split[roomy] += 1
+            if tuple(split) in seen:
+                return layout
+            seen.add(tuple(split))
+
+    def _split(self, setting: Setting) -> list[int]:
+        """Layers for each device, in proportion to what it has beside the buffers."""
+        blocks = self.shape.blocks
+        even = [1] * len(self.devices)
+        parts = self._layout(self.devices, arrange(self.shape, even), setting).at(setting.context)
+        room = [
+            max(1, p.budget.usable_bytes - p.memory.overhead - p.memory.compute) for p in parts[:-1]
+        ]
+        split = [max(1, blocks * r // sum(room)) for r in room]
+        for _ in range(blocks - sum(split)):
+            lacking = [blocks * r / sum(room) - n for r, n in zip(room, split, strict=True)]
+            split[lacking.index(max(lacking))] += 1
+        return split
+
+    def _layout(
+        self, devices: Sequence[Budget], arrangement: Arrangement, setting: Setting
+    ) -> Layout:
+        weights = self.tables.on_devices(arrangement, [device.kind for device in devices])
+        return Layout(
+            self.tables,
+            self.host,
+            tuple(devices),
+            arrangement,
+            setting,
+            weights,
+            self.projector_bytes,
+            self.exact,
+        )
+
+
+def _least(most: int, holds: Callable[[int], bool]) -> int | None:
+    """The smallest number from 1 on for which it holds, where it then holds for all larger ones."""
+    if not holds(most):
+        return None
+    low, high = 0, most
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if holds(middle) else (middle, high)
+    return high

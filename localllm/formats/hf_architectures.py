@@ -1,0 +1,130 @@
+"""GGUF's names for what Hugging Face calls a model's type.
+
+Source: llama.cpp, conversion/*.py (which class writes which architecture) and
+gguf-py/gguf/constants.py (MODEL_ARCH_NAMES).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+ARCHITECTURES: Mapping[str, str] = {
+    "arcee": "arcee",
+    "bamba": "granitehybrid",
+    "bert": "bert",
+    "cohere": "command-r",
+    "cohere2": "cohere2",
+    "dbrx": "dbrx",
+    "deepseek": "deepseek",
+    "deepseek_v2": "deepseek2",
+    "deepseek_v3": "deepseek2",
+    "deepseek_v32": "deepseek32",
+    "deepseek_v4": "deepseek4",
+    "ernie4_5": "ernie4_5",
+    "ernie4_5_moe": "ernie4_5-moe",
+    "exaone": "exaone",
+    "exaone4": "exaone4",
+    "exaone_moe": "exaone-moe",
+    "falcon_h1": "falcon-h1",
+    "gemma": "gemma",
+    "gemma2": "gemma2",
+    "gemma3": "gemma3",
+    "gemma3_text": "gemma3",
+    "gemma3n": "gemma3n",
+    "gemma3n_text": "gemma3n",
+    "gemma4": "gemma4",
+    "gemma4_text": "gemma4",
+    "gemma4_unified": "gemma4",
+    "gemma4_unified_text": "gemma4",
+    "glm": "chatglm",
+    "glm4": "glm4",
+    "glm4_moe": "glm4moe",
+    "glm4_moe_lite": "deepseek2",
+    "glm4v_moe_text": "glm4moe",
+    "glm4v_text": "glm4",
+    "glm_moe_dsa": "glm-dsa",
+    "gpt2": "gpt2",
+    "gpt_neox": "gptneox",
+    "gpt_oss": "gpt-oss",
+    "granite": "granite",
+    "granitemoe": "granitemoe",
+    "granitemoehybrid": "granitehybrid",
+    "granitemoeshared": "granitemoe",
+    "hunyuan_v1_dense": "hunyuan-dense",
+    "hunyuan_v1_moe": "hunyuan-moe",
+    "internlm2": "internlm2",
+    "internlm3": "llama",
+    "jamba": "jamba",
+    "kimi_k2": "deepseek2",
+    "kimi_linear": "kimi-linear",
+    "lfm2": "lfm2",
+    "lfm2_moe": "lfm2moe",
+    "llama": "llama",
+    "llama4": "llama4",
+    "llama4_text": "llama4",
+    "mamba": "mamba",
+    "mamba2": "mamba2",
+    "minicpm": "minicpm",
+    "minicpm3": "minicpm3",
+    "minimax_m2": "minimax-m2",
+    "ministral3": "mistral3",
+    "mistral": "llama",
+    "mistral3": "mistral3",
+    "mixtral": "llama",
+    "modernbert": "modern-bert",
+    "mpt": "mpt",
+    "nemotron": "nemotron",
+    "nemotron_h": "nemotron_h",
+    "nomic_bert": "nomic-bert",
+    "olmo": "olmo",
+    "olmo2": "olmo2",
+    "olmo3": "olmo2",
+    "olmoe": "olmoe",
+    "phi": "phi2",
+    "phi3": "phi3",
+    "phi4mm": "phi3",
+    "phimoe": "phimoe",
+    "qwen2": "qwen2",
+    "qwen2_5_vl": "qwen2vl",
+    "qwen2_5_vl_text": "qwen2vl",
+    "qwen2_moe": "qwen2moe",
+    "qwen2_vl": "qwen2vl",
+    "qwen2_vl_text": "qwen2vl",
+    "qwen3": "qwen3",
+    "qwen3_5": "qwen35",
+    "qwen3_5_moe": "qwen35moe",
+    "qwen3_5_moe_text": "qwen35moe",
+    "qwen3_5_text": "qwen35",
+    "qwen3_moe": "qwen3moe",
+    "qwen3_next": "qwen3next",
+    "qwen3_vl_moe_text": "qwen3vlmoe",
+    "qwen3_vl_text": "qwen3vl",
+    "qwen4_exp": "qwen4exp",
+    "qwen4_exp_text": "qwen4exp",
+    "roberta": "bert",
+    "seed_oss": "seed_oss",
+    "smollm3": "smollm3",
+    "stablelm": "stablelm",
+    "starcoder2": "starcoder2",
+    "xlm-roberta": "bert",
+}
+"""By `model_type`; a type that is not here keeps its own name."""
+
+STATED_NOWHERE: Mapping[str, Mapping[str, int]] = {
+    "gemma3_text": {
+        "head_dim": 256,
+        "max_position_embeddings": 131_072,
+        "num_attention_heads": 8,
+        "num_key_value_heads": 4,
+        "vocab_size": 262_208,
+    },
+}
+"""What files of a type leave out, since it is what transformers assumes. Source: transformers,
+Gemma3TextConfig, of which the published files of 4B state neither heads nor vocabulary."""
+
+LATENT = frozenset({"deepseek2", "deepseek32", "glm-dsa"})
+"""Attention that keeps one compressed vector (MLA), where the ranks are stated."""
+
+WITHOUT_HEADS = frozenset({"mamba", "mamba2"})
+LINEAR = frozenset({"qwen35", "qwen35moe", "qwen3next"})
+"""Most of whose layers have linear attention (a gated delta net)."""

@@ -1,0 +1,226 @@
+"""What `plan` shows: every quantization of one model, or the best of each model of the catalog."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from localllm.api.views import PlanRequest, PlanView
+from localllm.catalog.profile import Profile
+from localllm.events import DeviceId
+from localllm.fit.plan import Budget
+from localllm.hardware.described import describe_machine
+from localllm.planning.asking import ask_engine
+from localllm.planning.choice import Choice
+from localllm.planning.considering import Considered, Judge, advice, best_of
+from localllm.planning.desk import Desk, wish_of
+from localllm.planning.offers import (
+    Offer,
+    Told,
+    offer_of_file,
+    offers_of_repository,
+    with_own_header,
+)
+from localllm.planning.planner import budgets_of
+from localllm.planning.survey import Survey
+from localllm.planning.uses import NEEDS, use_of
+from localllm.planning.views import render_considered, render_machine, render_offered
+from localllm.store.header_cache import HeaderCache
+from localllm.store.names import parse_repository_name
+from localllm.store.places import hub_cache
+from localllm.store.remote import RemoteHeaders
+
+_READINGS = 3
+"""How often the choice may move to another quantization when its own header has been read."""
+
+_QUESTIONS = 3
+"""How often the engine is asked: once, where it agrees."""
+
+
+@dataclass(frozen=True, slots=True)
+class Showing:
+    """One question, and what its answer is made from."""
+
+    desk: Desk
+    request: PlanRequest
+    judge: Judge
+    seen: Survey
+    choice: Choice
+    budgets: Sequence[Budget]
+    profiles: Sequence[Profile]
+    caveat: str | None
+    """Why no engine could run it; None if one can."""
+
+    def answer(self) -> PlanView:
+        considered = self._considered()
+        considered, asked = self._ask(considered)
+        picked = self.judge.choose(considered)
+        index = picked.index
+        engine = None if self.caveat else self.choice.installed.engine
+        return PlanView(
+            hardware=render_machine(self.seen.machine),
+            model=render_offered(considered, index) if self.request.model else None,
+            use=self.judge.use.value,
+            choice=index if engine else None,
+            candidates=[
+                render_considered(
+                    one,
+                    self.judge,
+                    engine=engine,
+                    caveat=self.caveat,
+                    lacks=lacks or None,
+                    explain=self.request.explain and i == (index or 0),
+                    from_engine=i == asked,
+                )
+                for i, (one, lacks) in enumerate(zip(considered, picked.lacks, strict=True))
+            ],
+            why=None if index is None else _why(considered[index], considered, self.judge),
+            advice=advice(considered, self.judge),
+        )
+
+    def _considered(self) -> list[Considered]:
+        if self.request.model is None:
+            return self._best_of()
+        considered = [self._consider(offer) for offer in self._named(self.request.model)]
+        return considered if self.request.offline else self._read_own(considered)
+
+    def _best_of(self) -> list[Considered]:
+        """The best of each model at a first look, the choice looked at closely."""
+        room = sum(budget.usable_bytes for budget in self.budgets)
+        best = [best_of(o, self.judge, self._glance, room) for o in self._catalog().values()]
+        found = [one for one in best if one is not None]
+        index = self.judge.choose(found).index
+        if index is not None:
+            found[index] = self._consider(found[index].offer)
+        return found
+
+    def _consider(self, offer: Offer) -> Considered:
+        return self.judge.consider(offer, self.budgets, wish_of(self.request))
+
+    def _glance(self, offer: Offer) -> Considered:
+        wish = replace(wish_of(self.request), exact=False)
+        return self.judge.consider(offer, self.budgets, wish)
+
+    def _read_own(self, considered: list[Considered]) -> list[Considered]:
+        """Plan the choice with its own header, and choose again should it have changed."""
+        remote = self._remote()
+        for _ in range(_READINGS):
+            index = self.judge.choose(considered).index
+            if index is None or considered[index].offer.told in {Told.FILE, Told.HUB}:
+                break
+            own = with_own_header(considered[index].offer, remote, None)
+            considered[index] = self._consider(own)
+            if own.told is not Told.HUB:
+                break
+        return considered
+
+    def _ask(self, considered: list[Considered]) -> tuple[list[Considered], int | None]:
+        """Ask the engine that is here about the choice; and again, if it takes more than there is.
+
+        Returns:
+            The candidates, and the place of the one that the engine has measured.
+        """
+        asked = None
+        for _ in range(_QUESTIONS if self._can_ask else 0):
+            index = self.judge.choose(considered).index
+            if index is None or index == asked:
+                break
+            one = considered[index]
+            heard = ask_engine(
+                one, self.choice, self.budgets, one.offer.parts, self.desk.environment
+            )
+            considered[index] = heard.considered
+            if heard.excess is not None:
+                considered[index] = self._with_less(one.offer, heard.excess)
+            elif heard.from_engine:
+                asked = index
+            elif heard.considered is one:
+                break
+        return considered, asked
+
+    @property
+    def _can_ask(self) -> bool:
+        """Whether this machine is meant, and one model: asking takes a second."""
+        return self.request.hardware is None and self.request.model is not None and not self.caveat
+
+    def _with_less(self, offer: Offer, excess: Mapping[str, int]) -> Considered:
+        budgets = [
+            replace(b, usable_bytes=b.usable_bytes - max(0, excess.get(b.device, 0)))
+            for b in self.budgets
+        ]
+        return self.judge.consider(offer, budgets, wish_of(self.request))
+
+    def _remote(self) -> RemoteHeaders:
+        from localllm.store.hub import HuggingFaceHub  # noqa: PLC0415  # half a second
+
+        environment = self.desk.environment
+        cache = HeaderCache(self.desk.paths.cache / "headers")
+        return RemoteHeaders(HuggingFaceHub(environment), cache, hub_cache(environment))
+
+    def _catalog(self) -> Mapping[str, Sequence[Offer]]:
+        profiles = (p for p in self.profiles if self.judge.use in p.uses)
+        return {profile.id: self._of_profile(profile) for profile in profiles}
+
+    def _of_profile(self, profile: Profile) -> Sequence[Offer]:
+        offers = self.desk.offers(profile, self.judge.ladder)
+        return [o for o in offers if o.is_quant(self.request.quant)]
+
+    def _named(self, model: str) -> Sequence[Offer]:
+        for profile in self.profiles:
+            if profile.answers_to(model):
+                return self._of_profile(profile) or [offer_of_file(self.desk.find(model))]
+        stored = self.desk.on_disk(model)
+        if stored is not None:
+            return [offer_of_file(stored)]
+        name = parse_repository_name(model)
+        if name is None or self.request.offline:
+            return [offer_of_file(self.desk.find(model))]  # which says why not
+        quant = name.quant or self.request.quant
+        return offers_of_repository(self._remote(), name.repo, name.revision, quant)
+
+
+def show_plan(
+    desk: Desk, request: PlanRequest, *, reclaimable: Mapping[DeviceId, int] | None = None
+) -> PlanView:
+    """Answer `plan`.
+
+    Args:
+        reclaimable: Bytes of each device that instances of ours hold and would give back.
+
+    Raises:
+        LocalLLMError: No such model or machine, a broken file or profile, a hub that refuses.
+    """
+    seen, choice, caveat = _where(desk, request)
+    use = use_of(request.use)
+    judge = Judge(use, NEEDS[use], desk.ladder(), asked_quant=request.quant)
+    budgets = budgets_of(choice, seen.machine, reclaimable or {})
+    return Showing(desk, request, judge, seen, choice, budgets, desk.catalog(), caveat).answer()
+
+
+def _where(desk: Desk, request: PlanRequest) -> tuple[Survey, Choice, str | None]:
+    """This machine and the engine that runs on it; of another, all that it has."""
+    if request.hardware is None:
+        seen = desk.survey()
+        return seen, *desk.choose_or_say(seen, request)
+    machine = describe_machine(request.hardware, desk.profiles)
+    engines = tuple(engine.find() for engine in desk.engines(desk.environment)[:1])
+    seen = Survey(machine, engines, {})
+    return seen, Choice(engines[0], machine.accelerators()), None
+
+
+def _why(best: Considered, considered: Sequence[Considered], judge: Judge) -> str:
+    assert best.plan is not None
+    name = " ".join(filter(None, (best.offer.model, best.offer.quant)))
+    said = [f"{name} is the best of {len(considered)} that was found to fit"]
+    if best.plan.context >= judge.need.context:
+        said.append(f"with {best.plan.context} tokens of context")
+    elif best.plan.context >= judge.need.least_context:
+        said.append(
+            f"with {best.plan.context} tokens of context, where {judge.need.context} are wanted"
+        )
+    else:
+        said.append(
+            f"but has room for {best.plan.context} tokens only, under the "
+            f"{judge.need.least_context} that {judge.use.value} needs"
+        )
+    return " ".join(said) + "."
