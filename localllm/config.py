@@ -80,9 +80,6 @@ class UserProfile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Tokens."""
 
     parallel: Annotated[int, msgspec.Meta(ge=1, le=64)] | None = None
-    keep_alive_s: NotNegative | None = None
-    """How long it stays loaded with nothing to do; None until its memory is needed."""
-
     quant: str | None = None
     kv_type: Literal["f16", "q8_0", "q4_0"] | None = None
     engine: str | None = None

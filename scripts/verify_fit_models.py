@@ -61,6 +61,14 @@ MLA: Mapping[str, Value] = {
     "leading_dense_block_count": 1,
     "expert_weights_scale": 1.0,
 }
+LITE: Mapping[str, Value] = {
+    "block_count": 27,
+    "embedding_length": 256,
+    "expert_count": 8,
+    "feed_forward_length": 512,
+}
+"""llama.cpp knows the models without a rank of queries by their 27 layers."""
+
 GEMMA4: Mapping[str, Value] = {
     "attention.head_count_kv": (4, 4, 4, 4, 4, 2),
     "attention.key_length": 128,
@@ -153,7 +161,7 @@ MODELS = (
         "gpt-oss", "gpt-oss", {**ATTENTION, **EXPERTS, "attention.sliding_window": 128}, "Q8_0", "MXFP4"
     ),
     Tiny("deepseek2", "deepseek2", {**ATTENTION, **EXPERTS, **MLA, "attention.q_lora_rank": 256}),
-    Tiny("deepseek2-lite", "deepseek2", {**ATTENTION, **EXPERTS, **MLA}, "Q4_K"),
+    Tiny("deepseek2-lite", "deepseek2", {**ATTENTION, **EXPERTS, **MLA, **LITE}, "Q4_K"),
     Tiny("deepseek4", "deepseek4", {**BASE, **EXPERTS, **DEEPSEEK4}),
     Tiny(
         "glm4moe",

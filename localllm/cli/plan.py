@@ -9,7 +9,14 @@ import click
 
 from localllm.api.sync_client import connect
 from localllm.api.views import PlanRequest, PlanView
-from localllm.cli.conventions import absolute, here, json_option, print_document, terminal_width
+from localllm.cli.conventions import (
+    absolute,
+    allow_tls,
+    here,
+    json_option,
+    print_document,
+    terminal_width,
+)
 from localllm.cli.render_plan import render_plan
 from localllm.errors import DoesNotFit
 
@@ -48,8 +55,9 @@ def command(*, as_json: bool, model: str | None, hardware: str | None, **asked: 
     view = _plan(wanted)
     lines = render_plan(view, width=terminal_width(), color=sys.stdout.isatty())
     print_document(view, lines, as_json=as_json)
-    if view.candidates and all(c.verdict in {"too_big", None} for c in view.candidates):
-        sys.exit(DoesNotFit.exit_code)
+    verdicts = {c.verdict for c in view.candidates}
+    if not verdicts & {"fits", "fits_partly"}:
+        sys.exit(DoesNotFit.exit_code if "too_big" in verdicts else 1)
 
 
 def _plan(wanted: PlanRequest) -> PlanView:
@@ -58,6 +66,7 @@ def _plan(wanted: PlanRequest) -> PlanView:
     client = connect(paths.daemon_file)
     if client is not None:
         return client.plan(wanted)
+    allow_tls()  # a hub may be asked
     from localllm.config import read_settings  # noqa: PLC0415  # heavy: only without a daemon
     from localllm.paths import bundled_profiles  # noqa: PLC0415
     from localllm.planning.desk import Desk  # noqa: PLC0415

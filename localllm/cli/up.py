@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import click
 import msgspec
@@ -26,6 +27,14 @@ no model named: serving SmolLM2-135M-Instruct, a small stand-in that needs no mo
 @click.option("--context", type=click.IntRange(min=1), help="Tokens; by default as many as fit.")
 @click.option("--parallel", type=click.IntRange(1, 64), help="Requests at once.")
 @click.option(
+    "--use", type=click.Choice(["chat", "code", "embed", "vision"]), help="By default chat."
+)
+@click.option("--quant", help="Of a model that is here in several: this one.")
+@click.option(
+    "--kv-type", type=click.Choice(["f16", "q8_0", "q4_0"]), help="How the KV cache is stored."
+)
+@click.option("--profile", help="A profile of yours in config.toml; flags go before it.")
+@click.option(
     "--engine", help="xllamacpp or llama-server; by default the one that uses the accelerator."
 )
 @click.option("--port", type=click.IntRange(1, 65535), help="Port of the endpoint (11711).")
@@ -35,30 +44,21 @@ no model named: serving SmolLM2-135M-Instruct, a small stand-in that needs no mo
 @click.option("--yes", is_flag=True, help="Answer yes to questions about downloads.")
 @click.option("--foreground", is_flag=True, help="Stay attached, for systemd and launchd.")
 @json_option
-def command(  # noqa: PLR0913  # one argument per flag of the contract
+def command(
     model: str | None,
     *,
-    context: int | None,
-    parallel: int | None,
-    engine: str | None,
     port: int | None,
-    allow_cpu: bool,
     yes: bool,  # noqa: ARG001  # nothing asks yet; scripts may pass it already
     foreground: bool,
     as_json: bool,
+    **asked: Any,  # noqa: ANN401  # click has checked each
 ) -> None:
     """Start serving MODEL: a catalog name, a .gguf, or hf:owner/repo:QUANT.
 
     Without MODEL: what was served before, else the small model that needs no hub.
     """
     paths = here()
-    wanted = ServeRequest(
-        model=absolute(model),
-        context=context,
-        parallel=parallel,
-        engine=engine,
-        allow_cpu=allow_cpu,
-    )
+    wanted = ServeRequest(model=absolute(model), **asked)
     if foreground:
         _fetch_if_nothing_else(paths, wanted)
         become_daemon(port, msgspec.json.encode(wanted).decode())

@@ -77,6 +77,19 @@ class Installed:
 
 
 @dataclass(frozen=True, slots=True)
+class Sampling:
+    """What a request means that says nothing itself; None leaves it to the engine."""
+
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    min_p: float | None = None
+
+
+NO_SAMPLING = Sampling()
+
+
+@dataclass(frozen=True, slots=True)
 class Serving:
     """What an engine is asked to serve: the parts of a plan that become its settings."""
 
@@ -109,6 +122,7 @@ class Serving:
     silence_s: float = 60.0
     """How long loading may show no progress, beside the time that its bytes take."""
 
+    sampling: Sampling = NO_SAMPLING
     projector_file: Path | None = None
     """What turns images into what the model reads; None: images are not served."""
 

@@ -16,6 +16,7 @@ from localllm.engines.base import (
     EngineDevice,
     Installed,
     LaunchSpec,
+    Sampling,
     Serving,
     cuda_environment,
     start_deadline_s,
@@ -90,6 +91,7 @@ class LlamaServer:
             *_how_much(serving),
             *_on_what(serving),
             *_with_images(serving),
+            *_sampling(serving.sampling),
             *_without_mapping(serving, found),
             *(
                 word
@@ -150,6 +152,16 @@ def _without_mapping(serving: Serving, found: Installed) -> Sequence[str]:
     if serving.whole:
         return ()
     return ("--load-mode", "none") if "--load-mode" in found.abilities else ("--no-mmap",)
+
+
+def _sampling(sampling: Sampling) -> Sequence[str]:
+    stated = {
+        "--temp": sampling.temperature,
+        "--top-p": sampling.top_p,
+        "--top-k": sampling.top_k,
+        "--min-p": sampling.min_p,
+    }
+    return [word for flag, v in stated.items() if v is not None for word in (flag, f"{v:g}")]
 
 
 def _with_images(serving: Serving) -> Sequence[str]:

@@ -15,6 +15,7 @@ from localllm.engines.base import (
     EngineDevice,
     Installed,
     LaunchSpec,
+    Sampling,
     Serving,
     cuda_environment,
     start_deadline_s,
@@ -73,6 +74,7 @@ class Xllamacpp:
             split=list(serving.split),
             experts_on_host=serving.experts_on_host,
             projector=None if serving.projector_file is None else str(serving.projector_file),
+            sampling=_sampling(serving.sampling),
             socket=None if endpoint.socket is None else str(endpoint.socket),
             port=endpoint.port,
         )
@@ -93,6 +95,17 @@ class Xllamacpp:
             )
         devices = tuple(_engine_device(d) for d in seen.devices)
         return Installed(self.name, seen.version, program, devices, frozenset({"unix_socket"}))
+
+
+def _sampling(sampling: Sampling) -> dict[str, float]:
+    """In llama.cpp's own words; only what is said."""
+    stated = {
+        "temp": sampling.temperature,
+        "top_p": sampling.top_p,
+        "top_k": sampling.top_k,
+        "min_p": sampling.min_p,
+    }
+    return {name: value for name, value in stated.items() if value is not None}
 
 
 def _engine_device(seen: _SeenDevice) -> EngineDevice:

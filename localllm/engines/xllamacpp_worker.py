@@ -41,6 +41,8 @@ class WorkerSettings:
 
     experts_on_host: int
     projector: str | None
+    sampling: dict[str, float]
+    """Defaults of requests, by llama.cpp's names."""
 
     socket: str | None
     port: int | None
@@ -75,6 +77,8 @@ def _serve(settings: WorkerSettings) -> object:
 
 def _say_where(params: Any, settings: WorkerSettings) -> None:  # noqa: ANN401
     params.model.path = settings.model
+    for name, value in settings.sampling.items():
+        setattr(params.sampling, name, value)
     if settings.projector is not None:
         params.mmproj.path = settings.projector
     params.model_alias = {settings.alias}

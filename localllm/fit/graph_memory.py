@@ -84,7 +84,7 @@ class _Replay:
 
     def _took_over(self, node: Node, read: Node) -> bool:
         """Write over a source that nobody reads any more; never through a view."""
-        if read.is_view or read not in self._owned or read in self._pinned:
+        if read not in self._owned or read in self._pinned:
             return False
         if not node.same_layout(read) or self._children[read] != 1 or self._views[read]:
             return False

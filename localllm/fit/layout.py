@@ -86,6 +86,12 @@ class Layout:
     def fits(self, context: int) -> bool:
         return self.short_of(context) is None
 
+    def fits_devices(self, context: int) -> bool:
+        """Whether the devices take their part, whatever the host can."""
+        return all(
+            part.spare >= 0 for parts in (self.kept_at, self.at) for part in parts(context)[:-1]
+        )
+
     def _parts(self, memories: Sequence[Memory]) -> tuple[Part, ...]:
         parts = [
             Part(budget, replace(memory, overhead=budget.overhead_bytes))

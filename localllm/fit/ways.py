@@ -39,7 +39,7 @@ class Ground:
     def experts_aside(self, setting: Setting) -> Layout | None:
         """The experts of as few layers as need be on the host, the rest on the devices.
 
-        None where that does not fit at the setting's context either.
+        None where that does not fit at the setting's context, on the host or on the devices.
         """
         if self.shape.experts is None or not self.devices:
             return None
@@ -49,8 +49,7 @@ class Ground:
             arrangement = replace(spread.arrangement, experts_on_host=count)
             return self._layout(spread.devices, arrangement, setting)
 
-        count = _least(len(self.shape.layers), lambda n: with_aside(n).fits(setting.context))
-        return None if count is None else with_aside(count)
+        return _least_aside(len(self.shape.layers), with_aside, setting.context)
 
     def partly(self, setting: Setting) -> Layout | None:
         """As many layers as fit on the devices, the first ones on the host."""
@@ -63,8 +62,7 @@ class Ground:
             arrangement = arrange(self.shape, split, on_devices=blocks - count)
             return self._layout(self.devices, arrangement, setting)
 
-        count = _least(blocks - 1, lambda n: with_host(n).fits(setting.context))
-        return None if count is None else with_host(count)
+        return _least_aside(blocks - 1, with_host, setting.context)
 
     def _spread(self, setting: Setting) -> Layout:
         """Over all devices, a layer moved from one to another until none is short, if it can be."""
@@ -113,6 +111,15 @@ class Ground:
             self.projector_bytes,
             self.exact,
         )
+
+
+def _least_aside(most: int, layout_of: Callable[[int], Layout], context: int) -> Layout | None:
+    """The layout that leaves least to the host, since that is what the host can best take."""
+    count = _least(most, lambda n: layout_of(n).fits_devices(context))
+    if count is None:
+        return None
+    layout = layout_of(count)
+    return layout if layout.fits(context) else None
 
 
 def _least(most: int, holds: Callable[[int], bool]) -> int | None:

@@ -79,15 +79,11 @@ def _find_sized(name: str, cards: Sequence[Card]) -> Card:
     known = plain or (cards_called(cards, sized["name"]) if sized else ())
     if not known:
         raise _unknown(name, cards)
-    if plain or sized is None:
-        meant = [(card, size) for card in known for size in card.memory_sizes]
-        # A chip that was sold with one size so far may come with another: a Mac says its memory.
-        clear = len(meant) == 1 and meant[0][0].kind is not None
-    else:
+    meant = [(card, size) for card in known for size in card.memory_sizes]
+    if sized is not None and not plain:
         wanted = int(sized["gib"]) * GIB
-        meant = [(c, s) for c in known for s in (c.size_near(wanted),) if s is not None]
-        clear = len(meant) == 1
-    if not clear:
+        meant = [(card, size) for card, size in meant if size == card.size_near(wanted)]
+    if len(meant) != 1:
         raise _size_unclear(name, known)
     card, size = meant[0]
     return replace(card, memory_sizes=(size,))

@@ -112,7 +112,12 @@ def _warn_mac(mac: Mac, arch: str) -> tuple[str, ...]:
 
 def with_profile(device: Device, cards: tuple[Card, ...], host: Host, mac: Mac | None) -> Device:
     """Add what only a profile knows, and what may be spent."""
-    card = find_card(cards, device.name, cpu_cores=None if mac is None else mac.cores)
+    card = find_card(
+        cards,
+        device.name,
+        cpu_cores=None if mac is None else mac.cores,
+        memory_bytes=device.memory_total,
+    )
     usable, reason = (
         _usable_on_card(device, card, host) if mac is None else _usable_by_metal(mac, host)
     )

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
+
+import msgspec
 
 from localllm.api.views import ServeRequest
+from localllm.catalog.facts import Use
 from localllm.catalog.ladder import Ladder, read_ladder
 from localllm.catalog.profile import Profile, read_profiles
 from localllm.config import Settings
-from localllm.engines.base import Engine
+from localllm.engines.base import Engine, Sampling
 from localllm.engines.llama_server import LlamaServer
 from localllm.engines.xllamacpp import Xllamacpp
 from localllm.errors import EngineUnusable, LocalLLMError, ModelNotFound
@@ -25,11 +29,12 @@ from localllm.planning.offers import Offer, offer_of_file, offers_of_profile
 from localllm.planning.planner import Planned, budgets_of, plan_model
 from localllm.planning.survey import Survey, survey
 from localllm.planning.uses import NEEDS, use_of
-from localllm.store.headers import read_header
 from localllm.store.local import find_model
 from localllm.store.places import folders_of
 from localllm.store.stored import StoredModel
+from localllm.units import MIB
 
+Request = TypeVar("Request", bound=ServeRequest)
 Held = Mapping[DeviceId, int]
 
 
@@ -74,12 +79,47 @@ class Desk:
             LocalLLMError: No such model, a broken file, no engine. A plan that does not
                 fit is returned.
         """
+        request, sampling = self.resolved(request)
         offers = self._here(request)
         seen = self.survey()
         choice = self.choose(seen, request)
-        stored = self._best(offers, request, budgets_of(choice, seen.machine, reclaimable or {}))
-        header, wish = read_header(stored.file), wish_of(request)
-        return plan_model(stored, header, choice, seen, wish, reclaimable=reclaimable)
+        budgets = self.budgets(choice, seen.machine, reclaimable or {})
+        offer = self._best(offers, request, budgets)
+        stored, header, wish = offer.to_serve(), offer.header, wish_of(request)
+        assert header is not None, "a file that is here has one"
+        if use_of(request.use) is Use.VISION:
+            wish = replace(wish, projector_bytes=offer.projector_bytes)
+        planned = plan_model(stored, header, choice, seen, budgets, wish)
+        return replace(planned, sampling=_over(sampling, offer.profile))
+
+    def resolved(self, request: Request) -> tuple[Request, Sampling]:
+        """Put what the request says over the user's profile that it names.
+
+        Raises:
+            ModelNotFound: There is no such profile.
+        """
+        if request.profile is None:
+            return request, Sampling()
+        profile = self.settings.profile(request.profile)
+        said = {
+            name: getattr(request, name) or getattr(profile, name)
+            for name in ("model", "use", "context", "parallel", "quant", "kv_type", "engine")
+        }
+        own = profile.sampling
+        sampling = Sampling(own.temperature, own.top_p, own.top_k, own.min_p)
+        return msgspec.structs.replace(request, **said), sampling
+
+    def budgets(self, choice: Choice, machine: Machine, reclaimable: Held) -> Sequence[Budget]:
+        """What may be spent, less what the user wants kept free."""
+        reserve = self.settings.plan.reserve_mib * MIB
+        return budgets_of(choice, machine, reclaimable, reserve_bytes=reserve)
+
+    def judge(self, request: ServeRequest) -> Judge:
+        """What offers are judged by: the use's needs, and the user's own words over them."""
+        use = use_of(request.use)
+        floor = getattr(self.settings.plan.min_tps, use.value)
+        need = NEEDS[use] if floor is None else replace(NEEDS[use], least_tps=floor)
+        return Judge(use, need, self.ladder(), self.settings.plan.ranking, request.quant)
 
     def _here(self, request: ServeRequest) -> Sequence[Offer]:
         """The files that may be meant: several, where a model is here in several quantizations.
@@ -99,16 +139,12 @@ class Desk:
 
     def _best(
         self, offers: Sequence[Offer], request: ServeRequest, budgets: Sequence[Budget]
-    ) -> StoredModel:
-        use = use_of(request.use)
-        judge = Judge(use, NEEDS[use], self.ladder(), asked_quant=request.quant)
+    ) -> Offer:
+        if len(offers) == 1:
+            return offers[0]
+        judge = self.judge(request)
         considered = [judge.consider(o, budgets, wish_of(request)) for o in offers]
-        stored = offers[judge.choose(considered).index or 0].stored
-        assert stored is not None
-        profile = offers[0].profile
-        return (
-            stored if profile is None else replace(stored, id=profile.id, aliases=profile.aliases)
-        )
+        return offers[judge.choose(considered).index or 0]
 
     def choose(self, seen: Survey, request: ServeRequest) -> Choice:
         """Choose the engine.
@@ -168,6 +204,19 @@ class Desk:
             return find_model(name, (), self.paths.data, self.environment)
         except LocalLLMError:
             return None
+
+
+def _over(said: Sampling, profile: Profile | None) -> Sampling:
+    """What the user says, and where they say nothing what the model's makers recommend."""
+    theirs = None if profile is None else profile.sampling
+    if theirs is None:
+        return said
+    return Sampling(
+        theirs.temperature if said.temperature is None else said.temperature,
+        theirs.top_p if said.top_p is None else said.top_p,
+        theirs.top_k if said.top_k is None else said.top_k,
+        theirs.min_p if said.min_p is None else said.min_p,
+    )
 
 
 def wish_of(request: ServeRequest) -> Wish:

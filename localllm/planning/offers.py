@@ -69,6 +69,13 @@ class Offer:
     def on_disk(self) -> bool:
         return self.stored is not None
 
+    def to_serve(self) -> StoredModel:
+        """The file that is here, under the names that the catalog gives it."""
+        assert self.stored is not None, "only what is here can be served"
+        if self.profile is None:
+            return self.stored
+        return replace(self.stored, id=self.profile.id, aliases=self.profile.aliases)
+
     def is_quant(self, quant: str | None) -> bool:
         """Whether it is in this quantization; None is any."""
         return quant is None or (self.quant or "").upper() == quant.upper()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from localllm.engines.base import EngineDevice, Serving
+from localllm.engines.base import NO_SAMPLING, EngineDevice, Sampling, Serving
 from localllm.errors import DoesNotFit
 from localllm.events import DeviceId, InstanceId, ModelId
 from localllm.fit.decide import plan as fit
@@ -35,6 +35,8 @@ class Planned:
     threads: int
     budget: Mapping[DeviceId, int]
     """Bytes that all our instances together may take of each device."""
+
+    sampling: Sampling = NO_SAMPLING
 
     @property
     def instance(self) -> InstanceId:
@@ -76,16 +78,10 @@ def plan_model(
     header: Header,
     choice: Choice,
     survey: Survey,
+    budgets: Sequence[Budget],
     wish: Wish,
-    *,
-    reclaimable: Mapping[DeviceId, int] | None = None,
 ) -> Planned:
-    """Plan one model on the device of `choice`; a plan that does not fit is one, too.
-
-    Args:
-        reclaimable: Bytes of each device that instances of ours hold and would give back.
-    """
-    budgets = budgets_of(choice, survey.machine, reclaimable or {})
+    """Plan one model on the devices of `choice`; a plan that does not fit is one, too."""
     return Planned(
         stored,
         header,
@@ -97,11 +93,19 @@ def plan_model(
 
 
 def budgets_of(
-    choice: Choice, machine: Machine, reclaimable: Mapping[DeviceId, int]
+    choice: Choice,
+    machine: Machine,
+    reclaimable: Mapping[DeviceId, int],
+    *,
+    reserve_bytes: int = 0,
 ) -> list[Budget]:
-    """The devices of `choice` and the host, as the formulas see them."""
+    """The devices of `choice` and the host, as the formulas see them.
+
+    Args:
+        reserve_bytes: To keep free of each, beside what the desktop needs.
+    """
     devices = (*choice.devices, machine.device(CPU))
-    budgets = [_budget(device, reclaimable.get(device.id, 0)) for device in devices]
+    budgets = [_budget(device, reclaimable.get(device.id, 0) - reserve_bytes) for device in devices]
     if choice.devices and choice.devices[0].unified:
         return _share(*budgets, back=reclaimable.get(choice.devices[0].id, 0))
     return budgets
@@ -109,7 +113,7 @@ def budgets_of(
 
 def _budget(device: Device, back: int) -> Budget:
     """Offer what the probe calls usable; a device whose memory is unknown offers nothing."""
-    usable = 0 if device.memory_usable is None else device.memory_usable + back
+    usable = 0 if device.memory_usable is None else max(0, device.memory_usable + back)
     return Budget(
         device=device.id,
         name=device.name,
@@ -165,6 +169,8 @@ def serving_of(planned: Planned, *, silence_s: float) -> Serving:
         experts_on_host=planned.plan.experts_on_host,
         uuids=uuids,
         silence_s=silence_s,
+        sampling=planned.sampling,
+        projector_file=planned.stored.projector if planned.plan.memory.projector else None,
     )
 
 

@@ -21,10 +21,8 @@ from localllm.planning.offers import (
     offers_of_repository,
     with_own_header,
 )
-from localllm.planning.planner import budgets_of
 from localllm.planning.survey import Survey
-from localllm.planning.uses import NEEDS, use_of
-from localllm.planning.views import render_considered, render_machine, render_offered
+from localllm.planning.views import Light, render_considered, render_machine, render_offered
 from localllm.store.header_cache import HeaderCache
 from localllm.store.names import parse_repository_name
 from localllm.store.places import hub_cache
@@ -66,11 +64,13 @@ class Showing:
                 render_considered(
                     one,
                     self.judge,
-                    engine=engine,
-                    caveat=self.caveat,
-                    lacks=lacks or None,
-                    explain=self.request.explain and i == (index or 0),
-                    from_engine=i == asked,
+                    Light(
+                        engine,
+                        self.caveat,
+                        lacks or None,
+                        explain=self.request.explain and i == (index or 0),
+                        from_engine=i == asked,
+                    ),
                 )
                 for i, (one, lacks) in enumerate(zip(considered, picked.lacks, strict=True))
             ],
@@ -103,12 +103,11 @@ class Showing:
 
     def _read_own(self, considered: list[Considered]) -> list[Considered]:
         """Plan the choice with its own header, and choose again should it have changed."""
-        remote = self._remote()
         for _ in range(_READINGS):
             index = self.judge.choose(considered).index
             if index is None or considered[index].offer.told in {Told.FILE, Told.HUB}:
                 break
-            own = with_own_header(considered[index].offer, remote, None)
+            own = with_own_header(considered[index].offer, self._remote(), None)
             considered[index] = self._consider(own)
             if own.told is not Told.HUB:
                 break
@@ -190,10 +189,10 @@ def show_plan(
     Raises:
         LocalLLMError: No such model or machine, a broken file or profile, a hub that refuses.
     """
+    request = desk.resolved(request)[0]
     seen, choice, caveat = _where(desk, request)
-    use = use_of(request.use)
-    judge = Judge(use, NEEDS[use], desk.ladder(), asked_quant=request.quant)
-    budgets = budgets_of(choice, seen.machine, reclaimable or {})
+    judge = desk.judge(request)
+    budgets = desk.budgets(choice, seen.machine, reclaimable or {})
     return Showing(desk, request, judge, seen, choice, budgets, desk.catalog(), caveat).answer()
 
 

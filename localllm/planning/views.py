@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from localllm.api.views import (
     CandidateView,
@@ -99,31 +100,32 @@ def render_offered(considered: Sequence[Considered], index: int | None) -> Model
     )
 
 
-def render_considered(
-    considered: Considered,
-    judge: Judge,
-    *,
-    engine: str | None,
-    caveat: str | None,
-    lacks: str | None,
-    explain: bool = False,
-    from_engine: bool = False,
-) -> CandidateView:
-    """Show one candidate.
+@dataclass(frozen=True, slots=True)
+class Light:
+    """In which a candidate is shown."""
 
-    Args:
-        engine: None where no engine can run it, which `caveat` explains.
-        lacks: What the chosen one has over it; None for the chosen one.
-        from_engine: Whether its buffers are the engine's own answer.
-    """
+    engine: str | None
+    """None where no engine can run it, which `caveat` explains."""
+
+    caveat: str | None = None
+    lacks: str | None = None
+    """What the chosen one has over it; None for the chosen one."""
+
+    explain: bool = False
+    from_engine: bool = False
+    """Whether its buffers are the engine's own answer."""
+
+
+def render_considered(considered: Considered, judge: Judge, light: Light) -> CandidateView:
+    """Show one candidate."""
     offer, plan = considered.offer, considered.plan
-    reasons = (considered.why_not if plan is None else plan.reason, offer.caveat, caveat)
+    reasons = (considered.why_not if plan is None else plan.reason, offer.caveat, light.caveat)
     kld = judge.kld(offer)
     return CandidateView(
         model=offer.model,
         quant=offer.quant,
         format=offer.format.value,
-        engine=engine if offer.format is Format.GGUF else None,
+        engine=light.engine if offer.format is Format.GGUF else None,
         source=SourceView(repo=offer.repo, files=list(offer.files), size=offer.size_bytes),
         context=None if plan is None else plan.context,
         parallel=None if plan is None else plan.parallel,
@@ -132,7 +134,7 @@ def render_considered(
         experts_on_host=0 if plan is None else plan.experts_on_host,
         placement=[] if plan is None else [_placement(p) for p in plan.placement],
         memory=None if plan is None else render_memory(plan.memory, plan.host_cache_bytes),
-        memory_from="engine" if from_engine else "formula",
+        memory_from="engine" if light.from_engine else "formula",
         header=offer.told.value,
         on_disk=offer.on_disk,
         speed=render_speed(None if plan is None else plan.speed),
@@ -140,8 +142,8 @@ def render_considered(
         quality_source=None if kld is None else offer.kld_source or _LADDER,
         verdict=None if plan is None else plan.verdict.value,
         reason=" ".join(dict.fromkeys(r for r in reasons if r)),
-        lacks=lacks,
-        explanation=_explanation(offer, plan) if explain else [],
+        lacks=light.lacks,
+        explanation=_explanation(offer, plan) if light.explain else [],
     )
 
 

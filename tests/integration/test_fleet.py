@@ -14,7 +14,7 @@ import pytest
 
 from localllm.events import DeviceId
 from localllm.events import ModelState as S
-from localllm.fit.plan import Placement
+from localllm.fit.plan import Memory, Placement
 from localllm.planning.planner import Planned, serving_of
 from localllm.supervisor.hosted import Hosted
 from tests.fakes.house import DEADLINE_S, House, a_house, a_plan, asking
@@ -26,7 +26,8 @@ CPU = DeviceId("cpu")
 def sized(model: str, need: int, *, of: int = 15, device: DeviceId = CPU) -> Planned:
     """A model that takes `need` bytes of a device that has `of`."""
     planned = a_plan(model, alias=f"{model}-too")
-    plan = replace(planned.plan, placement=(Placement(device, 0, need),))
+    memory = Memory(weights=need, kv_cache=0, compute=0, output=0)
+    plan = replace(planned.plan, placement=(Placement(device, 0, memory),))
     return replace(planned, plan=plan, budget={device: of, CPU: 15})
 
 

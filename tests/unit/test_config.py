@@ -141,7 +141,6 @@ def test_a_file_that_is_no_toml_is_an_error_that_names_it(file: Path, text: byte
         ("[plan]\nreserve_mib = -1", ">= 0 - at `$.plan.reserve_mib`"),
         ("[plan.min_tps]\nchat = -1", ">= 0.0 - at `$.plan.min_tps.chat`"),
         ("[profiles.a]\ncontext = 0", ">= 1 - at `$.profiles.a.context`"),
-        ("[profiles.a]\nkeep_alive_s = -1", ">= 0.0 - at `$.profiles.a.keep_alive_s`"),
         ("[profiles.a.sampling]\nmin_p = 2", "<= 1.0 - at `$.profiles.a.sampling.min_p`"),
     ],
 )
@@ -159,7 +158,6 @@ model = "qwen3-coder-30b-a3b"
 use = "code"
 context = 65536
 parallel = 2
-keep_alive_s = 600
 quant = "Q4_K_M"
 kv_type = "q8_0"
 engine = "llama-server"
@@ -179,7 +177,6 @@ def test_a_profile_says_what_to_serve_and_how(file: Path) -> None:
         use="code",
         context=65536,
         parallel=2,
-        keep_alive_s=600.0,
         quant="Q4_K_M",
         kv_type="q8_0",
         engine="llama-server",

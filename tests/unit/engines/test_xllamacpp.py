@@ -133,6 +133,7 @@ def test_the_worker_reads_exactly_what_the_plan_says(
         split=[31],
         experts_on_host=0,
         projector=None,
+        sampling={},
         socket=socket,
         port=port,
     )

@@ -24,6 +24,7 @@ cores = 16
 name = "rtx3090"
 count = 2
 """
+MISSING = "no file at all"
 
 
 def described(text: str) -> Machine:
@@ -50,13 +51,11 @@ def of_file(file: Path, text: str) -> Machine:
     ("text", "names", "total_mib", "usable_mib"),
     [
         ("rtx5090", ["NVIDIA GeForce RTX 5090"], 32607, 32607 - 1024),
-        ("rtx4090", ["NVIDIA GeForce RTX 4090"], 24564, 24564 - 1024),
         ("2xrtx5090", ["NVIDIA GeForce RTX 5090"] * 2, 32607, 32607 - 1024),
         ("rtx3060-12", ["NVIDIA GeForce RTX 3060"], 12288, 12288 - 1024),
         ("rtx4060ti-16gb", ["NVIDIA GeForce RTX 4060 Ti"], 16380, 16380 - 1024),
         ("h200", ["NVIDIA H200"], 143771, 143771 - 700),
         ("2xh200", ["NVIDIA H200"] * 2, 143771, 143771 - 700),
-        ("h100-80", ["NVIDIA H100 80GB HBM3"], 81559, 81559 - 700),
         ("RTX 4070 Ti SUPER", ["NVIDIA GeForce RTX 4070 Ti SUPER"], 16376, 16376 - 1024),
     ],
 )
@@ -99,7 +98,6 @@ def test_cards_of_different_size_keep_the_order_in_which_they_are_named() -> Non
     ("text", "gigabytes", "bandwidth", "usable_bytes"),
     [
         ("m1-8", 8, 68.25, 8 * GIB * 2 // 3),
-        ("m2-pro-16", 16, 200, 16 * GIB * 2 // 3),
         ("m3-max-36", 36, 300, 36 * GIB * 3 // 4),
         ("m3-max-48", 48, 400, 40_200_900_000),
         ("m4-max-36", 36, 410, 36 * GIB * 3 // 4),
@@ -174,7 +172,6 @@ def test_every_known_fact_of_a_described_device_has_a_source(text: str) -> None:
     [
         ("rtx4090-laptop", "rtx4090"),
         ("5090", "rtx5090"),
-        ("rtx509", "rtx5090"),
         ("2xrtx5900", "rtx5090"),
         ("rtx5090+rtx309", "rtx3090"),
         ("m4max128", "m4-max"),
@@ -191,16 +188,13 @@ def test_an_unknown_name_is_a_usage_error_with_the_nearest(text: str, near: str)
     assert "TOML" in error.fix
 
 
-@pytest.mark.parametrize("text", ["", "toaster", "64", "+", "rtx5090+", "0xrtx5090", "cpu-0"])
-def test_what_names_nothing_is_a_usage_error(text: str) -> None:
-    assert "No hardware is known as" in refusal(text).what
+@pytest.mark.parametrize("text", ["", "toaster", "64", "+", "rtx5090+"])
+def test_what_is_like_nothing_is_answered_with_all_that_is_known(text: str) -> None:
+    error = refusal(text)
 
-
-def test_what_is_like_nothing_is_answered_with_all_that_is_known() -> None:
-    why = refusal("toaster").why
-
-    assert "m4-max" in why
-    assert "rtx5090" in why
+    assert "No hardware is known as" in error.what
+    assert "m4-max" in error.why
+    assert "rtx5090" in error.why
 
 
 @pytest.mark.parametrize(
@@ -211,7 +205,6 @@ def test_what_is_like_nothing_is_answered_with_all_that_is_known() -> None:
         ("m1", "m1-8 or m1-16"),
         ("rtx3060", "rtx3060-8 or rtx3060-12"),
         ("rtx4090-48", "rtx4090-24"),
-        ("h200-80", "h200-140"),
     ],
 )
 def test_a_size_that_is_missing_or_not_sold_is_answered_with_those_that_are(
@@ -256,22 +249,18 @@ def test_a_file_describes_what_no_word_does(box: Path) -> None:
     [
         ('name = "m4-max"', 128, "m4-max-128"),
         ('name = "Apple M4 Max"', 36, "m4-max-36"),
-        ('name = "gb10"', 121.69, None),
         ('name = "rtx3060"\nmemory_gib = 8', 64, "rtx3060-8"),
         ('name = "NVIDIA L40S"\nmemory_gib = 48', 64, "l40s"),
     ],
 )
 def test_a_file_may_name_what_is_known(
-    box: Path, device: str, memory_gib: float, same_as: str | None
+    box: Path, device: str, memory_gib: float, same_as: str
 ) -> None:
     machine = of_file(box, f"format = 1\n[host]\nmemory_gib = {memory_gib}\n[[devices]]\n{device}")
 
-    gpu = machine.devices[0]
-    assert gpu.bandwidth
-    if same_as is not None:
-        twin = described(same_as).devices[0]
-        assert dataclasses.replace(gpu, sources=twin.sources) == twin
-        assert machine.host.os == described(same_as).host.os
+    gpu, twin = machine.devices[0], described(same_as)
+    assert dataclasses.replace(gpu, sources={}) == dataclasses.replace(twin.devices[0], sources={})
+    assert machine.host.os == twin.host.os
 
 
 def test_a_file_is_not_told_more_memory_than_it_said(box: Path) -> None:
@@ -288,26 +277,23 @@ def test_a_file_is_not_told_more_memory_than_it_said(box: Path) -> None:
         (BOX.replace("memory_gib", "memory_gb"), "memory_gb"),
         (BOX.replace("96", '"96"'), "memory_gib"),
         (BOX.replace("count = 2", "count = 0"), "count"),
-        (BOX.replace("count", "how_many"), "how_many"),
         (BOX + 'kind = "npu"', "kind"),
         (BOX.replace("rtx3090", "my card"), "`my card` needs `memory_gib`"),
         (BOX.replace("rtx3090", "rtx3060"), "`rtx3060` needs `memory_gib`"),
         (BOX.replace("rtx3090", "m1"), "one device alone"),
         (BOX + "unified = true\nmemory_gib = 24", "shares the host's memory"),
         ("format =\n", "line 1"),
+        (MISSING, "No such file"),
     ],
 )
 def test_a_wrong_file_is_a_usage_error_that_names_file_and_field(
     box: Path, text: str, named: str
 ) -> None:
-    box.write_text(text)
+    if text is not MISSING:
+        box.write_text(text)
 
     error = refusal(str(box))
 
     assert named in error.why
     assert str(box) in error.what
     assert error.exit_code == 2
-
-
-def test_a_missing_file_is_a_usage_error(box: Path) -> None:
-    assert "No such file" in refusal(str(box)).why

@@ -11,7 +11,7 @@ from localllm.events import DeviceId
 from localllm.fit.plan import Wish
 from localllm.hardware.machine import CPU, Device, DeviceKind, Host, Machine
 from localllm.planning.choice import Choice
-from localllm.planning.planner import Planned, plan_model
+from localllm.planning.planner import Planned, budgets_of, plan_model
 from localllm.planning.survey import Survey, join
 from localllm.store.stored import StoredModel
 from tests.unit.fit.a_header import smollm2
@@ -86,4 +86,5 @@ def a_plan(
         () if seen is None else (seen,),
     )
     wish = Wish(context=context)
-    return plan_model(stored, header, choice, survey, wish, reclaimable=reclaimable)
+    budgets = budgets_of(choice, survey.machine, reclaimable or {})
+    return plan_model(stored, header, choice, survey, budgets, wish)
