@@ -35,6 +35,7 @@ from localllm.gateway.access import Rules
 from localllm.gateway.app import Gateway
 from localllm.paths import Paths, bundled_profiles, paths_for
 from localllm.planning.desk import Desk
+from localllm.planning.ledger import Entry, remember, setting_of
 from localllm.planning.planner import Planned
 from localllm.supervisor.bus import EventBus
 from localllm.supervisor.endpoints import clear_sockets, new_endpoint
@@ -43,6 +44,7 @@ from localllm.supervisor.lifecycle import RestartPolicy
 from localllm.supervisor.operations import Operations
 from localllm.supervisor.reaper import OWNER_VARIABLE, reap
 from localllm.supervisor.tools import Tools
+from localllm.supervisor.watching import Measured
 
 _log = logging.getLogger("localllm.daemon")
 _BACKLOG = 512
@@ -104,7 +106,22 @@ class Daemon:
             backoff_first_s=supervision.backoff_first_s,
             drain_timeout_s=supervision.drain_timeout_s,
         )
-        return Tools(EventBus(), policy, self._paths.logs, _connect, self._launch)
+        return Tools(EventBus(), policy, self._paths.logs, _connect, self._launch, self._record)
+
+    def _record(self, planned: Planned, measured: Measured) -> None:
+        """Keep what a start has measured; a disk that is full costs the memory of it alone."""
+        entry = Entry(
+            setting=setting_of(planned.plan, planned.header, planned.choice),
+            predicted_bytes=planned.plan.memory.total,
+            measured_bytes=measured.load.total_bytes or None,
+            decode_tps=measured.speed.decode_tps,
+            prefill_tps=measured.speed.prefill_tps,
+            at=time.time(),
+        )
+        try:
+            remember(self._paths.ledger, entry)
+        except OSError as error:
+            _log.warning("what was measured is not kept: %s", error)
 
     def _launch(self, planned: Planned, serving: Serving) -> LaunchSpec:
         installed = planned.choice.installed

@@ -44,6 +44,11 @@ class Paths:
         return self.state / "serving.json"
 
     @property
+    def ledger(self) -> Path:
+        """What plans turned out to be."""
+        return self.state / "ledger.json"
+
+    @property
     def sockets(self) -> Path:
         return self.state / "sockets"
 

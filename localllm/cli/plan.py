@@ -9,6 +9,7 @@ import click
 
 from localllm.api.sync_client import connect
 from localllm.api.views import PlanRequest, PlanView
+from localllm.cli.bars import Look, can_show_blocks
 from localllm.cli.conventions import (
     absolute,
     allow_tls,
@@ -53,11 +54,17 @@ def command(*, as_json: bool, model: str | None, hardware: str | None, **asked: 
     """
     wanted = PlanRequest(model=absolute(model), hardware=absolute(hardware), **asked)  # type: ignore[arg-type]  # click has checked them
     view = _plan(wanted)
-    lines = render_plan(view, width=terminal_width(), color=sys.stdout.isatty())
+    lines = render_plan(view, width=terminal_width(), look=_look())
     print_document(view, lines, as_json=as_json)
     verdicts = {c.verdict for c in view.candidates}
     if not verdicts & {"fits", "fits_partly"}:
         sys.exit(DoesNotFit.exit_code if "too_big" in verdicts else 1)
+
+
+def _look() -> Look:
+    """What the terminal can show, and its user wants: see no-color.org."""
+    wanted = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return Look(sys.stdout.isatty() and wanted, can_show_blocks(sys.stdout.encoding or "ascii"))
 
 
 def _plan(wanted: PlanRequest) -> PlanView:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import click
 
-from localllm.api.views import CandidateView, ExplainedView, PlanView
-from localllm.cli.bars import bar, legend
+from localllm.api.views import CandidateView, DeviceView, MemoryView, PlacementView, PlanView
+from localllm.cli.bars import Look, bar, legend
+from localllm.cli.plan_reasons import explanations, folded, reasons
 from localllm.cli.tables import size, speed, table
 
 _BAR = 24
-_STYLE = re.compile(r"\x1b\[[0-9;]*m")
+_CPU = "cpu"
 _VERDICTS = {"fits": "green", "fits_partly": "yellow", "too_big": "red"}
 
 
@@ -25,64 +26,92 @@ class _Column:
     """The columns with the smallest numbers stay when there is no room for all."""
 
 
-def render_plan(view: PlanView, *, width: int, color: bool) -> list[str]:
+def render_plan(view: PlanView, *, width: int, look: Look) -> list[str]:
     """Draw the candidates, the chosen one starred, and why it is the one.
 
     Args:
         width: Columns of the terminal.
-        color: Whether it shows colours; words say the same.
     """
     if not view.candidates:
         return ["no model of the catalog is meant for this use"]
-    lines = [f"on {_where(view)}", *_warnings(view), "", *_table(view, width, color), ""]
-    if any(c.memory for c in view.candidates):
-        lines += [legend(color=color), ""]
-    lines += _reasons(view, color)
-    return lines + _explanations(view)
+    lines = folded(_title(view), width)
+    for warning in view.hardware.warnings:
+        lines += folded(f"note: {warning}", width)
+    drawn, has_bars = _table(view, width, look)
+    lines += ["", *drawn, ""]
+    if has_bars:
+        lines += [*folded(legend(look), width + len(legend(look)), rest=""), ""]
+    return [*lines, *reasons(view, width, look), *explanations(view, width)]
 
 
-def _where(view: PlanView) -> str:
-    placed = {p.device for c in view.candidates for p in c.placement}
+def _title(view: PlanView) -> str:
+    """The model where there is one, and the machine; cards that are alike are counted."""
+    counted = Counter((d.name, d.memory_usable) for d in _meant(view))
     names = [
-        f"{d.name} ({size(d.memory_usable)} usable)"
-        for d in view.hardware.devices
-        if d.id in placed or not placed
+        f"{f'{count} x ' if count > 1 else ''}{name} "
+        f"({size(usable)} usable{' each' if count > 1 else ''})"
+        for (name, usable), count in counted.items()
     ]
-    return ", ".join(names)
+    return f"{view.model.id} on {', '.join(names)}" if view.model else f"on {', '.join(names)}"
 
 
-def _warnings(view: PlanView) -> list[str]:
-    return [f"note: {text}" for text in view.hardware.warnings]
+def _meant(view: PlanView) -> Sequence[DeviceView]:
+    """The accelerators of the kind that is used, and the host where its memory is one of its own."""
+    placed = {_kind(p.device) for c in view.candidates for p in c.placement}
+    devices = [d for d in view.hardware.devices if _kind(d.id) in placed or not placed]
+    if any(d.unified for d in devices):
+        return [d for d in devices if d.id != _CPU]
+    return devices
 
 
-def _columns(view: PlanView, *, color: bool) -> list[_Column]:
-    several = len({c.model for c in view.candidates}) > 1 or view.model is None
+def _kind(device: str) -> str:
+    return device.partition(":")[0]
+
+
+def _columns(view: PlanView, look: Look) -> list[_Column]:
     usable = {d.id: d.memory_usable or 0 for d in view.hardware.devices}
-    return [
-        _Column("model", lambda c: c.model, 0 if several else 6),
+    beside = any(_beside(c) for c in view.candidates)
+    columns = [
+        _Column("model", lambda c: c.model, 0),
         _Column("quant", lambda c: c.quant or "-", 1),
         _Column("context", lambda c: "-" if c.context is None else str(c.context), 2),
         _Column("KV", lambda c: c.kv_type or "-", 9),
         _Column("slots", lambda c: "-" if c.parallel is None else str(c.parallel), 10),
-        _Column("memory", lambda c: _bar(c, usable, color=color), 5),
-        _Column("total", lambda c: size(c.memory.total if c.memory else None), 3),
+        _Column("memory", lambda c: _bar(c, usable, look), 5),
+        _Column("device" if beside else "takes", lambda c: size(_total(_used(c))), 3),
+        _Column("host", lambda c: size(_total(_beside(c))), 7),
         _Column("weights", lambda c: size(c.memory.weights if c.memory else None), 11),
         _Column("KV cache", lambda c: size(_kept(c)), 12),
         _Column("speed", _speed, 4),
         _Column("quality", lambda c: "-" if c.quality is None else f"{c.quality:.4f}", 13),
-        _Column("verdict", lambda c: _verdict(c, color=color), 1),
+        _Column("verdict", lambda c: _verdict(c, look), 1),
     ]
+    idle = {"host"} if not beside else set[str]()
+    return [c for c in columns if c.title not in idle | ({"model"} if view.model else set())]
 
 
-def _bar(candidate: CandidateView, usable: dict[str, int], *, color: bool) -> str:
-    """The devices that have layers, as one."""
-    parts = [p for p in candidate.placement if p.layers] or candidate.placement[:1]
-    if not parts or candidate.memory is None:
+def _used(candidate: CandidateView) -> Sequence[PlacementView]:
+    """The accelerators; without any, the host."""
+    return [p for p in candidate.placement if p.device != _CPU] or candidate.placement
+
+
+def _beside(candidate: CandidateView) -> Sequence[PlacementView]:
+    """The host, where it is beside accelerators."""
+    return [p for p in candidate.placement if p not in _used(candidate)]
+
+
+def _total(parts: Sequence[PlacementView]) -> int | None:
+    return sum(p.bytes for p in parts) if parts else None
+
+
+def _bar(candidate: CandidateView, usable: dict[str, int], look: Look) -> str:
+    """All devices as one."""
+    parts = _used(candidate)
+    if not parts:
         return "-"
-    fields = candidate.memory.__struct_fields__
-    summed = {f: sum(getattr(p.memory, f) for p in parts) for f in fields}
-    memory = type(candidate.memory)(**summed)
-    return bar(memory, sum(usable.get(p.device, 0) for p in parts), width=_BAR, color=color)
+    fields = MemoryView.__struct_fields__
+    summed = MemoryView(**{f: sum(getattr(p.memory, f) for p in parts) for f in fields})
+    return bar(summed, sum(usable.get(p.device, 0) for p in parts), width=_BAR, look=look)
 
 
 def _kept(candidate: CandidateView) -> int | None:
@@ -91,88 +120,33 @@ def _kept(candidate: CandidateView) -> int | None:
 
 
 def _speed(candidate: CandidateView) -> str:
+    """A range until somebody has measured it."""
     spread = candidate.speed.decode_range
     if spread is None:
         return speed(candidate.speed.decode_tps)
     return f"{spread.low:.0f} to {spread.high:.0f} tok/s"
 
 
-def _verdict(candidate: CandidateView, *, color: bool) -> str:
+def _verdict(candidate: CandidateView, look: Look) -> str:
     word = (candidate.verdict or "unknown").replace("_", " ")
-    shade = _VERDICTS.get(candidate.verdict or "")
-    return click.style(word, fg=shade) if color and shade else word
+    return look.styled(word, _VERDICTS.get(candidate.verdict or ""))
 
 
-def _table(view: PlanView, width: int, color: bool) -> list[str]:  # noqa: FBT001
-    """Leave out columns, the least needed first, until the lines fit."""
-    columns, lines = _columns(view, color=color), list[str]()
-    for least in range(max(c.needed for c in columns), -1, -1):
-        shown = [c for c in columns if c.needed <= least]
-        rows = [["", *(c.title for c in shown)]]
-        for i, candidate in enumerate(view.candidates):
-            mark = "*" if i == view.choice else ""
-            rows.append([mark, *(c.cell(candidate) for c in shown)])
-        lines = table(rows)
-        if max(_length(line) for line in lines) <= width:
-            break
-    return lines
-
-
-def _length(line: str) -> int:
-    return len(_STYLE.sub("", line))
-
-
-def _reasons(view: PlanView, color: bool) -> list[str]:  # noqa: FBT001
-    lines = []
-    if view.why is not None:
-        lines += [click.style(view.why, bold=True) if color else view.why, ""]
-    for i, candidate in enumerate(view.candidates):
-        name = _name(candidate, view)
-        if i == view.choice:
-            lines.insert(0, f"* {name}: {candidate.reason}")
-        elif candidate.lacks is None or candidate.verdict in {"too_big", None}:
-            lines.append(f"  {name}: {candidate.reason}")
-        else:
-            lines.append(f"  {name} {candidate.lacks}.")
-    if view.advice is not None:
-        lines += ["", view.advice]
-    return lines
-
-
-def _name(candidate: CandidateView, view: PlanView) -> str:
-    one = view.model is not None and candidate.quant is not None
-    return (
-        candidate.quant or "" if one else " ".join(filter(None, (candidate.model, candidate.quant)))
-    )
-
-
-def _explanations(view: PlanView) -> list[str]:
-    lines: list[str] = []
-    for candidate in view.candidates:
-        if candidate.explanation:
-            lines += ["", f"{_name(candidate, view)}, number by number:"]
-            lines += table([_explained(e) for e in candidate.explanation])
-            lines += _explained_speed(candidate)
-    return lines
-
-
-def _explained(explained: ExplainedView) -> Sequence[str]:
-    part = explained.part.replace("_", " ").replace("kv", "KV")
-    return [f"  {explained.device}", part, size(explained.bytes), f"= {explained.formula}"]
-
-
-def _explained_speed(candidate: CandidateView) -> list[str]:
-    told = candidate.speed
-    if told.decode_tps is None or told.decode_tps_full is None:
-        return []
-    lines = [
-        f"  one stream: {told.decode_tps:.0f} tok/s at an empty cache, "
-        f"{told.decode_tps_full:.0f} at a full one ({told.source})"
+def _table(view: PlanView, width: int, look: Look) -> tuple[list[str], bool]:
+    """Leave out columns, the least needed first, until the lines fit; and tell if bars are left."""
+    columns = _columns(view, look)
+    cells = [
+        ["", *("*" if i == view.choice else "" for i in range(len(view.candidates)))],
+        *([c.title, *map(c.cell, view.candidates)] for c in columns),
     ]
-    first = told.first_token
-    if first is not None and first.cold is not None and first.cached is not None:
-        lines.append(
-            f"  first token of a prompt of {first.prompt_tokens}: {first.cold:.1f} s cold, "
-            f"{first.cached:.2f} s from the cache"
-        )
-    return lines
+    needed = [0, *(c.needed for c in columns)]
+    for least in sorted(set(needed), reverse=True):
+        kept = [column for column, number in zip(cells, needed, strict=True) if number <= least]
+        lines = table(list(zip(*kept, strict=True)))
+        if max(len(click.unstyle(line)) for line in lines) <= width or least <= 1:
+            return lines, least >= _needed(columns, "memory")
+    raise AssertionError("the columns needed most are shown in any case")
+
+
+def _needed(columns: Sequence[_Column], title: str) -> int:
+    return next(c.needed for c in columns if c.title == title)

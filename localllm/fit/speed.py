@@ -100,8 +100,9 @@ class Speed:
     decode_tps: float
     """At an empty cache."""
 
-    decode_full_tps: float
-    """At the end of the context, the whole cache read for every token."""
+    decode_full_tps: float | None
+    """At the end of the context, the whole cache read for every token; None where only a short
+    text was measured and nothing is predicted."""
 
     decode_low_tps: float | None
     decode_high_tps: float | None

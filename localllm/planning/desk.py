@@ -19,12 +19,14 @@ from localllm.engines.llama_server import LlamaServer
 from localllm.engines.xllamacpp import Xllamacpp
 from localllm.errors import EngineUnusable, LocalLLMError, ModelNotFound
 from localllm.events import DeviceId
-from localllm.fit.plan import Budget, Wish
+from localllm.fit.plan import Budget, Plan, Wish
+from localllm.formats.header import Header
 from localllm.hardware.machine import Machine
 from localllm.hardware.probe import probe_machine
 from localllm.paths import Paths
 from localllm.planning.choice import Choice, choose_engine
 from localllm.planning.considering import Judge
+from localllm.planning.ledger import best_known, corrected, read_ledger, setting_of
 from localllm.planning.offers import Offer, offer_of_file, offers_of_profile
 from localllm.planning.planner import Planned, budgets_of, plan_model
 from localllm.planning.survey import Survey, survey
@@ -90,7 +92,13 @@ class Desk:
         if use_of(request.use) is Use.VISION:
             wish = replace(wish, projector_bytes=offer.projector_bytes)
         planned = plan_model(stored, header, choice, seen, budgets, wish)
-        return replace(planned, sampling=_over(sampling, offer.profile))
+        plan = self.measured(planned.plan, header, choice)
+        return replace(planned, plan=plan, sampling=_over(sampling, offer.profile))
+
+    def measured(self, plan: Plan, header: Header, choice: Choice) -> Plan:
+        """A plan with what an earlier start of it has measured, if there was one."""
+        known = best_known(read_ledger(self.paths.ledger), setting_of(plan, header, choice))
+        return corrected(plan, known)
 
     def resolved(self, request: Request) -> tuple[Request, Sampling]:
         """Put what the request says over the user's profile that it names.

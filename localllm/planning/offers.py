@@ -52,6 +52,9 @@ class Offer:
 
     size_bytes: int | None = None
     repo: str | None = None
+    revision: str | None = None
+    """Branch, tag or commit that was named; None is the repository's default branch."""
+
     files: tuple[str, ...] = ()
     projector_bytes: int = 0
     stored: StoredModel | None = None
@@ -211,27 +214,6 @@ def _judged(offer: Offer, variant: Variant) -> Offer:
     return replace(offer, kld=variant.kld, kld_source=variant.kld_source, native=variant.native)
 
 
-def _outlined(
-    profile: Profile, quant: str, size: int | None, kind: Format
-) -> tuple[Header | None, str | None]:
-    if profile.gguf is None or size is None:
-        what = "its size" if profile.gguf is not None else "its dimensions"
-        return None, f"the catalog does not know {what}; its header has to be read first"
-    header = outline(
-        profile.gguf,
-        name=profile.name,
-        quant=quant,
-        size_bytes=size,
-        parameters=profile.parameters,
-        context=profile.context,
-        format=kind,
-    )
-    if isinstance(header, Missing):
-        names = ", ".join(header.names)
-        return None, f"the catalog does not know {names}; its header has to be read first"
-    return header, None
-
-
 def offers_of_repository(
     remote: RemoteHeaders, name: str, revision: str | None, quant: str | None
 ) -> tuple[Offer, ...]:
@@ -262,6 +244,7 @@ def offers_of_repository(
                 header=_header_of(header, model, is_own=model is models[0]),
                 size_bytes=model.file_bytes,
                 repo=name,
+                revision=revision,
                 files=tuple(file.path for file in model.files),
                 projector_bytes=0 if projector is None else projector.size_bytes,
                 parts=parts_of(remote, repository, model) if model is models[0] else (),
@@ -278,7 +261,7 @@ def _header_of(header: Header, model: Listed, *, is_own: bool) -> Header:
     return rescaled(header, quant=quant, size_bytes=model.file_bytes)
 
 
-def with_own_header(offer: Offer, remote: RemoteHeaders, revision: str | None) -> Offer:
+def with_own_header(offer: Offer, remote: RemoteHeaders) -> Offer:
     """Read an offer's own header from the hub; the offer as it was where that cannot be.
 
     The numbers of a catalog, or of another quantization's header, are near; its own are exact.
@@ -286,7 +269,7 @@ def with_own_header(offer: Offer, remote: RemoteHeaders, revision: str | None) -
     if offer.told in {Told.FILE, Told.HUB} or offer.repo is None:
         return offer
     try:
-        repository = remote.fetch_repository(offer.repo, revision)
+        repository = remote.fetch_repository(offer.repo, offer.revision)
         model = _listed(repository, offer)
         if model is None:
             return replace(offer, caveat=f"{offer.repo} does not list it any more")

@@ -162,7 +162,7 @@ def _lacks_for_use(contender: Contender, best: Contender, need: Need) -> str:
     if not _long_enough(contender, need) and _long_enough(best, need):
         return f"has room for {plan.context} tokens only, {need.least_context} are the least"
     if not _fast_enough(contender, need) and _fast_enough(best, need):
-        return f"gives {plan.decode_tps:.1f} tokens/s, {need.least_tps:.0f} are the least"
+        return f"gives {plan.decode_tps:.1f} tokens/s, {need.least_tps:g} are the least"
     if plan.verdict is not Verdict.FITS and other.verdict is Verdict.FITS:
         return "leaves a part on the processor"
     if plan.context < need.context <= other.context:
@@ -171,8 +171,8 @@ def _lacks_for_use(contender: Contender, best: Contender, need: Need) -> str:
 
 
 def _why_second(contender: Contender, best: Contender) -> str:
-    if contender.model != best.model:
-        return _why_second_model(contender, best)
+    if contender.model != best.model and (why := _why_second_model(contender, best)):
+        return why
     if _costs_context(contender) and not _costs_context(best):
         return f"takes the room of {_missing(contender)} tokens for a difference that nobody sees"
     if _or_last(contender.rung) > _or_last(best.rung):
@@ -187,14 +187,18 @@ def _missing(contender: Contender) -> int:
     return (contender.most_context or 0) - contender.plan.context
 
 
-def _why_second_model(contender: Contender, best: Contender) -> str:
+def _why_second_model(contender: Contender, best: Contender) -> str | None:
+    """What the other model has over it, whatever the quantization; None: nothing."""
     if _or_last(best.rank) < _or_last(contender.rank):
         return f"comes after {best.model} in your ranking"
     if best.score is not None and contender.score is None:
         return f"publishes no score to hold against {best.model}"
     if best.score is not None and contender.score is not None and best.score > contender.score:
         return f"scores {contender.score:g}, {best.model} {best.score:g}"
-    return f"is smaller than {best.model}"
+    if (contender.parameters or 0) < (best.parameters or 0):
+        known = contender.parameters is not None
+        return f"is smaller than {best.model}" if known else "does not tell its size"
+    return None
 
 
 def _why_lower_rung(contender: Contender, best: Contender) -> str:

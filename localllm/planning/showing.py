@@ -95,7 +95,11 @@ class Showing:
         return found
 
     def _consider(self, offer: Offer) -> Considered:
-        return self.judge.consider(offer, self.budgets, wish_of(self.request))
+        considered = self.judge.consider(offer, self.budgets, wish_of(self.request))
+        plan, header = considered.plan, considered.offer.header
+        if plan is None or header is None or self.request.hardware is not None:
+            return considered
+        return replace(considered, plan=self.desk.measured(plan, header, self.choice))
 
     def _glance(self, offer: Offer) -> Considered:
         wish = replace(wish_of(self.request), exact=False)
@@ -107,7 +111,7 @@ class Showing:
             index = self.judge.choose(considered).index
             if index is None or considered[index].offer.told in {Told.FILE, Told.HUB}:
                 break
-            own = with_own_header(considered[index].offer, self._remote(), None)
+            own = with_own_header(considered[index].offer, self._remote())
             considered[index] = self._consider(own)
             if own.told is not Told.HUB:
                 break

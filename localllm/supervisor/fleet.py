@@ -183,7 +183,7 @@ class Fleet:
         runner = Runner(
             facts,
             lambda: tools.launch(planned, serving),
-            EngineProbe(serving, tools.connect),
+            EngineProbe(serving, tools.connect, lambda measured: tools.record(planned, measured)),
             tools.bus,
             log,
             tools.policy,

@@ -11,6 +11,7 @@ from localllm.engines.base import LaunchSpec, Serving
 from localllm.planning.planner import Planned
 from localllm.supervisor.bus import EventBus
 from localllm.supervisor.lifecycle import RestartPolicy
+from localllm.supervisor.watching import Measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,3 +24,6 @@ class Tools:
     connect: Callable[[LaunchSpec], EngineClient]
     launch: Callable[[Planned, Serving], LaunchSpec]
     """Called once per run: each run has an endpoint of its own."""
+
+    record: Callable[[Planned, Measured], None]
+    """Keeps what a start has measured; called in a thread."""

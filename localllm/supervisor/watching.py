@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import anyio
 import psutil
 
 from localllm.engine_client.client import EngineClient, Speed
@@ -66,11 +67,18 @@ class EngineProbe:
 
     Args:
         connect: Makes a client for a spec's endpoint.
+        record: Keeps what a warm-up has measured.
     """
 
-    def __init__(self, serving: Serving, connect: Callable[[LaunchSpec], EngineClient]) -> None:
+    def __init__(
+        self,
+        serving: Serving,
+        connect: Callable[[LaunchSpec], EngineClient],
+        record: Callable[[Measured], None],
+    ) -> None:
         self._serving = serving
         self._connect = connect
+        self._record = record
 
     async def healthy(self, watched: Watched) -> bool:
         async with self._connect(watched.spec) as client:
@@ -83,7 +91,9 @@ class EngineProbe:
             raise Misplaced(wrong)
         async with self._connect(watched.spec) as client:
             speed = await client.warm_up()
-        return Measured(load, resident_bytes(watched.pid), speed)
+        measured = Measured(load, resident_bytes(watched.pid), speed)
+        await anyio.to_thread.run_sync(self._record, measured)
+        return measured
 
     def progress(self, watched: Watched) -> int | None:
         """Pages that came into memory, lines that were written, seconds that were computed.

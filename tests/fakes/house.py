@@ -145,7 +145,7 @@ async def a_house(
             endpoint = new_endpoint(planned.choice.installed, Path(folder))
             return _spec(planned, endpoint, [*given, "--fake-record", str(record)])
 
-        fleet = Fleet(Tools(EventBus(), POLICY, logs, _connect, launch))
+        fleet = Fleet(Tools(EventBus(), POLICY, logs, _connect, launch, lambda *_: None))
         app = _gateway(fleet, settings, port, logs).application()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(fleet.run)

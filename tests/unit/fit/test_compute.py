@@ -2,7 +2,8 @@
 
 recorded_compute.json has the headers (tensors by kind of layer) and the log's buffers, of
 2026-11-24. The processor's: xllamacpp 2026.10.11549. The devices': llama-server b10434 with Vulkan
-on Mesa's llvmpipe; models that it leaves to the processor in part are not among them.
+on Mesa's llvmpipe; models that it leaves to the processor in part are not among them, but some
+with fewer experts or words (names that end in -s), which it does not.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ RECORDED: Mapping[str, Any] = json.loads(
     (Path(__file__).parent / "recorded_compute.json").read_text()
 )
 CASES: list[Mapping[str, Any]] = RECORDED["cases"]
-LOOSE = {"gemma4-e4b", "qwen3.5-0.8b"}
-"""Bounded, not replayed, where they are divided between a device and others."""
+SEVERAL_DEVICES_MIB = {"gemma4-e4b": 19, "q08-l": 58, "qwen3.5-0.8b": 58}
+"""How far above the log the bound may be where more than one device has a part; 16 elsewhere."""
 
 
 def tensors_of(recorded: Mapping[str, Any]) -> tuple[Tensor, ...]:
@@ -92,8 +93,7 @@ def test_with_devices_no_buffer_is_below_the_log_nor_much_above(case: Mapping[st
 
     # software devices leave a large output layer to the host: a few copies of one row per slot
     assert host >= case["host_bytes"] - 2 * MIB
-    divided = case["devices"] > 1 or case["on_devices"] is not None
-    slack = 34 if divided and case["model"] in LOOSE else 16
+    slack = SEVERAL_DEVICES_MIB.get(case["model"], 16) if case["devices"] > 1 else 16
     assert host <= case["host_bytes"] + max(0.05 * case["host_bytes"], slack * MIB)
     for mine, logged in zip(devices, case["devices_bytes"], strict=True):
         assert logged - PRINTED <= mine <= logged + max(0.05 * logged, slack * MIB)

@@ -1,0 +1,142 @@
+"""Why a plan chose as it did, in lines: what is said of many candidates alike is said once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from textwrap import wrap
+
+from localllm.api.views import CandidateView, ExplainedView, PlanView
+from localllm.cli.bars import Look
+from localllm.cli.tables import size, table
+
+_FIGURE = re.compile(r"(?<![\w.-])\d+(\.\d+)?( [KMGT]iB)?(?![\w.-]*\w)")
+"""A figure of its own, with its unit; not one in a name: qwen3.6-27b, Q4_K_M."""
+
+_LEAST_WIDTH = 40
+
+
+def folded(text: str, width: int, *, first: str = "", rest: str = "  ") -> list[str]:
+    """Break a sentence into lines; a terminal would break within words."""
+    return wrap(
+        text,
+        max(width, _LEAST_WIDTH),
+        initial_indent=first,
+        subsequent_indent=rest,
+        break_on_hyphens=False,
+        break_long_words=False,
+    )
+
+
+def reasons(view: PlanView, width: int, look: Look) -> list[str]:
+    """Say why the choice is the choice, what it takes, and what each other one lacks."""
+    lines = []
+    if view.why is not None:
+        lines += [look.styled(line, bold=True) for line in folded(view.why, width)]
+    if view.choice is not None:
+        chosen = view.candidates[view.choice]
+        said = f"{name_of(chosen, view)}: {chosen.reason}"
+        lines += folded(said, width, first="* ")
+    others = _others(view)
+    if others:
+        lines += ["", *(line for said in others for line in _indented(said, width))]
+    if view.advice is not None:
+        lines += ["", *folded(view.advice, width)]
+    return lines
+
+
+def _indented(text: str, width: int) -> list[str]:
+    return folded(text, width, first="  ", rest="    ")
+
+
+def _others(view: PlanView) -> list[str]:
+    """One sentence for each reason, in the order of the first candidate that it is true of."""
+    groups: dict[str, list[CandidateView]] = {}
+    for i, candidate in enumerate(view.candidates):
+        if i != view.choice:
+            groups.setdefault(_pattern(_lack(candidate)), []).append(candidate)
+    return [_of_group(group, view) for group in groups.values()]
+
+
+def _lack(candidate: CandidateView) -> str:
+    """What it lacks; of one that does not fit, or is not known, the plan's own words."""
+    if candidate.lacks is None or candidate.verdict in {"too_big", None}:
+        return candidate.reason
+    return f"{candidate.lacks}."
+
+
+def _pattern(text: str) -> str:
+    """The sentence without the one figure that is each candidate's own, and without its details."""
+    return _FIGURE.sub("N", _short(text), count=1)
+
+
+def _short(text: str) -> str:
+    return text.partition(": ")[0].rstrip(".")
+
+
+def _of_group(group: Sequence[CandidateView], view: PlanView) -> str:
+    first = _lack(group[0])
+    if len(group) == 1:
+        colon = ":" if first == group[0].reason else ""
+        return f"{name_of(group[0], view)}{colon} {first}"
+    texts = [_short(_lack(candidate)) for candidate in group]
+    if len(set(texts)) == 1:
+        return f"{texts[0]}: {', '.join(name_of(c, view) for c in group)}."
+    figures = [_FIGURE.search(text) for text in texts]
+    named = [
+        f"{name_of(candidate, view)} {'-' if figure is None else figure[0]}"
+        for candidate, figure in zip(group, figures, strict=True)
+    ]
+    return f"{_pattern(first)}, N being: {', '.join(named)}."
+
+
+def name_of(candidate: CandidateView, view: PlanView) -> str:
+    """The quantization alone, where all are of one model."""
+    if view.model is not None and candidate.quant is not None:
+        return candidate.quant
+    return " ".join(filter(None, (candidate.model, candidate.quant)))
+
+
+def explanations(view: PlanView, width: int) -> list[str]:
+    """Each number of the candidates that were to be explained, with its formula."""
+    lines: list[str] = []
+    for candidate in view.candidates:
+        if candidate.explanation:
+            lines += ["", f"{name_of(candidate, view)}, number by number:"]
+            lines += _formulas(candidate.explanation, width)
+            lines += [line for said in _speeds(candidate) for line in _indented(said, width)]
+    return lines
+
+
+def _formulas(explained: Sequence[ExplainedView], width: int) -> list[str]:
+    """The formula behind its number, or below it where there is no room behind."""
+    rows = [[f"  {e.device}", _part(e.part), size(e.bytes), "="] for e in explained]
+    lines: list[str] = []
+    for head, each in zip(table(rows), explained, strict=True):
+        indent = " " * (len(head) + 1)
+        if len(indent) + _LEAST_WIDTH > width:
+            lines += [head, *folded(each.formula, width, first="      ", rest="      ")]
+        else:
+            lines += folded(each.formula, width, first=f"{head} ", rest=indent)
+    return lines
+
+
+def _part(name: str) -> str:
+    return name.replace("_", " ").replace("kv", "KV")
+
+
+def _speeds(candidate: CandidateView) -> list[str]:
+    told, said = candidate.speed, []
+    if told.decode_tps is None or told.decode_tps_full is None:
+        return []
+    said.append(
+        f"one stream: {told.decode_tps:.0f} tok/s at an empty cache, "
+        f"{told.decode_tps_full:.0f} at a full one ({told.source})"
+    )
+    first = told.first_token
+    if first is not None and first.cold is not None and first.cached is not None:
+        said.append(
+            f"first token of a prompt of {first.prompt_tokens}: {first.cold:.1f} s cold, "
+            f"{first.cached:.2f} s from the cache"
+        )
+    return said

@@ -1,0 +1,143 @@
+"""What plans turned out to be on this machine, kept to correct the next ones.
+
+One file of the newest measurements. What is measured goes before what is predicted: of the same
+plan all of it, of the same file on the same devices in another setting the speed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+from filelock import FileLock
+
+from localllm.fit.plan import Plan
+from localllm.fit.speed import Speed
+from localllm.formats.header import Header
+from localllm.planning.choice import Choice
+
+FORMAT = 1
+KEPT = 500
+
+
+class Setting(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What decides how much memory a model takes, and how fast it is."""
+
+    engine: str
+    version: str | None
+    quant: str | None
+    file_bytes: int
+    architecture: str
+    devices: tuple[str, ...]
+    """Names of those with layers; none: the processor alone."""
+
+    layers: tuple[int, ...]
+    """On each of the placement's devices, the host last."""
+
+    experts_on_host: int
+    context: int
+    parallel: int
+    kv_type: str
+    micro_batch: int
+
+    def same_speed(self, other: Setting) -> bool:
+        """Whether one stream would be as fast: the rest of a setting hardly counts for it."""
+        return self._file_and_place() == other._file_and_place()
+
+    def _file_and_place(self) -> tuple[object, ...]:
+        file = (self.engine, self.quant, self.file_bytes, self.architecture)
+        return (*file, self.devices, self.layers, self.experts_on_host)
+
+
+class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One start of one model."""
+
+    setting: Setting
+    predicted_bytes: int
+    measured_bytes: int | None
+    """What the engine's log adds up to; None where it said nothing."""
+
+    decode_tps: float | None
+    prefill_tps: float | None
+    at: float
+    """When: seconds since 1970."""
+
+
+class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    format: int
+    entries: list[Entry]
+
+
+def read_ledger(file: Path) -> Sequence[Entry]:
+    """Read all measurements, the newest last; none if the file is missing, broken or foreign."""
+    try:
+        read = msgspec.json.decode(file.read_bytes(), type=_File)
+    except (OSError, msgspec.DecodeError):
+        return ()
+    return tuple(read.entries) if read.format == FORMAT else ()
+
+
+def remember(file: Path, entry: Entry) -> None:
+    """Add a measurement, in the place of an older one of the same setting.
+
+    Raises:
+        OSError: The disk is full, or not to be written.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(file.with_suffix(".lock")):
+        others = [e for e in read_ledger(file) if e.setting != entry.setting]
+        draft = file.with_suffix(".draft")
+        draft.touch(mode=0o600)
+        draft.write_bytes(msgspec.json.encode(_File(FORMAT, [*others, entry][-KEPT:])))
+        os.replace(draft, file)  # noqa: PTH105  # the one call that promises to be atomic
+
+
+def best_known(entries: Sequence[Entry], setting: Setting) -> Entry | None:
+    """Find what is known of a plan: its own last run, else one as fast in another setting."""
+    newest_first = list(reversed(entries))
+    same = (e for e in newest_first if e.setting == setting)
+    alike = (e for e in newest_first if e.setting.same_speed(setting))
+    return next(same, None) or next(alike, None)
+
+
+def corrected(plan: Plan, known: Entry | None) -> Plan:
+    """Put a measured speed in the place of the predicted one.
+
+    At a full cache, where nobody measured, the prediction is scaled by as much.
+    """
+    if known is None or not known.decode_tps:
+        return plan
+    full = None if plan.speed is None else plan.speed.decode_full_tps
+    if full is not None and plan.speed is not None:
+        full *= known.decode_tps / plan.speed.decode_tps
+    speed = Speed(
+        decode_tps=known.decode_tps,
+        decode_full_tps=full,
+        decode_low_tps=None,
+        decode_high_tps=None,
+        prefill_tps=known.prefill_tps,
+        measured=True,
+    )
+    return replace(plan, speed=speed)
+
+
+def setting_of(plan: Plan, header: Header, choice: Choice) -> Setting:
+    """What of a plan a measurement is kept under."""
+    used = {p.device for p in plan.placement if p.layers}
+    return Setting(
+        engine=choice.installed.engine,
+        version=choice.installed.version,
+        quant=header.quantization,
+        file_bytes=header.file_bytes,
+        architecture=header.architecture,
+        devices=tuple(device.name for device in choice.devices if device.id in used),
+        layers=tuple(p.layers for p in plan.placement),
+        experts_on_host=plan.experts_on_host,
+        context=plan.context,
+        parallel=plan.parallel,
+        kv_type=plan.kv_type,
+        micro_batch=plan.micro_batch,
+    )
