@@ -83,7 +83,6 @@ class MemoryView(View, frozen=True, kw_only=True):
     compute: int
     output: int
     projector: int
-    draft: int
     overhead: int
     total: int
     host_cache: int

@@ -46,7 +46,6 @@ def _parts(
     yield "compute", memory.compute, _compute(setting)
     yield "output", memory.output, _output(shape, setting)
     yield "projector", memory.projector, "the projector's tensors and its buffers"
-    yield "draft", memory.draft, "the draft model's weights, cache and buffers"
     yield "overhead", memory.overhead, "what the device's runtime takes before any buffer"
 
 

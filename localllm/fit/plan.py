@@ -29,9 +29,6 @@ class Memory:
     output: int
     recurrent_state: int = 0
     projector: int = 0
-    draft: int = 0
-    """A draft model beside it, or its own heads for drafts: weights, cache and buffers."""
-
     overhead: int = 0
     """What a device's runtime takes beside the buffers (a CUDA context); 0 on the CPU."""
 

@@ -32,6 +32,8 @@ class Considered:
     offer: Offer
     plan: Plan | None
     why_not: str | None = None
+    note: str | None = None
+    """What could be had beside it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +57,10 @@ class Judge:
         if self.use is Use.VISION:
             wished = replace(wished, projector_bytes=offer.projector_bytes)
         try:
-            return Considered(offer, fit(offer.header, budgets, wished))
+            plan = fit(offer.header, budgets, wished)
         except LocalLLMError as error:
             return Considered(offer, None, f"{error.what} {error.why}.")
+        return Considered(offer, plan, note=_room_for_draft(offer, plan, budgets))
 
     def choose(self, considered: Sequence[Considered]) -> Choice:
         return choose([self._contender(c) for c in considered], self.need)
@@ -102,6 +105,22 @@ class Judge:
     def _score(self, profile: Profile) -> float | None:
         wanted = BENCHMARK[self.use]
         return next((s.value for s in profile.scores if s.benchmark == wanted), None)
+
+
+DRAFT_BUFFERS = 1.25
+"""Of a draft's file, what it takes with a cache and buffers of its own: an allowance."""
+
+
+def _room_for_draft(offer: Offer, plan: Plan, budgets: Sequence[Budget]) -> str | None:
+    """Say that what guesses tokens ahead would fit too, where the model's makers have such a thing."""
+    draft = None if offer.profile is None else offer.profile.draft
+    if draft is None or draft.size is None or plan.verdict is not Verdict.FITS:
+        return None
+    usable = {budget.device: budget.usable_bytes for budget in budgets}
+    spare = max(usable[p.device] - p.size_bytes for p in plan.placement if p.layers)
+    if spare < DRAFT_BUFFERS * draft.size:
+        return None
+    return f"There is room for its {draft.kind} draft too ({size(draft.size)})."
 
 
 def best_of(

@@ -14,12 +14,11 @@ from localllm.planning.asking import ask_engine
 from localllm.planning.choice import Choice
 from localllm.planning.considering import Considered, Judge, advice, best_of
 from localllm.planning.desk import Desk, wish_of
+from localllm.planning.hub_offers import offers_of_repository, with_own_header
 from localllm.planning.offers import (
     Offer,
     Told,
     offer_of_file,
-    offers_of_repository,
-    with_own_header,
 )
 from localllm.planning.survey import Survey
 from localllm.planning.views import Light, render_considered, render_machine, render_offered

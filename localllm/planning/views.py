@@ -119,7 +119,8 @@ class Light:
 def render_considered(considered: Considered, judge: Judge, light: Light) -> CandidateView:
     """Show one candidate."""
     offer, plan = considered.offer, considered.plan
-    reasons = (considered.why_not if plan is None else plan.reason, offer.caveat, light.caveat)
+    why = considered.why_not if plan is None else plan.reason
+    reasons = (why, considered.note, offer.caveat, light.caveat)
     kld = judge.kld(offer)
     return CandidateView(
         model=offer.model,
@@ -204,7 +205,6 @@ def render_memory(memory: Memory, host_cache_bytes: int) -> MemoryView:
         compute=memory.compute,
         output=memory.output,
         projector=memory.projector,
-        draft=memory.draft,
         overhead=memory.overhead,
         total=memory.total,
         host_cache=host_cache_bytes,
