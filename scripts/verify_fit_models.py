@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 
-import gguf
-import numpy as np
-from gguf import GGMLQuantizationType as Stored
-
-from localllm.fit.architectures import ENCODERS
+from localllm.catalog.profile import Profile
 from localllm.fit.blueprint import tensors_of
 from localllm.fit.blueprint_parts import Entry
-from localllm.fit.outline import UNQUANTIZED
+from localllm.fit.outline import Missing, outline
 from localllm.formats.header import Value
-
-LARGEST_BYTE = 0x2F
-"""Any 16 or 32 bits of such bytes are a number below 0.1, so no scale of any type is infinite."""
 
 VOCABULARY = 16_000
 BASE: Mapping[str, Value] = {
@@ -115,6 +107,22 @@ DEEPSEEK4: Mapping[str, Value] = {
     "expert_gating_func": 4,
     "swiglu_clamp_exp": 10.0,
 }
+INDIFFERENT = frozenset(
+    {
+        "rope.dimension_count_swa",
+        "rope.dimension_sections",
+        "expert_weights_scale",
+        "expert_gating_func",
+        "swiglu_clamp_exp",
+        "attention.compress_rope_freq_base",
+        "hyper_connection.sinkhorn_iterations",
+        "hyper_connection.epsilon",
+        "expert_weights_norm",
+        "attention.causal",
+    }
+)
+"""Keys that llama.cpp insists on and no memory depends on."""
+
 ENCODER: Mapping[str, Value] = {
     **ATTENTION,
     "context_length": 2048,
@@ -158,7 +166,11 @@ MODELS = (
     Tiny("gemma4-small", "gemma4", {**ATTENTION, **GEMMA4, **SMALL_GEMMA4}, tied=True),
     Tiny("gemma4-moe", "gemma4", {**ATTENTION, **GEMMA4, **EXPERTS}, "Q4_K", tied=True),
     Tiny(
-        "gpt-oss", "gpt-oss", {**ATTENTION, **EXPERTS, "attention.sliding_window": 128}, "Q8_0", "MXFP4"
+        "gpt-oss",
+        "gpt-oss",
+        {**ATTENTION, **EXPERTS, "attention.sliding_window": 128},
+        "Q8_0",
+        "MXFP4",
     ),
     Tiny("deepseek2", "deepseek2", {**ATTENTION, **EXPERTS, **MLA, "attention.q_lora_rank": 256}),
     Tiny("deepseek2-lite", "deepseek2", {**ATTENTION, **EXPERTS, **MLA, **LITE}, "Q4_K"),
@@ -180,7 +192,12 @@ MODELS = (
         "llama4",
         {**ATTENTION, **EXPERTS, "expert_used_count": 1, "interleave_moe_layer_step": 2},
     ),
-    Tiny("mamba2", "mamba2", {**BASE, **DELTA, "ssm.group_count": 1, "ssm.time_step_rank": 16}, tied=True),
+    Tiny(
+        "mamba2",
+        "mamba2",
+        {**BASE, **DELTA, "ssm.group_count": 1, "ssm.time_step_rank": 16},
+        tied=True,
+    ),
     Tiny("qwen35", "qwen35", {**ATTENTION, **DELTA, **SECTIONS}, "Q4_K"),
     Tiny(
         "qwen35moe",
@@ -204,84 +221,20 @@ MODELS = (
 )
 
 
-def write(model: Tiny, folder: Path) -> Path:
-    """Write a model; its file is a few tens of MB."""
-    path = folder / f"{model.name}.gguf"
-    writer = gguf.GGUFWriter(path, model.architecture)
-    _say(writer, model)
-    _say_vocabulary(writer, model)
-    sizes = []
-    for name, shape in model.table():
-        stored = stored_as(model, name, shape)
-        block, block_bytes = gguf.GGML_QUANT_SIZES[stored]
-        size = int(np.prod(shape)) // block * block_bytes
-        sizes.append(size)
-        kind = np.dtype(np.float32)
-        writer.add_tensor_info(name, tuple(reversed(shape)), kind, size, raw_dtype=stored)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_ti_data_to_file()
-    writer.flush()
-    file = writer.fout[0]
-    writer.write_padding(file, file.tell())
-    numbers = np.random.default_rng(0)
-    for size in sizes:
-        wanted = writer.ggml_pad(size, writer.data_alignment)
-        file.write(numbers.integers(0, LARGEST_BYTE, wanted, dtype=np.uint8).tobytes())
-    writer.close()
-    return path
+def at_full_size(profile: Profile) -> Tiny | None:
+    """Make a model of a catalogued one's dimensions; None where a dimension is unknown.
 
-
-def stored_as(model: Tiny, name: str, shape: tuple[int, ...]) -> Stored:
-    """Choose as llama.cpp's quantization does: norms stay, short rows get smaller blocks."""
-    if name.endswith("tid2eid.weight"):
-        return Stored.I32
-    if len(shape) == 1 or not name.endswith(".weight") or name.endswith(UNQUANTIZED):
-        return Stored.F32
-    wanted = model.experts_stored if "_exps." in name and model.experts_stored else model.stored
-    for each in (Stored[wanted], Stored.Q8_0, Stored.F16):
-        if shape[0] % gguf.GGML_QUANT_SIZES[each][0] == 0:
-            return each
-    raise AssertionError
-
-
-def _say(writer: gguf.GGUFWriter, model: Tiny) -> None:
-    prefix = model.architecture
-    epsilon = "layer_norm_epsilon" if prefix in ("bert", "nomic-bert") else "layer_norm_rms_epsilon"
-    writer.add_uint32("general.quantization_version", 2)
-    writer.add_float32(f"{prefix}.attention.{epsilon}", 1e-5)
-    for key, value in model.keys.items():
-        match value:
-            case bool():
-                writer.add_bool(f"{prefix}.{key}", value)
-            case int():
-                writer.add_uint32(f"{prefix}.{key}", value)
-            case float():
-                writer.add_float32(f"{prefix}.{key}", value)
-            case tuple():
-                flags = key.endswith("_pattern")
-                listed = [bool(n) for n in value] if flags else list(value)
-                writer.add_array(f"{prefix}.{key}", listed)
-
-
-def _say_vocabulary(writer: gguf.GGUFWriter, model: Tiny) -> None:
-    tokens = [f"t{i}" for i in range(VOCABULARY)]
-    ids = ("bos", "eos")
-    if model.architecture in ENCODERS and model.architecture != "gemma-embedding":
-        writer.add_string("tokenizer.ggml.model", "bert")
-        writer.add_uint32("tokenizer.ggml.token_type_count", 2)
-        ids = ("padding", "unknown", "bos", "cls", "eos", "seperator", "mask")
-    else:
-        writer.add_string("tokenizer.ggml.model", "gpt2")
-        writer.add_string("tokenizer.ggml.pre", "default")
-        writer.add_array("tokenizer.ggml.merges", ["t 0"])
-        tokens[-1] = "\u010a"
-    for number, name in enumerate(ids):
-        writer.add_uint32(f"tokenizer.ggml.{name}_token_id", number)
-    writer.add_array("tokenizer.ggml.tokens", tokens)
-    writer.add_array("tokenizer.ggml.token_type", [1] * VOCABULARY)
-
-
-def at_full_size(name: str, architecture: str, keys: Mapping[str, Value], *, tied: bool) -> Tiny:
-    """Make a model of real dimensions, to be written without its weights."""
-    return replace(Tiny(name, architecture, keys), tied=tied)
+    Keys that the catalogue leaves out since no memory depends on them come from the tiny model.
+    """
+    hyper = profile.gguf
+    assert hyper is not None
+    same = (m for m in MODELS if m.architecture == hyper.architecture)
+    tiny = next(same, Tiny(hyper.architecture, hyper.architecture, {}))
+    keys = {k: v for k, v in tiny.keys.items() if k in INDIFFERENT} | dict(hyper.keys)
+    header = outline(
+        hyper, name=None, quant=None, size_bytes=1 << 40, parameters=profile.parameters
+    )
+    if isinstance(header, Missing):
+        return None
+    tied = all(tensor.name != "output.weight" for tensor in header.tensors)
+    return Tiny(profile.id, hyper.architecture, keys, "Q4_K", tiny.experts_stored, tied=tied)

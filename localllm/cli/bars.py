@@ -40,7 +40,7 @@ PIECES = (
     Piece("KV cache", "▓", "=", "cyan"),
     Piece("buffers", "▒", "+", "yellow"),
 )
-"""Buffers: compute, output, the runtime's own, a projector's and a draft's."""
+"""Buffers: compute, output, the runtime's own, and a projector."""
 
 FREE = Piece("free", "·", ".", "")
 

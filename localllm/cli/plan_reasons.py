@@ -39,7 +39,8 @@ def reasons(view: PlanView, width: int, look: Look) -> list[str]:
         lines += folded(said, width, first="* ")
     others = _others(view)
     if others:
-        lines += ["", *(line for said in others for line in _indented(said, width))]
+        lines += [""] if lines else []
+        lines += [line for said in others for line in _indented(said, width)]
     if view.advice is not None:
         lines += ["", *folded(view.advice, width)]
     return lines

@@ -13,7 +13,9 @@ from localllm.cli.bars import Look, bar, legend
 from localllm.cli.plan_reasons import explanations, folded, reasons
 from localllm.cli.tables import size, speed, table
 
-_BAR = 24
+_BAR, _SHORT_BAR, _ROOMY = 24, 12, 100
+"""Columns of a bar, of one in a terminal with less than so many columns."""
+
 _CPU = "cpu"
 _VERDICTS = {"fits": "green", "fits_partly": "yellow", "too_big": "red"}
 
@@ -40,7 +42,7 @@ def render_plan(view: PlanView, *, width: int, look: Look) -> list[str]:
     drawn, has_bars = _table(view, width, look)
     lines += ["", *drawn, ""]
     if has_bars:
-        lines += [*folded(legend(look), width + len(legend(look)), rest=""), ""]
+        lines += [legend(look), ""]
     return [*lines, *reasons(view, width, look), *explanations(view, width)]
 
 
@@ -68,8 +70,9 @@ def _kind(device: str) -> str:
     return device.partition(":")[0]
 
 
-def _columns(view: PlanView, look: Look) -> list[_Column]:
+def _columns(view: PlanView, width: int, look: Look) -> list[_Column]:
     usable = {d.id: d.memory_usable or 0 for d in view.hardware.devices}
+    bar_width = _BAR if width >= _ROOMY else _SHORT_BAR
     beside = any(_beside(c) for c in view.candidates)
     columns = [
         _Column("model", lambda c: c.model, 0),
@@ -77,7 +80,7 @@ def _columns(view: PlanView, look: Look) -> list[_Column]:
         _Column("context", lambda c: "-" if c.context is None else str(c.context), 2),
         _Column("KV", lambda c: c.kv_type or "-", 9),
         _Column("slots", lambda c: "-" if c.parallel is None else str(c.parallel), 10),
-        _Column("memory", lambda c: _bar(c, usable, look), 5),
+        _Column("memory", lambda c: _bar(c, usable, bar_width, look), 5),
         _Column("device" if beside else "takes", lambda c: size(_total(_used(c))), 3),
         _Column("host", lambda c: size(_total(_beside(c))), 7),
         _Column("weights", lambda c: size(c.memory.weights if c.memory else None), 11),
@@ -104,14 +107,14 @@ def _total(parts: Sequence[PlacementView]) -> int | None:
     return sum(p.bytes for p in parts) if parts else None
 
 
-def _bar(candidate: CandidateView, usable: dict[str, int], look: Look) -> str:
+def _bar(candidate: CandidateView, usable: dict[str, int], width: int, look: Look) -> str:
     """All devices as one."""
     parts = _used(candidate)
     if not parts:
         return "-"
     fields = MemoryView.__struct_fields__
     summed = MemoryView(**{f: sum(getattr(p.memory, f) for p in parts) for f in fields})
-    return bar(summed, sum(usable.get(p.device, 0) for p in parts), width=_BAR, look=look)
+    return bar(summed, sum(usable.get(p.device, 0) for p in parts), width=width, look=look)
 
 
 def _kept(candidate: CandidateView) -> int | None:
@@ -134,7 +137,7 @@ def _verdict(candidate: CandidateView, look: Look) -> str:
 
 def _table(view: PlanView, width: int, look: Look) -> tuple[list[str], bool]:
     """Leave out columns, the least needed first, until the lines fit; and tell if bars are left."""
-    columns = _columns(view, look)
+    columns = _columns(view, width, look)
     cells = [
         ["", *("*" if i == view.choice else "" for i in range(len(view.candidates)))],
         *([c.title, *map(c.cell, view.candidates)] for c in columns),

@@ -34,6 +34,7 @@ INPUT_TABLES = (
 ROPE_FACTORS = ("rope_freqs.", "rope_factors_")
 """Tensors that every device with layers gets a copy of."""
 
+ENTRY = ("per_layer_model_proj.", "per_layer_proj_norm.")
 EXPERTS = "_exps."
 
 
@@ -118,6 +119,9 @@ class Shape:
     copied: tuple[Tensor, ...]
     """On every device that has layers."""
 
+    entry: tuple[Tensor, ...]
+    """No layer's own, and where the first layer is: what makes Gemma's inputs per layer."""
+
     @property
     def tied(self) -> bool:
         """Whether the token table is the output layer as well."""
@@ -165,6 +169,7 @@ def shape_of(header: Header) -> Shape:
         input_tables=tuple(t for t in header.tensors if t.name in INPUT_TABLES),
         output_tensors=_output_tensors(header),
         copied=tuple(t for t in header.tensors if t.name.startswith(ROPE_FACTORS)),
+        entry=tuple(t for t in header.tensors if t.name.startswith(ENTRY)),
     )
 
 
@@ -229,7 +234,7 @@ def _output_tensors(header: Header) -> tuple[Tensor, ...]:
     rest = [
         t
         for t in header.tensors
-        if not t.name.startswith(("blk.", *ROPE_FACTORS)) and t.name not in INPUT_TABLES
+        if not t.name.startswith(("blk.", *ROPE_FACTORS, *ENTRY)) and t.name not in INPUT_TABLES
     ]
     if header.architecture not in ENCODERS and all(t.name != OUTPUT for t in rest):
         rest += [t for t in header.tensors if t.name == TOKEN_TABLE]

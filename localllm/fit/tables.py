@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -87,13 +87,19 @@ def _keeps(layer: Layer) -> tuple[object, ...]:
 def _weights(shape: Shape, kind: str) -> Weights:
     outputs = [(t.name, allocated_bytes((t,), kind)) for t in shape.output_tensors]
     return Weights(
-        layers=[0, *accumulate(allocated_bytes(layer.tensors, kind) for layer in shape.layers)],
+        layers=[0, *accumulate(_layer_sizes(shape, kind))],
         experts=[0, *accumulate(allocated_bytes(layer.experts, kind) for layer in shape.layers)],
         copied=allocated_bytes(shape.copied, kind),
         output=sum(size for _, size in outputs),
         output_beside_table=sum(size for name, size in outputs if name != TOKEN_TABLE),
         input_tables=allocated_bytes(shape.input_tables, kind),
     )
+
+
+def _layer_sizes(shape: Shape, kind: str) -> Iterator[int]:
+    for i, layer in enumerate(shape.layers):
+        entry = allocated_bytes(shape.entry, kind) if i == 0 else 0
+        yield entry + allocated_bytes(layer.tensors, kind)
 
 
 def _between(sums: Sequence[int], first: int, last: int) -> int:

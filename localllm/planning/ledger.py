@@ -72,56 +72,65 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def read_ledger(file: Path) -> Sequence[Entry]:
-    """Read all measurements, the newest last; none if the file is missing, broken or foreign."""
-    try:
-        read = msgspec.json.decode(file.read_bytes(), type=_File)
-    except (OSError, msgspec.DecodeError):
-        return ()
-    return tuple(read.entries) if read.format == FORMAT else ()
+    """Read all measurements, the newest last; none if the file is missing, broken or foreign.
+
+    Changes nothing on disk: a plan may be asked for while a daemon writes.
+    """
+    return _read(file) or ()
 
 
 def remember(file: Path, entry: Entry) -> None:
     """Add a measurement, in the place of an older one of the same setting.
+
+    A file that is there and cannot be read, by a newer version perhaps, is set aside as
+    NAME.broken and not written over.
 
     Raises:
         OSError: The disk is full, or not to be written.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(file.with_suffix(".lock")):
-        others = [e for e in read_ledger(file) if e.setting != entry.setting]
+        found = _read(file)
+        if found is None and file.exists():
+            file.replace(file.with_name(f"{file.name}.broken"))
+        others = [e for e in found or () if e.setting != entry.setting]
         draft = file.with_suffix(".draft")
+        draft.unlink(missing_ok=True)  # of a crash, and perhaps readable by others
         draft.touch(mode=0o600)
         draft.write_bytes(msgspec.json.encode(_File(FORMAT, [*others, entry][-KEPT:])))
         os.replace(draft, file)  # noqa: PTH105  # the one call that promises to be atomic
 
 
 def best_known(entries: Sequence[Entry], setting: Setting) -> Entry | None:
-    """Find what is known of a plan: its own last run, else one as fast in another setting."""
+    """Find what is known of a plan: its own last run, else one as fast in another setting.
+
+    Of the other one the speed alone holds; so it is one that has a speed.
+    """
     newest_first = list(reversed(entries))
     same = (e for e in newest_first if e.setting == setting)
-    alike = (e for e in newest_first if e.setting.same_speed(setting))
+    alike = (e for e in newest_first if e.decode_tps and e.setting.same_speed(setting))
     return next(same, None) or next(alike, None)
 
 
 def corrected(plan: Plan, known: Entry | None) -> Plan:
     """Put a measured speed in the place of the predicted one.
 
-    At a full cache, where nobody measured, the prediction is scaled by as much.
+    At a full cache, where nobody measured, the prediction is scaled by as much. Reading a
+    prompt stays predicted, and a range, where only generating was measured.
     """
     if known is None or not known.decode_tps:
         return plan
-    full = None if plan.speed is None else plan.speed.decode_full_tps
-    if full is not None and plan.speed is not None:
-        full *= known.decode_tps / plan.speed.decode_tps
-    speed = Speed(
+    measured = Speed(
         decode_tps=known.decode_tps,
-        decode_full_tps=full,
+        decode_full_tps=_scaled_full(plan.speed, known.decode_tps),
         decode_low_tps=None,
         decode_high_tps=None,
         prefill_tps=known.prefill_tps,
         measured=True,
     )
-    return replace(plan, speed=speed)
+    if plan.speed is not None and known.prefill_tps is None:
+        measured = _with_prefill_of(plan.speed, measured)
+    return replace(plan, speed=measured)
 
 
 def setting_of(plan: Plan, header: Header, choice: Choice) -> Setting:
@@ -140,4 +149,28 @@ def setting_of(plan: Plan, header: Header, choice: Choice) -> Setting:
         parallel=plan.parallel,
         kv_type=plan.kv_type,
         micro_batch=plan.micro_batch,
+    )
+
+
+def _read(file: Path) -> Sequence[Entry] | None:
+    """Read all entries; None if there is no file, or none that this version reads."""
+    try:
+        read = msgspec.json.decode(file.read_bytes(), type=_File)
+    except (OSError, msgspec.DecodeError):
+        return None
+    return tuple(read.entries) if read.format == FORMAT else None
+
+
+def _scaled_full(predicted: Speed | None, decode_tps: float) -> float | None:
+    if predicted is None or predicted.decode_full_tps is None:
+        return None
+    return predicted.decode_full_tps * decode_tps / predicted.decode_tps
+
+
+def _with_prefill_of(predicted: Speed, measured: Speed) -> Speed:
+    return replace(
+        measured,
+        prefill_tps=predicted.prefill_tps,
+        prefill_low_tps=predicted.prefill_low_tps,
+        prefill_high_tps=predicted.prefill_high_tps,
     )

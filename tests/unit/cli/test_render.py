@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from localllm.api.views import (
-    CandidateView,
     DaemonView,
     DeviceView,
     ErrorView,
@@ -15,18 +14,13 @@ from localllm.api.views import (
     HostView,
     InstanceView,
     LayersView,
-    MemoryView,
-    PlacementView,
-    PlanView,
-    PredictedSpeedView,
     ProbeView,
     RequestsView,
-    SourceView,
     SpeedView,
     StatusView,
     UsedMemoryView,
 )
-from localllm.cli.render import render_plan, render_probe, render_status
+from localllm.cli.render import render_probe, render_status
 
 MIB, GIB = 1 << 20, 1 << 30
 
@@ -81,43 +75,6 @@ CARD = a_device(
     source="NVML",
 )
 MACHINE = ProbeView(host=a_host(), devices=[CARD, CPU], warnings=["The fan is loud."])
-
-
-def a_candidate(**more: Any) -> CandidateView:
-    memory = {
-        "weights": 92 * MIB,
-        "kv_cache": 180 * MIB,
-        "recurrent_state": 0,
-        "compute": 16 * MIB,
-        "output": MIB,
-        "projector": 0,
-        "overhead": 768 * MIB,
-        "total": 1057 * MIB,
-        "host_cache": 0,
-    }
-    plain: dict[str, Any] = {
-        "model": "smollm2",
-        "quant": "Q4_1",
-        "format": "gguf",
-        "engine": "xllamacpp",
-        "source": SourceView(repo=None, files=["/m.gguf"], size=94 * MIB),
-        "context": 8192,
-        "parallel": 4,
-        "kv_type": "f16",
-        "placement": [PlacementView(device="cuda:0", layers=31, bytes=1057 * MIB)],
-        "memory": MemoryView(**memory),
-        "speed": PredictedSpeedView(decode_tps=75.6, prefill_tps=None),
-        "quality": None,
-        "verdict": "fits",
-        "reason": "1.0 GiB of 19.0 GiB.",
-    }
-    return CandidateView(**{**plain, **more})
-
-
-def a_plan(*candidates: CandidateView, choice: int | None = 0) -> PlanView:
-    return PlanView(
-        hardware=MACHINE, model=None, use="chat", choice=choice, candidates=list(candidates)
-    )
 
 
 def a_model(**more: Any) -> InstanceView:
@@ -176,32 +133,6 @@ def test_what_is_not_known_of_a_machine_is_left_out_or_a_dash() -> None:
         "device  name      total  free  usable  bandwidth  source",
         "cpu     AMD EPYC  -      -     -       -          psutil",
     ]
-
-
-A_PLAN = """\
-on NVIDIA GeForce RTX 4090 (19.0 GiB usable)
-
-   model    quant  context  slots  weights  KV cache  buffers  total    speed     verdict
-*  smollm2  Q4_1      8192      4   92 MiB   180 MiB  785 MiB  1.0 GiB  76 tok/s  fits
-   large    -         8192      4   92 MiB   180 MiB  785 MiB  1.0 GiB  -         too big
-
-smollm2 Q4_1: 1.0 GiB of 19.0 GiB.
-large: Too big."""
-
-
-def test_a_plan_stars_the_choice_breaks_memory_down_and_gives_every_reason() -> None:
-    unknown = PredictedSpeedView(decode_tps=None, prefill_tps=None)
-    large = a_candidate(
-        model="large", quant=None, speed=unknown, verdict="too_big", reason="Too big."
-    )
-
-    shown = "\n".join(render_plan(a_plan(a_candidate(), large)))
-
-    assert shown == A_PLAN
-
-
-def test_a_plan_without_a_choice_stars_none() -> None:
-    assert not any(line.startswith("*") for line in render_plan(a_plan(a_candidate(), choice=None)))
 
 
 A_STATUS = """\
