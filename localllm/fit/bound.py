@@ -43,7 +43,9 @@ def compute_bound(
     streams = int(1.5 * _per_layer_bytes(shape, tokens))
     passed = 0 if copies == 1 else copies * embeddings + streams
     device = widest + inputs * copies + passed + streams + copies * FIXED_BYTES
-    device += _moved_weights(shape, arrangement) + _moved_cache(shape, setting, arrangement)
+    device += _moved_weights(shape, arrangement)
+    if arrangement.host.layers:  # the mask is there once more, for the layers that are not
+        device += inputs + _moved_cache(shape, setting, arrangement)
     host = embeddings * (1 if copies == 1 else STAGED_COPIES)
     host += inputs * copies + 2 * streams + FIXED_BYTES
     if arrangement.host.layers or arrangement.experts_on_host or not arrangement.devices:
@@ -115,8 +117,6 @@ def _moved_weights(shape: Shape, arrangement: Arrangement) -> int:
 
 def _moved_cache(shape: Shape, setting: Setting, arrangement: Arrangement) -> int:
     """The largest cache that stays on the host and is copied to compute a large batch."""
-    if not arrangement.devices:
-        return 0
     left = (shape.layers[i] for i in arrangement.host.layers)
     return max((kv_cache_bytes(shape, layer, setting) for layer in left), default=0)
 

@@ -95,7 +95,7 @@ def _global_weights(
     shape: Shape, ends: tuple[int, int], first: int
 ) -> tuple[Weights, Weights, Weights]:
     """What is no layer's: where tokens are looked up, in the first layer, in the output layer."""
-    named = {t.name: t for t in (*shape.input_tables, *shape.output_tensors)}
+    named = {t.name: t for t in (*shape.input_tables, *shape.entry, *shape.output_tensors)}
     return (
         Weights(named, ends[0], ends[0]),
         Weights(named, first, first),

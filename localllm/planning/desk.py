@@ -26,7 +26,13 @@ from localllm.hardware.probe import probe_machine
 from localllm.paths import Paths
 from localllm.planning.choice import Choice, choose_engine
 from localllm.planning.considering import Judge
-from localllm.planning.ledger import best_known, corrected, read_ledger, setting_of
+from localllm.planning.ledger import (
+    best_known,
+    corrected,
+    excess_bytes,
+    read_ledger,
+    setting_of,
+)
 from localllm.planning.offers import Offer, offer_of_file, offers_of_profile
 from localllm.planning.planner import Planned, budgets_of, plan_model
 from localllm.planning.survey import Survey, survey
@@ -92,8 +98,17 @@ class Desk:
         if use_of(request.use) is Use.VISION:
             wish = replace(wish, projector_bytes=offer.projector_bytes)
         planned = plan_model(stored, header, choice, seen, budgets, wish)
+        excess = self.excess_bytes(planned.plan, header, choice)
+        if excess:
+            less = [replace(b, usable_bytes=max(0, b.usable_bytes - excess)) for b in budgets]
+            planned = plan_model(stored, header, choice, seen, less, wish)
         plan = self.measured(planned.plan, header, choice)
         return replace(planned, plan=plan, sampling=_over(sampling, offer.profile))
+
+    def excess_bytes(self, plan: Plan, header: Header, choice: Choice) -> int:
+        """What an earlier start of the plan took beyond what was predicted."""
+        setting = setting_of(plan, header, choice)
+        return excess_bytes(best_known(read_ledger(self.paths.ledger), setting), setting)
 
     def measured(self, plan: Plan, header: Header, choice: Choice) -> Plan:
         """A plan with what an earlier start of it has measured, if there was one."""

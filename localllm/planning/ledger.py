@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 from filelock import FileLock
 
-from localllm.fit.plan import Plan
+from localllm.fit.plan import Memory, Plan
 from localllm.fit.speed import Speed
 from localllm.formats.header import Header
 from localllm.planning.choice import Choice
@@ -110,6 +110,18 @@ def best_known(entries: Sequence[Entry], setting: Setting) -> Entry | None:
     same = (e for e in newest_first if e.setting == setting)
     alike = (e for e in newest_first if e.decode_tps and e.setting.same_speed(setting))
     return next(same, None) or next(alike, None)
+
+
+def in_the_log(memory: Memory) -> int:
+    """What of a plan's memory an engine's log speaks of."""
+    return memory.total - memory.overhead - memory.projector
+
+
+def excess_bytes(known: Entry | None, setting: Setting) -> int:
+    """What a start of this very plan took beyond what was predicted; 0 where nothing."""
+    if known is None or known.setting != setting or known.measured_bytes is None:
+        return 0
+    return max(0, known.measured_bytes - known.predicted_bytes)
 
 
 def corrected(plan: Plan, known: Entry | None) -> Plan:

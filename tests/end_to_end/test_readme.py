@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
@@ -12,24 +13,29 @@ from localllm.api.views import (
     DaemonView,
     InstanceView,
     LayersView,
-    PlanView,
+    PlanRequest,
     RequestsView,
     SpeedView,
     StatusView,
     UsedMemoryView,
 )
 from localllm.catalog.profile import read_profiles
+from localllm.cli.bars import Look
 from localllm.cli.main import cli
-from localllm.cli.render import render_plan, render_status
+from localllm.cli.render import render_status
+from localllm.cli.render_plan import render_plan
+from localllm.config import read_settings
 from localllm.engines.base import EngineDevice, Installed
 from localllm.events import DeviceId
 from localllm.fit.plan import Wish
 from localllm.hardware.machine import CPU, Device, DeviceKind, Host, Machine
-from localllm.paths import bundled_profiles
+from localllm.paths import bundled_profiles, paths_for
 from localllm.planning.choice import choose_engine
+from localllm.planning.desk import Desk
 from localllm.planning.planner import Planned, plan_model
+from localllm.planning.showing import show_plan
 from localllm.planning.survey import join
-from localllm.planning.views import render_candidate, render_machine, render_model
+from localllm.planning.views import render_machine
 from localllm.store.headers import read_header
 from localllm.store.local import find_model
 from tests.fakes.installation import ROOT
@@ -73,16 +79,14 @@ def planned() -> Planned:
     return plan_model(stored, read_header(stored.file), choice, survey, Wish())
 
 
-def plan_lines(planned: Planned) -> Sequence[str]:
-    return render_plan(
-        PlanView(
-            hardware=render_machine(MACHINE),
-            model=render_model(planned),
-            use="chat",
-            choice=0,
-            candidates=[render_candidate(planned, engine="xllamacpp", caveat=None)],
-        )
-    )
+def plan_lines(home: Path) -> Sequence[str]:
+    """The real answer of the catalog alone, for a machine that is not here."""
+    environment = {"LOCALLLM_HOME": str(home), "HOME": str(home), "PATH": "/nowhere"}
+    paths = paths_for(environment)
+    settings = read_settings(paths.config_file, environment)
+    desk = Desk(settings, paths, environment, bundled_profiles())
+    view = show_plan(desk, PlanRequest(model="qwen3.6-27b", hardware="rtx4090", offline=True))
+    return render_plan(view, width=110, look=Look(color=False))
 
 
 def status_lines(planned: Planned) -> Sequence[str]:
@@ -118,21 +122,27 @@ def status_lines(planned: Planned) -> Sequence[str]:
     )
 
 
-@pytest.mark.parametrize(("verb", "draw"), [("plan", plan_lines), ("status", status_lines)])
-def test_the_pictures_are_what_the_program_prints(
-    planned: Planned, verb: str, draw: object
-) -> None:
-    assert callable(draw)
+def expect_picture(name: str, command: str, lines: Sequence[str]) -> None:
     readme = ROOT / "README.md"
     text = readme.read_text()
-    picture = "\n".join([f"$ localllm {verb}", *draw(planned)])
-    block = re.compile(rf"(<!-- {verb}: .*? -->\n```\n).*?(```\n<!-- end -->)", re.DOTALL)
+    picture = "\n".join([f"$ {command}", *lines])
+    block = re.compile(rf"(<!-- {name}: .*? -->\n```\n).*?(```\n<!-- end -->)", re.DOTALL)
     expected = block.sub(lambda m: f"{m[1]}{picture}\n{m[2]}", text)
     if os.environ.get("LOCALLLM_WRITE_README"):
         readme.write_text(expected)
 
     assert block.search(text), "the README has a place for it"
     assert readme.read_text() == expected
+
+
+def test_the_picture_of_a_plan_is_what_the_program_prints(tmp_path: Path) -> None:
+    command = "localllm plan qwen3.6-27b --for rtx4090 --offline"
+
+    expect_picture("plan", command, plan_lines(tmp_path))
+
+
+def test_the_picture_of_the_status_is_what_the_program_prints(planned: Planned) -> None:
+    expect_picture("status", "localllm status", status_lines(planned))
 
 
 def test_every_verb_is_explained() -> None:

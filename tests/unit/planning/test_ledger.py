@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from localllm.fit.plan import Plan
+from localllm.fit.plan import Memory, Plan
 from localllm.fit.speed import Speed
 from localllm.planning.ledger import (
     FORMAT,
@@ -20,6 +20,8 @@ from localllm.planning.ledger import (
     Setting,
     best_known,
     corrected,
+    excess_bytes,
+    in_the_log,
     read_ledger,
     remember,
     setting_of,
@@ -268,7 +270,37 @@ def test_a_measurement_is_kept_under_what_the_plan_decided() -> None:
     assert setting.layers == tuple(p.layers for p in planned.plan.placement)
 
 
+def test_a_device_without_layers_is_not_among_those_measured() -> None:
+    planned = a_plan(device=a_card(), seen=cuda())
+    card, host = planned.plan.placement
+    empty = replace(planned.plan, placement=(replace(card, layers=0), host))
+
+    setting = setting_of(empty, planned.header, planned.choice)
+
+    assert (setting.devices, setting.layers) == ((), (0, host.layers))
+
+
 def test_a_plan_on_the_processor_alone_names_no_device() -> None:
     planned = a_plan()
 
     assert setting_of(planned.plan, planned.header, planned.choice).devices == ()
+
+
+@pytest.mark.parametrize(
+    ("predicted_bytes", "measured_bytes", "excess"),
+    [(100, 130, 30), (100, 100, 0), (130, 100, 0), (100, None, 0)],
+)
+def test_what_a_start_took_beyond_its_plan_is_known_for_the_same_plan(
+    predicted_bytes: int, measured_bytes: int | None, excess: int
+) -> None:
+    known = an_entry(predicted_bytes=predicted_bytes, measured_bytes=measured_bytes)
+
+    assert excess_bytes(known, SETTING) == excess
+    assert excess_bytes(known, a_setting(context=512)) == 0
+    assert excess_bytes(None, SETTING) == 0
+
+
+def test_a_log_does_not_speak_of_a_runtime_or_a_projector() -> None:
+    memory = Memory(1, 2, 3, 4, recurrent_state=5, projector=60, overhead=70)
+
+    assert in_the_log(memory) == 15

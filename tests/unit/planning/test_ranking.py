@@ -132,7 +132,7 @@ def test_the_order_in_which_they_come_does_not_matter() -> None:
     ]
     picks = []
     for seed in range(20):
-        random.Random(seed).shuffle(contenders)  # noqa: S311
+        random.Random(seed).shuffle(contenders)
         index = choose(contenders, NEED).index
         assert index is not None
         picks.append((contenders[index].model, contenders[index].quant))
