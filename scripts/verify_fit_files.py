@@ -13,6 +13,7 @@ from gguf import GGMLQuantizationType as Stored
 from verify_fit_models import VOCABULARY, Tiny
 
 from localllm.fit.architectures import ENCODERS
+from localllm.fit.blueprint_recipes import TOKEN_TYPES
 from localllm.fit.outline import UNQUANTIZED
 
 LARGEST_BYTE = 0x2F
@@ -101,7 +102,7 @@ def _say_vocabulary(writer: gguf.GGUFWriter, model: Tiny) -> None:
     ids: tuple[str, ...] = ("bos", "eos")
     if model.architecture in ENCODERS and model.architecture != "gemma-embedding":
         writer.add_string("tokenizer.ggml.model", "bert")
-        writer.add_uint32("tokenizer.ggml.token_type_count", 2)
+        writer.add_uint32("tokenizer.ggml.token_type_count", TOKEN_TYPES)
         ids = ("padding", "unknown", "bos", "cls", "eos", "seperator", "mask")
     else:
         writer.add_string("tokenizer.ggml.model", "gpt2")
@@ -120,6 +121,7 @@ def write_sparse(model: Tiny, folder: Path) -> Path:
     writer = gguf.GGUFWriter(path, model.architecture)
     _say(writer, model)
     writer.add_string("tokenizer.ggml.model", "none")
+    writer.add_uint32("tokenizer.ggml.token_type_count", TOKEN_TYPES)
     length = _tabulate(writer, model)
     at = _write_header(writer)
     writer.close()

@@ -96,7 +96,7 @@ class Row:
     @property
     def fits(self) -> bool:
         off = abs(self.predicted - self.real)
-        if 0 < self.predicted - self.real <= self.above:
+        if 0 < self.predicted - self.real <= self.above + PRINTED_BYTES:
             return True
         if self.part == "compute":
             return off <= max(COMPUTE_SHARE * self.real, COMPUTE_BYTES)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 import click
 
@@ -31,7 +32,7 @@ from localllm.errors import DoesNotFit
     "--for",
     "hardware",
     metavar="HARDWARE",
-    help="Another machine: rtx5090, 2xrtx4090, m4-max-128, a TOML file.",
+    help="Another machine: rtx5090, 2xrtx4090, rtx5080+32gb, m4-max-128, cpu-64, a TOML file.",
 )
 @click.option("--context", type=click.IntRange(min=1), help="Tokens; by default as many as fit.")
 @click.option("--parallel", type=click.IntRange(1, 64), help="Requests at once.")
@@ -52,13 +53,20 @@ def command(*, as_json: bool, model: str | None, hardware: str | None, **asked: 
     MODEL: a catalog name, hf:owner/repo[:quant], or a path; every quantization is planned.
     Without MODEL: the best of each model of the catalog.
     """
-    wanted = PlanRequest(model=absolute(model), hardware=absolute(hardware), **asked)  # type: ignore[arg-type]  # click has checked them
+    wanted = PlanRequest(model=absolute(model), hardware=_whole(hardware), **asked)  # type: ignore[arg-type]  # click has checked them
     view = _plan(wanted)
     lines = render_plan(view, width=terminal_width(), look=_look())
     print_document(view, lines, as_json=as_json)
     verdicts = {c.verdict for c in view.candidates}
     if not verdicts & {"fits", "fits_partly"}:
         sys.exit(DoesNotFit.exit_code if "too_big" in verdicts else 1)
+
+
+def _whole(hardware: str | None) -> str | None:
+    """Make the path of a machine's file whole: the daemon has another working directory."""
+    if hardware is None or not hardware.casefold().endswith(".toml"):
+        return hardware
+    return str(Path(hardware).expanduser().absolute())
 
 
 def _look() -> Look:

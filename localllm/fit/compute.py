@@ -20,7 +20,6 @@ from collections import Counter
 from collections.abc import Hashable, Sequence
 
 from localllm.fit.cache import Setting
-from localllm.fit.graph_bound import bounded_bytes
 from localllm.fit.graph_memory import buffer_bytes
 from localllm.fit.graph_model import Placed, batch_of, graph_of
 from localllm.fit.graph_nodes import FLOAT_BYTES, HALF_BYTES, Graph, Node
@@ -72,17 +71,17 @@ def compute_bytes(
         kinds: Of each device of the arrangement: cuda, rocm, vulkan or metal.
         mixed_batches: Whether the build can mix tokens with embeddings in a batch: seen in
             11549, not yet in 10434.
+
+    Raises:
+        UnknownGraph: What the model computes is not known; see bound.py.
     """
     host = len(arrangement.devices)
     copies = PIPELINE_COPIES if host > 1 and arrangement.whole else 1
     if shape.compressed:
-        return bounded_bytes(shape, setting, arrangement, copies)
+        raise UnknownGraph(shape.header.architecture)
     placed = _placed(shape, arrangement, host)
     output = next((i for i, s in enumerate(arrangement.devices) if s.output), host)
-    try:
-        graph = graph_of(shape, setting, placed, (host, output), mixed=mixed_batches)
-    except UnknownGraph:
-        return bounded_bytes(shape, setting, arrangement, copies)
+    graph = graph_of(shape, setting, placed, (host, output), mixed=mixed_batches)
     alignments = [*(ALIGNMENTS[k] for k in kinds), HOST_ALIGNMENT]
     tried = [
         _laid_out(graph, orders, alignments, copies, unread=mixed_batches)

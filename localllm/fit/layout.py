@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from localllm.fit.bound import compute_bound
 from localllm.fit.cache import CONTEXT_STEP, Setting
-from localllm.fit.compute import compute_bytes
-from localllm.fit.memory import kept_of, with_buffers
+from localllm.fit.memory import bounded_buffers_of, buffers_of, kept_of, with_buffers
 from localllm.fit.placing import Arrangement
 from localllm.fit.plan import Budget, Memory
 from localllm.fit.shape import Shape
@@ -59,16 +57,10 @@ class Layout:
         return self._parts(with_buffers(kept, self._buffers(setting)))
 
     def _buffers(self, setting: Setting) -> tuple[int, ...]:
-        bound = compute_bound(self.shape, setting, self.arrangement, self.tables.widest_floats)
-        on_host, on_devices = bound
+        kinds = [device.kind for device in self.devices]
         if self.exact:
-            kinds = [device.kind for device in self.devices]
-            try:
-                on_host, on_devices = compute_bytes(self.shape, setting, self.arrangement, kinds)
-            except (LookupError, ArithmeticError):
-                # its tensors are not those of its architecture; an engine may refuse it as well
-                on_host, on_devices = bound
-        return (*on_devices, on_host)
+            return buffers_of(self.tables, setting, self.arrangement, kinds)
+        return bounded_buffers_of(self.tables, setting, self.arrangement)
 
     def kept_at(self, context: int) -> tuple[Part, ...]:
         """As `at`, without the compute buffers: quick, and never too much."""

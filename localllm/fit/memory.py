@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from localllm.fit.bound import compute_bound
 from localllm.fit.cache import FLOAT_BYTES, Setting, kv_cache_bytes, state_bytes
 from localllm.fit.compute import compute_bytes
+from localllm.fit.graph_parts import UnknownGraph
 from localllm.fit.placing import Arrangement, Share
 from localllm.fit.plan import Memory
 from localllm.fit.shape import Shape
@@ -33,10 +35,35 @@ def memory_of(
     """
     tables = tabulate(shape, kinds)
     kept = kept_of(tables, setting, arrangement, tables.on_devices(arrangement, kinds))
-    on_host, on_devices = compute_bytes(
-        shape, setting, arrangement, kinds, mixed_batches=mixed_batches
-    )
-    return with_buffers(kept, (*on_devices, on_host))
+    buffers = buffers_of(tables, setting, arrangement, kinds, mixed_batches=mixed_batches)
+    return with_buffers(kept, buffers)
+
+
+def buffers_of(
+    tables: Tables,
+    setting: Setting,
+    arrangement: Arrangement,
+    kinds: Sequence[str],
+    *,
+    mixed_batches: bool = True,
+) -> tuple[int, ...]:
+    """Compute buffers of each device, and last of the host; bounded where they are not known."""
+    try:
+        on_host, on_devices = compute_bytes(
+            tables.shape, setting, arrangement, kinds, mixed_batches=mixed_batches
+        )
+    except (UnknownGraph, LookupError, ArithmeticError):
+        # its tensors are not those of its architecture; an engine may refuse it as well
+        return bounded_buffers_of(tables, setting, arrangement)
+    return (*on_devices, on_host)
+
+
+def bounded_buffers_of(
+    tables: Tables, setting: Setting, arrangement: Arrangement
+) -> tuple[int, ...]:
+    """As `buffers_of`, quickly and from above."""
+    on_host, on_devices = compute_bound(tables.shape, setting, arrangement, tables.widest_floats)
+    return (*on_devices, on_host)
 
 
 def with_buffers(kept: Sequence[Memory], buffers: Sequence[int]) -> tuple[Memory, ...]:

@@ -32,7 +32,7 @@ from localllm.hardware.machine import CPU, Device, DeviceKind, Host, Machine
 from localllm.paths import bundled_profiles, paths_for
 from localllm.planning.choice import choose_engine
 from localllm.planning.desk import Desk
-from localllm.planning.planner import Planned, plan_model
+from localllm.planning.planner import Planned, budgets_of, plan_model
 from localllm.planning.showing import show_plan
 from localllm.planning.survey import join
 from localllm.planning.views import render_machine
@@ -76,7 +76,8 @@ def planned() -> Planned:
     stored = find_model("smollm2", read_profiles(bundled_profiles()), ROOT, os.environ)
     survey = join(MACHINE, [ENGINE])
     choice = choose_engine(survey, None, allow_cpu=False)
-    return plan_model(stored, read_header(stored.file), choice, survey, Wish())
+    budgets = budgets_of(choice, MACHINE, {})
+    return plan_model(stored, read_header(stored.file), choice, survey, budgets, Wish())
 
 
 def plan_lines(home: Path) -> Sequence[str]:

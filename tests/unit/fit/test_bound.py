@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import pytest
 
 from localllm.fit.bound import compute_bound, widest_floats
@@ -9,7 +12,7 @@ from localllm.fit.cache import Setting
 from localllm.fit.compute import compute_bytes
 from localllm.fit.placing import Arrangement, arrange, on_host
 from localllm.fit.shape import Shape
-from tests.unit.fit.test_compute import a_shape
+from tests.unit.fit.test_compute import CASES, PRINTED, a_shape, arranged, title
 
 MODELS = (
     *("smollm2-135m", "qwen3-0.6b", "qwen3-30b-a3b", "gemma3-1b", "gemma4-e4b", "gpt-oss-20b"),
@@ -52,6 +55,18 @@ def test_no_buffer_is_larger_than_its_bound(name: str, way: str) -> None:
             bounded(shape, setting, arrangement), (host, *devices), strict=True
         ):
             assert size <= most
+
+
+@pytest.mark.parametrize("case", CASES, ids=title)
+def test_no_buffer_that_was_logged_is_larger_than_its_bound(case: Mapping[str, Any]) -> None:
+    shape = a_shape(case["model"])
+    asked = ("context", "parallel", "micro_batch", "kv_type", "unified")
+    setting = Setting(*(case[key] for key in asked))
+
+    most = bounded(shape, setting, arranged(case, shape))
+
+    logged = (case["host_bytes"], *(case["devices_bytes"] or ()))
+    assert all(size <= each + PRINTED for size, each in zip(logged, most, strict=True))
 
 
 @pytest.mark.parametrize("name", ["smollm2-135m", "qwen3-30b-a3b", "gemma3-1b", "gpt-oss-20b"])

@@ -19,8 +19,11 @@ import pytest
 
 from localllm.fit.cache import Setting
 from localllm.fit.compute import compute_bytes
+from localllm.fit.graph_parts import UnknownGraph
+from localllm.fit.memory import buffers_of
 from localllm.fit.placing import Arrangement, arrange, on_host
 from localllm.fit.shape import Shape, shape_of
+from localllm.fit.tables import tabulate
 from localllm.formats.header import Tensor
 from tests.unit.fit.a_header import a_tensor, smollm2
 
@@ -148,7 +151,8 @@ def test_a_device_makes_room_for_experts_that_the_host_keeps() -> None:
 
 def test_a_graph_that_is_not_known_is_bounded_from_above() -> None:
     shape = a_shape("qwen3-0.6b")
-    known, _ = compute_bytes(shape, Setting(8192, 1, 512), on_host(shape), [])
+    setting, whole = Setting(8192, 1, 512), on_host(shape)
+    (known,) = buffers_of(tabulate(shape, []), setting, whole, [])
     nameless = tuple(
         replace(
             layer,
@@ -158,12 +162,13 @@ def test_a_graph_that_is_not_known_is_bounded_from_above() -> None:
         )
         for layer in shape.layers
     )
+    foreign = replace(shape, layers=nameless)
 
-    bound, _ = compute_bytes(
-        replace(shape, layers=nameless), Setting(8192, 1, 512), on_host(shape), []
-    )
+    with pytest.raises(UnknownGraph):
+        compute_bytes(foreign, setting, whole, [])
+    (bound,) = buffers_of(tabulate(foreign, []), setting, whole, [])
 
-    assert known <= bound <= 1.5 * known
+    assert known <= bound <= 2 * known
 
 
 def test_an_architecture_that_was_not_measured_gets_a_margin() -> None:
