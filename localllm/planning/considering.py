@@ -10,8 +10,9 @@ from localllm.catalog.ladder import Ladder
 from localllm.catalog.profile import Profile
 from localllm.errors import LocalLLMError
 from localllm.fit.decide import plan as fit
+from localllm.fit.decide_mlx import plan_mlx
 from localllm.fit.plan import Budget, Plan, Verdict, Wish
-from localllm.formats.header import Header
+from localllm.formats.header import Format, Header
 from localllm.planning.offers import Offer, alike, outlined
 from localllm.planning.ranking import (
     Choice,
@@ -23,6 +24,8 @@ from localllm.planning.ranking import (
 )
 from localllm.planning.uses import BENCHMARK
 from localllm.units import size
+
+_NO_ENGINE = "needs an engine that this version cannot start yet (mlx-lm)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,8 @@ class Judge:
         if self.use is Use.VISION:
             wished = replace(wished, projector_bytes=offer.projector_bytes)
         try:
-            plan = fit(offer.header, budgets, wished)
+            planned_by = plan_mlx if offer.format is Format.MLX else fit
+            plan = planned_by(offer.header, budgets, wished)
         except LocalLLMError as error:
             return Considered(offer, None, f"{error.what} {error.why}.")
         return Considered(offer, plan, note=_room_for_draft(offer, plan, budgets))
@@ -76,7 +80,7 @@ class Judge:
         offer, profile = considered.offer, considered.offer.profile
         rung = None if offer.quant is None else self.ladder.rung(offer.quant)
         place = None if offer.quant is None else self.ladder.place(offer.quant, native=offer.native)
-        asked = self.asked_quant is not None and offer.quant == self.asked_quant.upper()
+        asked = self.asked_quant is not None and offer.is_quant(self.asked_quant)
         return Contender(
             model=offer.model,
             quant=offer.quant,
@@ -87,6 +91,7 @@ class Judge:
             parameters=None if profile is None else profile.parameters,
             rung=place,
             kld=self.kld(offer),
+            no_engine=None if offer.format is Format.GGUF else _NO_ENGINE,
             advice=None if rung is None or asked or offer.native else rung.advice,
             most_context=None if offer.header is None else offer.header.context_trained,
         )

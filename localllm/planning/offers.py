@@ -184,7 +184,7 @@ def outlined(offer: Offer) -> Offer:
         format=offer.format,
     )
     if isinstance(header, Missing):
-        return replace(offer, caveat=_waits(", ".join(header.names)))
+        return replace(offer, caveat=_waits(", ".join(dict.fromkeys(header.names))))
     return replace(offer, header=header)
 
 

@@ -46,6 +46,9 @@ class Contender:
     """Mean KL divergence from the unquantized model."""
 
     advice: Advice | None = None
+    no_engine: str | None = None
+    """Why nothing here can run it, whether or not it fits; None: something can."""
+
     most_context: int | None = None
     """Tokens that the model was trained with."""
 
@@ -61,7 +64,7 @@ class Choice:
 
 def choose(contenders: Sequence[Contender], need: Need) -> Choice:
     """Take the best quality that fits with the context that is needed, fast enough."""
-    fitting = [i for i, c in enumerate(contenders) if _fits(c) and not _on_request(c)]
+    fitting = [i for i, c in enumerate(contenders) if _can_be_taken(c)]
     if not fitting:
         return Choice(None, tuple(_why_unfit(c) for c in contenders))
     best = min(fitting, key=lambda i: _order(contenders[i], need))
@@ -85,12 +88,16 @@ def cannot_be_beaten(contender: Contender, need: Need) -> bool:
         and plan.verdict is Verdict.FITS
         and plan.context >= min(need.context, contender.most_context or need.context)
         and not _costs_context(contender)
-        and not _on_request(contender)
+        and _can_be_taken(contender)
     )
 
 
 def _fits(contender: Contender) -> bool:
     return contender.plan is not None and contender.plan.verdict is not Verdict.TOO_BIG
+
+
+def _can_be_taken(contender: Contender) -> bool:
+    return _fits(contender) and not _on_request(contender) and contender.no_engine is None
 
 
 def _on_request(contender: Contender) -> bool:
@@ -144,14 +151,16 @@ def _fast_enough(contender: Contender, need: Need) -> bool:
 
 
 def _why_unfit(contender: Contender) -> str:
-    return "its numbers are not known yet" if contender.plan is None else "does not fit"
+    if contender.plan is None:
+        return "its numbers are not known yet"
+    if not _fits(contender):
+        return "does not fit"
+    return contender.no_engine or "loses too much to be chosen unasked"
 
 
 def _lacks(contender: Contender, best: Contender, need: Need) -> str:
-    if not _fits(contender):
+    if not _can_be_taken(contender):
         return _why_unfit(contender)
-    if _on_request(contender):
-        return "loses too much to be chosen unasked"
     return _lacks_for_use(contender, best, need)
 
 

@@ -9,7 +9,9 @@ from localllm.api.views import PlanRequest, PlanView
 from localllm.catalog.profile import Profile
 from localllm.events import DeviceId
 from localllm.fit.plan import Budget
+from localllm.formats.header import Format
 from localllm.hardware.described import describe_machine
+from localllm.hardware.machine import DeviceKind
 from localllm.planning.asking import ask_engine
 from localllm.planning.choice import Choice
 from localllm.planning.considering import Considered, Judge, advice, best_of
@@ -165,7 +167,12 @@ class Showing:
 
     def _of_profile(self, profile: Profile) -> Sequence[Offer]:
         offers = self.desk.offers(profile, self.judge.ladder)
-        return [o for o in offers if o.is_quant(self.request.quant)]
+        return [o for o in offers if o.is_quant(self.request.quant) and self._is_for(o)]
+
+    def _is_for(self, offer: Offer) -> bool:
+        """Whether the machine has what a format is for: MLX is Apple's."""
+        metal = any(d.kind is DeviceKind.METAL for d in self.choice.devices)
+        return metal or offer.format is Format.GGUF
 
     def _named(self, model: str) -> Sequence[Offer]:
         for profile in self.profiles:

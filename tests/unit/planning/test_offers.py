@@ -29,7 +29,7 @@ from localllm.store.remote import RemoteHeaders
 from localllm.store.repository import Repository as Listing
 from localllm.store.repository import RepositoryFile
 from localllm.store.stored import StoredModel
-from tests.unit.formats.a_gguf import PLAIN, Line, a_file
+from tests.unit.formats.a_gguf import PLAIN, a_file, a_header
 
 LADDER: Ladder = read_ladder(bundled_profiles())
 SMOLLM2 = next(p for p in read_profiles(bundled_profiles()) if p.id == "smollm2-135m-instruct").gguf
@@ -68,7 +68,8 @@ def a_stored(folder: Path, name: str = "small-q4_k_m.gguf", size: int = 200_000)
 
 
 def a_gguf(size: int, **keys: object) -> bytes:
-    data = a_file({**PLAIN, **{k.replace("__", "."): v for k, v in keys.items()}})
+    own = {key.replace("__", "."): value for key, value in keys.items()}
+    data = a_file(a_header({**PLAIN, **own}))
     return data.ljust(size, b"\0")
 
 
@@ -173,7 +174,7 @@ def test_a_size_that_nobody_tells_is_estimated_and_that_is_said() -> None:
         (
             "Q6_K",
             {"gguf": HyperParameters("llama", {"block_count": 3}, ("vocab_size",))},
-            "vocab_size, embedding_length, vocab_size, attention.head_count",
+            "vocab_size, embedding_length, attention.head_count",
         ),
     ],
     ids=["parameters", "bits", "dimensions", "some keys"],

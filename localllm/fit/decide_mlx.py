@@ -1,0 +1,89 @@
+"""How much context a model has room for in mlx-lm: one text at a time, a cache that grows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from localllm.fit.cache import CONTEXT_STEP, FLOAT_BYTES, Setting
+from localllm.fit.decide import MIN_CONTEXT, UNSTATED_CONTEXT
+from localllm.fit.layout import Layout, Part
+from localllm.fit.mlx import CHUNK, Reading, activation_bytes, cache_bytes
+from localllm.fit.placing import arrange
+from localllm.fit.plan import Budget, Memory, Placement, Plan, Verdict, Wish
+from localllm.fit.reasons import why_it_fits, why_not
+from localllm.fit.shape import Shape, shape_of
+from localllm.fit.tables import tabulate
+from localllm.fit.work import speed_of
+from localllm.formats.header import Header
+
+
+def plan_mlx(header: Header, budgets: Sequence[Budget], wish: Wish) -> Plan:
+    """Plan one model for mlx-lm, on the first device beside the host.
+
+    Args:
+        budgets: As `decide.plan` takes them; the device's wired limit is its budget.
+
+    Raises:
+        UnsupportedArchitecture: The formulas do not cover the model.
+        ValueError: There is no device beside the host.
+    """
+    devices = [budget for budget in budgets if not budget.is_host]
+    hosts = [budget for budget in budgets if budget.is_host]
+    if not devices or not hosts:
+        raise ValueError("mlx-lm runs on a device beside the host")
+    shape, device = shape_of(header), devices[0]
+    most = header.context_trained or wish.context or UNSTATED_CONTEXT
+    least = wish.context or min(MIN_CONTEXT, most)
+    context = wish.context or _longest(shape, device, least, most)
+    part = Part(device, _memory(shape, context))
+    layout = _layout(shape, device, hosts[0], context)
+    fits = part.spare >= 0 and context <= most
+    reason = (why_it_fits if fits else why_not)(layout, context, [part])
+    return Plan(
+        verdict=Verdict.FITS if fits else Verdict.TOO_BIG,
+        reason=reason,
+        context=context,
+        parallel=1,
+        kv_type="f16",
+        micro_batch=CHUNK,
+        layers=shape.blocks,
+        arrangement=layout.arrangement,
+        placement=(
+            Placement(device.device, shape.blocks, part.memory),
+            Placement(hosts[0].device, 0, Memory(0, 0, 0, 0)),
+        ),
+        host_cache_bytes=0,
+        speed=speed_of(layout, context) if fits else None,
+    )
+
+
+def _longest(shape: Shape, device: Budget, least: int, most: int) -> int:
+    """The longest context in whole steps that fits; the least, if not even that does."""
+    low, high = least // CONTEXT_STEP, most // CONTEXT_STEP
+    while low < high:
+        middle = (low + high + 1) // 2
+        if _memory(shape, middle * CONTEXT_STEP).total <= device.usable_bytes:
+            low = middle
+        else:
+            high = middle - 1
+    return max(low * CONTEXT_STEP, least)
+
+
+def _memory(shape: Shape, context: int) -> Memory:
+    reading = Reading(tokens=context)
+    state = sum(layer.state for layer in shape.layers) * FLOAT_BYTES
+    return Memory(
+        weights=shape.header.weights_bytes,
+        kv_cache=cache_bytes(shape, reading) - state,
+        compute=activation_bytes(shape, reading),
+        output=0,
+        recurrent_state=state,
+    )
+
+
+def _layout(shape: Shape, device: Budget, host: Budget, context: int) -> Layout:
+    tables = tabulate(shape, [device.kind])
+    arrangement = arrange(shape, [1])
+    weights = tables.on_devices(arrangement, [device.kind])
+    setting = Setting(context, 1, CHUNK)
+    return Layout(tables, host, (device,), arrangement, setting, weights, 0, exact=False)
