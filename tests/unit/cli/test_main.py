@@ -140,7 +140,8 @@ def test_probe_prints_one_document_and_nothing_else(home: Path) -> None:
 
 
 def test_plan_prints_one_document_for_a_file_without_a_daemon(home: Path, model: Path) -> None:
-    ran = localllm(home, "plan", str(model), "--json", "--context", "512")
+    elsewhere = ("--for", "cpu-64")  # here an engine would be asked, which refuses so bare a file
+    ran = localllm(home, "plan", str(model), "--json", "--context", "512", *elsewhere)
 
     assert (ran.returncode, ran.stderr) == (0, "")
     document = json.loads(ran.stdout)
@@ -204,9 +205,8 @@ def test_plan_explains_the_choice_alone_and_only_when_asked(home: Path) -> None:
 def test_plan_reads_a_machine_from_a_file_in_the_folder_that_one_is_in(
     home: Path, tmp_path: Path
 ) -> None:
-    (tmp_path / "mine.toml").write_text(
-        '[host]\nmemory_gib = 32\n\n[[devices]]\ncard = "rtx4090"\n'
-    )
+    machine = 'format = 1\n[host]\nmemory_gib = 32\n[[devices]]\nname = "rtx4090"\n'
+    (tmp_path / "mine.toml").write_text(machine)
 
     ran = localllm(home, "plan", "qwen3-8b", "--for", "mine.toml", "--offline", cwd=tmp_path)
 

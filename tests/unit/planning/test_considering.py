@@ -11,6 +11,7 @@ import pytest
 from localllm.catalog.facts import Score, Use
 from localllm.catalog.ladder import Advice, read_ladder
 from localllm.catalog.profile import Profile
+from localllm.catalog.repositories import Draft, DraftKind
 from localllm.events import DeviceId
 from localllm.fit.plan import Budget, Verdict, Wish
 from localllm.formats.header import Format
@@ -237,3 +238,24 @@ def test_where_something_is_of_use_there_is_no_advice() -> None:
 
 def test_where_nothing_has_numbers_there_is_no_advice() -> None:
     assert advice([Considered(an_offer(), None, "unknown")], JUDGE) is None
+
+
+@pytest.mark.parametrize(
+    ("card", "draft_bytes", "said"),
+    [
+        (24, GIB, "There is room for its mtp draft too (1.0 GiB)."),
+        (24, 20 * GIB, None),
+        (24, None, None),
+        (1, GIB, None),
+    ],
+    ids=["room", "no room", "unknown size", "the model itself does not fit"],
+)
+def test_a_draft_that_would_fit_too_is_told_of(
+    card: int, draft_bytes: int | None, said: str | None
+) -> None:
+    draft = Draft(kind=DraftKind.MTP, repo="maker/draft", size=draft_bytes)
+    offer = an_offer("Q4_K_M", profile=a_profile(draft=draft))
+
+    found = JUDGE.consider(offer, budgets(card * GIB), replace(WISH, context=8192))
+
+    assert found.note == said
