@@ -116,6 +116,7 @@ class Daemon:
             measured_bytes=measured.load.total_bytes or None,
             decode_tps=measured.speed.decode_tps,
             prefill_tps=measured.speed.prefill_tps,
+            prompt_tokens=measured.speed.prompt_tokens,
             at=time.time(),
         )
         try:

@@ -21,10 +21,11 @@ _AT_ONCE_BYTES = 1 << 20
 """A larger body is sent piece by piece, so that the loop does other things between them."""
 
 _FIRST_PROMPT, _FIRST_TOKENS = "Say hello.", 4
-_LONG_PROMPT = "Say in a few words what you can help with, and which languages you speak. " * 8
+_LONG_PROMPT = "Say in a few words what you can help with, and which languages you speak. "
 _LONG_TOKENS = 16
-_FIRST_PROMPT_TOKENS, _LONG_PROMPT_TOKENS = 30, 130
-"""What the prompts come to with most tokenizers; only the choice to send them needs it."""
+_FIRST_PROMPT_TOKENS, _REPEATS = 30, ((40, 700), (8, 170))
+"""What the prompts come to with most tokenizers, the long one said so many times; only the choice
+to send them needs it. The longest fills a micro batch, as an agent's prompt does."""
 
 _AGAIN_WITHIN_S, _LONG_WITHIN_S = 10.0, 3.0
 """A device that would take longer has its speed measured well enough by what went before."""
@@ -35,7 +36,10 @@ class Speed:
     """What one short chat measured, by the engine's own clock."""
 
     prefill_tps: float
-    decode_tps: float
+    decode_tps: float | None
+    """None where the answer was a single token, which comes with the prompt."""
+
+    prompt_tokens: int
 
 
 class _Timings(msgspec.Struct):
@@ -107,11 +111,14 @@ class EngineClient:
         except (aiohttp.ClientError, OSError):
             return False
 
-    async def warm_up(self) -> Speed:
+    async def warm_up(self, context: int) -> Speed:
         """Send a real prompt through the model's chat template, past every cache.
 
         The first chat also pays for what is done but once, so a second one is timed, longer
         where the device is quick; on a device that is slow beyond that, the first must do.
+
+        Args:
+            context: Tokens that a request may use; a prompt leaves half of them.
 
         Raises:
             WarmUpFailed: The engine refused, or its answer has no figures.
@@ -120,9 +127,11 @@ class EngineClient:
         if _expected_s(first, _FIRST_PROMPT_TOKENS, _FIRST_TOKENS) > _AGAIN_WITHIN_S:
             return first
         again = await self._timed_chat(_FIRST_PROMPT, _FIRST_TOKENS)
-        if _expected_s(again, _LONG_PROMPT_TOKENS, _LONG_TOKENS) > _LONG_WITHIN_S:
-            return again
-        return await self._timed_chat(_LONG_PROMPT, _LONG_TOKENS)
+        for times, prompt_tokens in _REPEATS:
+            expected_s = _expected_s(again, prompt_tokens, _LONG_TOKENS)
+            if expected_s <= _LONG_WITHIN_S and 2 * prompt_tokens <= context:
+                return await self._timed_chat(_LONG_PROMPT * times, _LONG_TOKENS)
+        return again
 
     async def _timed_chat(self, prompt: str, tokens: int) -> Speed:
         body = msgspec.json.encode(
@@ -163,7 +172,7 @@ def _session(socket: Path | None, headers: dict[str, str], *, fresh: bool) -> ai
 
 
 def _expected_s(speed: Speed, prompt_tokens: int, tokens: int) -> float:
-    return prompt_tokens / speed.prefill_tps + tokens / speed.decode_tps
+    return prompt_tokens / speed.prefill_tps + tokens / (speed.decode_tps or speed.prefill_tps)
 
 
 def _speed(text: bytes) -> Speed:
@@ -173,7 +182,11 @@ def _speed(text: bytes) -> Speed:
         raise WarmUpFailed(f"an answer without timings ({error})") from error
     if timings.predicted_n < 1:
         raise WarmUpFailed("an empty answer")
+    # The first token comes with the prompt: the clock of the others starts after it. Source:
+    # llama.cpp, tools/server/server-common.h, n_gen_steps.
+    steps = timings.predicted_n - 1
     return Speed(
         prefill_tps=1000 * timings.prompt_n / max(timings.prompt_ms, 0.001),
-        decode_tps=1000 * timings.predicted_n / max(timings.predicted_ms, 0.001),
+        decode_tps=1000 * steps / max(timings.predicted_ms, 0.001) if steps else None,
+        prompt_tokens=timings.prompt_n,
     )

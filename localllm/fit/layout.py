@@ -80,9 +80,13 @@ class Layout:
 
     def fits_devices(self, context: int) -> bool:
         """Whether the devices take their part, whatever the host can."""
-        return all(
-            part.spare >= 0 for parts in (self.kept_at, self.at) for part in parts(context)[:-1]
+        return self.keeps_on_devices(context) and all(
+            part.spare >= 0 for part in self.at(context)[:-1]
         )
+
+    def keeps_on_devices(self, context: int) -> bool:
+        """As `fits_devices`, compute buffers left out: quick, and true too often, never too seldom."""
+        return all(part.spare >= 0 for part in self.kept_at(context)[:-1])
 
     def _parts(self, memories: Sequence[Memory]) -> tuple[Part, ...]:
         parts = [

@@ -114,19 +114,30 @@ class Ground:
 
 
 def _least_aside(most: int, layout_of: Callable[[int], Layout], context: int) -> Layout | None:
-    """The layout that leaves least to the host, since that is what the host can best take."""
-    count = _least(most, lambda n: layout_of(n).fits_devices(context))
+    """The layout that leaves least to the host, since that is what the host can best take.
+
+    Without compute buffers, which take longest to work out, it is found first: no fewer will do.
+    """
+    first = _least(1, most, lambda n: layout_of(n).keeps_on_devices(context))
+    if first is None or layout_of(first).kept_at(context)[-1].spare < 0:
+        return None
+    count = _least(first, most, lambda n: layout_of(n).fits_devices(context))
     if count is None:
         return None
     layout = layout_of(count)
     return layout if layout.fits(context) else None
 
 
-def _least(most: int, holds: Callable[[int], bool]) -> int | None:
-    """The smallest number from 1 on for which it holds, where it then holds for all larger ones."""
-    if not holds(most):
-        return None
-    low, high = 0, most
+def _least(first: int, most: int, holds: Callable[[int], bool]) -> int | None:
+    """The smallest number from the first on for which it holds; it then holds for all larger ones.
+
+    Often it is the first or next to it, so steps grow from there.
+    """
+    low, high = first - 1, first
+    while not holds(high):
+        if high == most:
+            return None
+        low, high = high, min(most, 2 * high - first + 2)
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if holds(middle) else (middle, high)

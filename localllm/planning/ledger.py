@@ -12,7 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import msgspec
-from filelock import FileLock
 
 from localllm.fit.plan import Memory, Plan
 from localllm.fit.speed import Speed
@@ -21,6 +20,9 @@ from localllm.planning.choice import Choice
 
 FORMAT = 1
 KEPT = 500
+LOCK_WITHIN_S = 5.0
+LONG_PROMPT_TOKENS = 512
+"""A shorter prompt does not fill a micro batch, and says little of how fast a long one is read."""
 
 
 class Setting(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -65,6 +67,9 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     at: float
     """When: seconds since 1970."""
 
+    prompt_tokens: int | None = None
+    """Of the prompt that `prefill_tps` was measured with; None where nobody counted."""
+
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     format: int
@@ -86,10 +91,12 @@ def remember(file: Path, entry: Entry) -> None:
     NAME.broken and not written over.
 
     Raises:
-        OSError: The disk is full, or not to be written.
+        OSError: The disk is full, or not to be written; or nobody lets go of the lock.
     """
+    from filelock import FileLock  # noqa: PLC0415  # 30 ms that commands which only read save
+
     file.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(file.with_suffix(".lock")):
+    with FileLock(file.with_suffix(".lock"), timeout=LOCK_WITHIN_S):
         found = _read(file)
         if found is None and file.exists():
             file.replace(file.with_name(f"{file.name}.broken"))
@@ -128,7 +135,7 @@ def corrected(plan: Plan, known: Entry | None) -> Plan:
     """Put a measured speed in the place of the predicted one.
 
     At a full cache, where nobody measured, the prediction is scaled by as much. Reading a
-    prompt stays predicted, and a range, where only generating was measured.
+    prompt stays predicted, and a range, where no long one was measured.
     """
     if known is None or not known.decode_tps:
         return plan
@@ -140,7 +147,8 @@ def corrected(plan: Plan, known: Entry | None) -> Plan:
         prefill_tps=known.prefill_tps,
         measured=True,
     )
-    if plan.speed is not None and known.prefill_tps is None:
+    predicted = None if plan.speed is None else plan.speed.prefill_tps
+    if plan.speed is not None and predicted is not None and not _read_a_long_prompt(known):
         measured = _with_prefill_of(plan.speed, measured)
     return replace(plan, speed=measured)
 
@@ -171,6 +179,10 @@ def _read(file: Path) -> Sequence[Entry] | None:
     except (OSError, msgspec.DecodeError):
         return None
     return tuple(read.entries) if read.format == FORMAT else None
+
+
+def _read_a_long_prompt(known: Entry) -> bool:
+    return known.prefill_tps is not None and (known.prompt_tokens or 0) >= LONG_PROMPT_TOKENS
 
 
 def _scaled_full(predicted: Speed | None, decode_tps: float) -> float | None:

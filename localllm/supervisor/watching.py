@@ -90,7 +90,7 @@ class EngineProbe:
         if wrong is not None:
             raise Misplaced(wrong)
         async with self._connect(watched.spec) as client:
-            speed = await client.warm_up()
+            speed = await client.warm_up(self._serving.context)
         measured = Measured(load, resident_bytes(watched.pid), speed)
         await anyio.to_thread.run_sync(self._record, measured)
         return measured

@@ -51,9 +51,7 @@ def test_no_buffer_is_larger_than_its_bound(name: str, way: str) -> None:
         host, devices = compute_bytes(
             shape, setting, arrangement, ["cuda"] * len(arrangement.devices)
         )
-        for most, size in zip(
-            bounded(shape, setting, arrangement), (host, *devices), strict=True
-        ):
+        for most, size in zip(bounded(shape, setting, arrangement), (host, *devices), strict=True):
             assert size <= most
 
 

@@ -113,7 +113,9 @@ def test_an_eight_bit_cache_counts_its_scales() -> None:
     [
         (
             0,
-            ["the token table, which is looked up here, tensors of layers 0 to 29, the output layer"],
+            [
+                "the token table, which is looked up here, tensors of layers 0 to 29, the output layer"
+            ],
         ),
         (
             1,
@@ -135,7 +137,9 @@ def test_experts_are_told_where_they_are_and_where_they_are_not() -> None:
 
     on_card, on_host = formulas(shape, decided, "weights")
 
-    assert on_card == f"tensors of layers 0 to 47, the output layer, no experts of layers 0 to {last}"
+    assert (
+        on_card == f"tensors of layers 0 to 47, the output layer, no experts of layers 0 to {last}"
+    )
     assert on_host == (
         f"the token table, which is looked up here, the experts of layers 0 to {last}"
     )

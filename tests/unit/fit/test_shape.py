@@ -89,9 +89,7 @@ def test_experts_are_told_from_what_every_token_uses() -> None:
     ],
     ids=["none", "unused", "own width", "the dense part's width", "shared ones"],
 )
-def test_experts_come_from_the_headers_keys(
-    keys: dict[str, int], expected: Experts | None
-) -> None:
+def test_experts_come_from_the_headers_keys(keys: dict[str, int], expected: Experts | None) -> None:
     header = an_outline("llama", layers=2, heads=8, heads_kv=2, dim=64, **keys)
 
     assert shape_of(header).experts == expected

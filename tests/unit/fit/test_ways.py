@@ -132,9 +132,7 @@ def test_as_many_layers_as_fit_are_on_the_card(card: int, host: int) -> None:
     assert found.fits(ASKED.context)
     (on_card,) = counts(found)
     more = arrange(LLAMA, [1], on_devices=on_card + 1)
-    one_more = replace(
-        found, arrangement=more, weights=found.tables.on_devices(more, ["cuda"])
-    )
+    one_more = replace(found, arrangement=more, weights=found.tables.on_devices(more, ["cuda"]))
     assert not one_more.fits_devices(ASKED.context)
     assert found.arrangement.host.layers == range(33 - on_card)
 

@@ -13,6 +13,7 @@ from localllm.catalog.ladder import Advice, read_ladder
 from localllm.catalog.profile import Profile
 from localllm.catalog.repositories import Draft, DraftKind
 from localllm.events import DeviceId
+from localllm.fit.outline import rescaled
 from localllm.fit.plan import Budget, Verdict, Wish
 from localllm.formats.header import Format
 from localllm.paths import bundled_profiles
@@ -21,7 +22,6 @@ from localllm.planning.offers import Offer, Told
 from localllm.planning.ranking import Contender
 from localllm.planning.uses import NEEDS
 from tests.unit.fit.a_header import GIB, MIB, llama_8b, with_keys
-from localllm.fit.outline import rescaled
 
 LADDER = read_ladder(bundled_profiles())
 WISH = Wish(exact=False)
@@ -134,7 +134,7 @@ def test_a_model_without_offers_has_no_best() -> None:
 
 def contender(offer: Offer, judge: Judge = JUDGE) -> Contender:
     considered = judge.consider(offer, budgets(24 * GIB), WISH)
-    return judge._contender(considered)  # noqa: SLF001
+    return judge._contender(considered)
 
 
 def test_nobody_gets_what_loses_much_unless_they_name_it() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from filelock import FileLock
 
 from localllm.fit.plan import Memory, Plan
 from localllm.fit.speed import Speed
@@ -222,7 +223,7 @@ def test_of_other_settings_the_newest_that_has_a_speed_counts() -> None:
 
 
 def test_a_measured_speed_replaces_the_prediction_and_its_range() -> None:
-    speed = corrected(predicted(), an_entry()).speed
+    speed = corrected(predicted(), an_entry(prompt_tokens=700)).speed
 
     assert speed == Speed(
         decode_tps=90.0,
@@ -304,3 +305,31 @@ def test_a_log_does_not_speak_of_a_runtime_or_a_projector() -> None:
     memory = Memory(1, 2, 3, 4, recurrent_state=5, projector=60, overhead=70)
 
     assert in_the_log(memory) == 15
+
+
+@pytest.mark.parametrize(
+    ("tokens", "tps", "low"), [(None, 5000.0, 2500.0), (511, 5000.0, 2500.0), (512, 4000.0, None)]
+)
+def test_only_a_long_prompt_tells_how_fast_prompts_are_read(tokens, tps, low) -> None:
+    speed = corrected(predicted(), an_entry(prompt_tokens=tokens)).speed
+
+    assert speed is not None
+    assert (speed.prefill_tps, speed.prefill_low_tps) == (tps, low)
+
+
+def test_a_short_prompt_is_better_than_none_where_nothing_is_predicted() -> None:
+    unknown = replace(PREDICTED, prefill_tps=None, prefill_low_tps=None, prefill_high_tps=None)
+
+    speed = corrected(predicted(unknown), an_entry(prompt_tokens=33)).speed
+
+    assert speed is not None
+    assert speed.prefill_tps == 4000.0
+
+
+def test_a_lock_that_nobody_lets_go_of_is_an_error_of_the_disk(file: Path, monkeypatch) -> None:
+    monkeypatch.setattr("localllm.planning.ledger.LOCK_WITHIN_S", 0.01)
+    file.parent.mkdir()
+
+    with FileLock(file.with_suffix(".lock")), ThreadPoolExecutor(1) as pool:
+        with pytest.raises(OSError, match="lock"):
+            pool.submit(remember, file, an_entry()).result()

@@ -149,9 +149,7 @@ def test_the_projector_beside_a_file_counts_with_its_own_bytes(tmp_path: Path) -
 def test_a_rounded_size_counts_as_the_largest_that_it_can_be() -> None:
     variants = (Variant(quant="Q6_K", size=1000, size_within=24), Variant(quant="Q4_K_M", size=600))
 
-    rounded, exact = offers(
-        a_repository(*variants, projector_size=100, projector_size_within=5)
-    )
+    rounded, exact = offers(a_repository(*variants, projector_size=100, projector_size_within=5))
 
     assert (rounded.size_bytes, exact.size_bytes) == (1024, 600)
     assert (rounded.projector_bytes, rounded.caveat) == (105, None)

@@ -27,9 +27,7 @@ PLAN = plan(smollm2(), [Budget(DeviceId("cpu"), "host", 8 * GIB, None, is_host=T
 SPEED = Speed(50, 40, decode_low_tps=None, decode_high_tps=None)
 
 
-def planned(
-    context: int = 32_768, verdict: Verdict = Verdict.FITS, tps: float | None = 50
-) -> Plan:
+def planned(context: int = 32_768, verdict: Verdict = Verdict.FITS, tps: float | None = 50) -> Plan:
     speed = None if tps is None else replace(SPEED, decode_tps=tps)
     return replace(PLAN, context=context, verdict=verdict, speed=speed)
 

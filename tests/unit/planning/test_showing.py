@@ -28,9 +28,7 @@ def a_desk(home: Path, settings: Settings | None = None, **more: str) -> Desk:
     """Nothing is on its disk."""
     environment = {"HOME": str(home), "LOCALLLM_HOME": str(home), "HF_HOME": str(home / "hf")}
     environment |= more
-    return Desk(
-        settings or Settings(), paths_for(environment), environment, bundled_profiles()
-    )
+    return Desk(settings or Settings(), paths_for(environment), environment, bundled_profiles())
 
 
 @pytest.fixture
@@ -59,7 +57,7 @@ def test_of_one_model_every_quantization_is_shown_the_best_quality_first(desk: D
 
 
 def test_the_same_question_gets_the_same_answer(desk: Desk) -> None:
-    assert shown(desk, "rtx3060-12") == shown(desk, "rtx3060-12")
+    assert shown(desk, "rtx5090") == shown(desk, "rtx5090")
 
 
 def test_a_plan_before_any_header_was_read_says_where_its_numbers_come_from(desk: Desk) -> None:
@@ -70,11 +68,11 @@ def test_a_plan_before_any_header_was_read_says_where_its_numbers_come_from(desk
     assert not any(c.on_disk for c in view.candidates)
 
 
-@pytest.mark.parametrize("hardware", ["rtx5090", "2xrtx3090", "m4-max-128", "cpu-64"])
+@pytest.mark.parametrize("hardware", ["rtx3060-12", "2xrtx3090", "m4-max-128", "cpu-64"])
 def test_each_candidates_devices_add_up_and_stay_within_what_is_usable(
     desk: Desk, hardware: str
 ) -> None:
-    view = shown(desk, hardware)
+    view = shown(desk, hardware, quant="Q4_K_M")
 
     usable = {device.id: device.memory_usable or 0 for device in view.hardware.devices}
     for one in view.candidates:
@@ -124,11 +122,11 @@ def test_the_users_ranking_comes_before_all_else(tmp_path: Path) -> None:
     ranking = Settings(plan=Planning(ranking=("qwen3-4b", QWEN)))
     plain, ranked = a_desk(tmp_path), a_desk(tmp_path, ranking)
 
-    views = [shown(desk, "rtx5090", None) for desk in (plain, ranked)]
+    views = [shown(desk, "cpu-64", None) for desk in (plain, ranked)]
 
     models = [v.candidates[v.choice].model for v in views if v.choice is not None]
     assert models[0] not in {"qwen3-4b", QWEN}
-    assert models[1] == next(m for m in ("qwen3-4b", QWEN) if m in known(views[1]))
+    assert models[1] == "qwen3-4b"
 
 
 def known(view: PlanView) -> set[str]:
@@ -159,7 +157,7 @@ def test_the_whole_catalog_is_planned_in_a_moment_without_a_hub(
 
     view = shown(desk, hardware, None, use="chat")
 
-    assert time.process_time() - start < 6
+    assert time.process_time() - start < 5
     assert len(known(view)) == len(view.candidates) > 20
     assert len(planned) <= most_each * len(view.candidates)
     assert view.choice is not None
@@ -194,7 +192,6 @@ def test_of_a_hubs_repository_the_choice_is_planned_with_its_own_header(
     )
     assert (chosen.quant, chosen.header, chosen.context) == ("Q8_0", "hub", 3072)
     assert (other.quant, other.header, other.context) == ("Q4_K_M", "hub", 4096)
-    assert not any("/tree/" in request and "dev" in request for request in hub.requests)
 
 
 def test_a_revision_that_was_named_is_the_one_that_is_read_again(
