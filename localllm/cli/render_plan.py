@@ -147,7 +147,8 @@ def _table(view: PlanView, width: int, look: Look) -> tuple[list[str], bool]:
         kept = [column for column, number in zip(cells, needed, strict=True) if number <= least]
         lines = table(list(zip(*kept, strict=True)))
         if max(len(click.unstyle(line)) for line in lines) <= width or least <= 1:
-            return lines, least >= _needed(columns, "memory")
+            drawn = any(c.memory for c in view.candidates)
+            return lines, drawn and least >= _needed(columns, "memory")
     raise AssertionError("the columns needed most are shown in any case")
 
 

@@ -82,6 +82,13 @@ ENCODERS = frozenset(
 )
 """Read a text at once and keep nothing: no cache."""
 
+WITHOUT_OUTPUT = ENCODERS - {"gemma-embedding"}
+"""Encoders that load no output layer."""
+
+OUTPUT_BEFORE_TABLE = frozenset({"gemma3n", "gemma4"})
+"""They ask for their output layer first, so that a table that serves as both is there twice,
+even where both are on the host."""
+
 KEPT_LAYERS: Mapping[str, int] = {"gemma3n": 20}
 """Layers that have a cache of their own; the later ones use theirs."""
 

@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from localllm.fit.architectures import BOTH_IN_EVERY_LAYER, COMPRESSED, ENCODERS
+from localllm.fit.architectures import (
+    BOTH_IN_EVERY_LAYER,
+    COMPRESSED,
+    ENCODERS,
+    OUTPUT_BEFORE_TABLE,
+    WITHOUT_OUTPUT,
+)
 from localllm.fit.keys import Keys
 from localllm.fit.rules import (
     check_covered,
@@ -35,7 +41,17 @@ ROPE_FACTORS = ("rope_freqs.", "rope_factors_")
 """Tensors that every device with layers gets a copy of."""
 
 ENTRY = ("per_layer_model_proj.", "per_layer_proj_norm.")
-EXPERTS = "_exps."
+EXPERTS = tuple(
+    f".ffn_{part}_{kind}exps."
+    for part in ("up", "down", "gate", "gate_up", "coarse")
+    for kind in ("", "ch")
+)
+"""What `--n-cpu-moe` leaves on the host. Source: llama.cpp, common/common.h,
+LLM_FFN_EXPS_REGEX; `coarse` is an outline's own."""
+
+
+REPACKED = frozenset({"q4_0", "q4_k", "iq4_nl"})
+"""Types that a processor keeps in a better order. Source: ggml/src/ggml-cpu/repack.cpp."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +144,17 @@ class Shape:
         return any(t.name == TOKEN_TABLE for t in self.output_tensors)
 
     @property
+    def table_is_twice_on_host(self) -> bool:
+        """Whether the host holds a table that serves as the output a second time, as devices do.
+
+        llama.cpp keeps the output in an order of its own where the type has one.
+        """
+        table = next((t for t in self.output_tensors if t.name == TOKEN_TABLE), None)
+        if table is None:
+            return False
+        return table.type in REPACKED or self.header.architecture in OUTPUT_BEFORE_TABLE
+
+    @property
     def compressed(self) -> bool:
         return self.header.architecture in COMPRESSED
 
@@ -193,8 +220,8 @@ def _layer_maker(
             attended=heads * value_dim,
             feed_forward=_feed_forward(header, keys, i, tensors),
             compression=keys.at("attention.compress_ratios", i),
-            tensors=tuple(t for t in tensors if EXPERTS not in t.name),
-            experts=tuple(t for t in tensors if EXPERTS in t.name),
+            tensors=tuple(t for t in tensors if not is_expert(t)),
+            experts=tuple(t for t in tensors if is_expert(t)),
         )
 
     return layer
@@ -205,7 +232,7 @@ def _feed_forward(header: Header, keys: Keys, i: int, tensors: tuple[Tensor, ...
     down = [t.shape[0] for t in tensors if t.name.endswith("ffn_down.weight")]
     if down:
         return down[0]
-    has_experts = any(EXPERTS in t.name for t in tensors)
+    has_experts = any(is_expert(t) for t in tensors)
     return 0 if has_experts else keys.at("feed_forward_length", i) or header.feed_forward or 0
 
 
@@ -236,6 +263,11 @@ def _output_tensors(header: Header) -> tuple[Tensor, ...]:
         for t in header.tensors
         if not t.name.startswith(("blk.", *ROPE_FACTORS, *ENTRY)) and t.name not in INPUT_TABLES
     ]
-    if header.architecture not in ENCODERS and all(t.name != OUTPUT for t in rest):
+    if header.architecture not in WITHOUT_OUTPUT and all(t.name != OUTPUT for t in rest):
         rest += [t for t in header.tensors if t.name == TOKEN_TABLE]
     return tuple(rest)
+
+
+def is_expert(tensor: Tensor) -> bool:
+    """Whether it holds the experts of a layer."""
+    return any(part in tensor.name for part in EXPERTS)

@@ -86,12 +86,14 @@ def _keeps(layer: Layer) -> tuple[object, ...]:
 
 def _weights(shape: Shape, kind: str) -> Weights:
     outputs = [(t.name, allocated_bytes((t,), kind)) for t in shape.output_tensors]
+    table = sum(size for name, size in outputs if name == TOKEN_TABLE)
+    twice = shape.table_is_twice_on_host and kind == "cpu"
     return Weights(
         layers=[0, *accumulate(_layer_sizes(shape, kind))],
         experts=[0, *accumulate(allocated_bytes(layer.experts, kind) for layer in shape.layers)],
         copied=allocated_bytes(shape.copied, kind),
         output=sum(size for _, size in outputs),
-        output_beside_table=sum(size for name, size in outputs if name != TOKEN_TABLE),
+        output_beside_table=sum(size for _, size in outputs) - (0 if twice else table),
         input_tables=allocated_bytes(shape.input_tables, kind),
     )
 

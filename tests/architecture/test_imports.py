@@ -11,7 +11,16 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-HEAVY = {"aiohttp", "textual", "huggingface_hub", "pynvml", "pydantic", "httpx", "httpx2", "xllamacpp"}
+HEAVY = {
+    "aiohttp",
+    "textual",
+    "huggingface_hub",
+    "pynvml",
+    "pydantic",
+    "httpx",
+    "httpx2",
+    "xllamacpp",
+}
 CHECK = "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports())"
 
 

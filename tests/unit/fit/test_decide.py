@@ -10,11 +10,12 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from localllm.events import DeviceId
+from localllm.fit.cache import Setting
 from localllm.fit.decide import plan
 from localllm.fit.errors import UnsupportedArchitecture
-from localllm.fit.cache import Setting
 from localllm.fit.memory import memory_of
-from localllm.fit.placing import arrange, on_host as all_on_host
+from localllm.fit.placing import arrange
+from localllm.fit.placing import on_host as all_on_host
 from localllm.fit.plan import Budget, Plan, Verdict, Wish
 from localllm.fit.shape import shape_of
 from localllm.formats.header import Header

@@ -148,3 +148,16 @@ def test_the_projector_is_on_the_first_device() -> None:
     *_, spread = ground.whole(ASKED)
 
     assert [part.memory.projector for part in spread.at(8192)] == [GIB, 0, 0]
+
+
+@pytest.mark.parametrize(("shape", "way"), [(EXPERTS, "experts_aside"), (LLAMA, "partly")])
+def test_a_host_that_lacks_room_for_its_buffers_alone_is_no_way(shape: Shape, way: str) -> None:
+    found = getattr(a_ground(shape, 4 * GIB), way)(ASKED)
+    need = found.at(ASKED.context)[-1].need
+
+    enough, short = (
+        getattr(a_ground(shape, 4 * GIB, host=usable), way)(ASKED) for usable in (need, need - 1)
+    )
+
+    assert enough.arrangement == found.arrangement
+    assert short is None

@@ -58,6 +58,7 @@ TOO_BIG = planned(2048, Verdict.TOO_BIG)
             a_contender(quant="Q2_K", advice=Advice.ON_REQUEST),
             "loses too much to be chosen unasked",
         ),
+        (a_contender(quant="4bit", no_engine="no engine reads MLX"), "no engine reads MLX"),
         (
             a_contender(plan=planned(1024)),
             "has room for 1024 tokens only, 2048 are the least",
@@ -143,6 +144,17 @@ def test_nothing_that_fits_is_no_choice_and_each_says_why() -> None:
 
     assert chosen.index is None
     assert chosen.lacks == ("its numbers are not known yet", "does not fit")
+
+
+def test_what_no_engine_runs_or_nobody_asked_for_is_not_said_not_to_fit() -> None:
+    others = [a_contender(no_engine="no engine"), a_contender(advice=Advice.ON_REQUEST)]
+
+    chosen = choose(others, NEED)
+
+    assert (chosen.index, chosen.lacks) == (
+        None,
+        ("no engine", "loses too much to be chosen unasked"),
+    )
 
 
 def test_what_fits_but_is_of_no_use_is_taken_where_there_is_nothing_else() -> None:
