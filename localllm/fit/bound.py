@@ -22,6 +22,14 @@ LATENT_MARGIN = 1.5
 
 FIXED_BYTES = 4 << 20
 PIPELINE_COPIES = 4
+COMPRESSED_MARGIN = 2.0
+COMPRESSED_HOST, COMPRESSED_DEVICE = 4, 6
+"""Of DeepSeek V4 on devices, whose buffers follow no formula here: from real loads of a tiny one,
+on a software device; on a real one the truth may be far below."""
+
+DIVIDED_BYTES = 8 << 20
+"""For what devices take that have a part of a model each; see compute.py."""
+
 STAGED_COPIES = 3
 """Of what the host hands to several devices that work at once."""
 
@@ -37,22 +45,33 @@ def compute_bound(
     tokens = padded(min(setting.padded_context, setting.micro_batch), setting.parallel)
     inputs = tokens * _mask_bytes(shape, setting)
     copies = PIPELINE_COPIES if len(arrangement.devices) > 1 and arrangement.whole else 1
-    margin = LATENT_MARGIN if shape.latent else MARGIN
+    margin = _margin(shape)
     widest = int(margin * FLOAT_BYTES * tokens * widest_floats)
     embeddings = STAGED_EMBEDDINGS * tokens * shape.header.embedding * FLOAT_BYTES
     streams = int(1.5 * _per_layer_bytes(shape, tokens))
     passed = 0 if copies == 1 else copies * embeddings + streams
     device = widest + inputs * copies + passed + streams + copies * FIXED_BYTES
     device += _moved_weights(shape, arrangement)
+    if len(arrangement.devices) > 1 or not arrangement.whole:
+        device += DIVIDED_BYTES + (2 * inputs * copies if streams else 0)
     if arrangement.host.layers:  # the mask is there once more, for the layers that are not
         device += inputs + _moved_cache(shape, setting, arrangement)
     host = embeddings * (1 if copies == 1 else STAGED_COPIES)
     host += inputs * copies + 2 * streams + FIXED_BYTES
     if arrangement.host.layers or arrangement.experts_on_host or not arrangement.devices:
         host += widest
-    return host, tuple(
-        device + copies * _borrowed_caches(shape, setting, share) for share in arrangement.devices
+    compressed = shape.compressed and bool(arrangement.devices)
+    times = (COMPRESSED_HOST, COMPRESSED_DEVICE) if compressed else (1, 1)
+    return host * times[0], tuple(
+        times[1] * (device + copies * _borrowed_caches(shape, setting, share))
+        for share in arrangement.devices
     )
+
+
+def _margin(shape: Shape) -> float:
+    if shape.compressed:
+        return COMPRESSED_MARGIN
+    return LATENT_MARGIN if shape.latent else MARGIN
 
 
 def widest_floats(shape: Shape) -> int:

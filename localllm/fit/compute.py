@@ -51,6 +51,9 @@ PER_LAYER_INPUTS = 1.03
 DELTA_NET = 1.09
 """Margin on reordering devices for delta nets, masks left out: 8.8 % missing at most, often none."""
 
+DIVIDED_BYTES = 7 << 20
+DELTA_DIVIDED_BYTES = 5 << 20
+
 NARROW = 1024
 NARROW_DELTA_BYTES = 84 * 1024
 """Per token, for dense delta nets as narrow as that over several devices. Unexplained: 41 MiB were
@@ -96,18 +99,35 @@ def compute_bytes(
         else size
         for size, kind in zip(sizes[:host], kinds, strict=True)
     )
-    state = _held_state_bytes(shape, setting)
-    return _unsure(shape, sizes[host] + state), tuple(_unsure(shape, s + state) for s in devices)
+    divided = _divided_bytes(shape, arrangement, masks_bytes)
+    return _unsure(shape, sizes[host]), tuple(
+        # a delta net's own margin may cover it
+        _unsure(shape, max(size, bare + more) if _has_delta_net(shape) else size + more)
+        for size, bare, more in zip(devices, sizes[:host], divided, strict=True)
+    )
 
 
-def _held_state_bytes(shape: Shape, setting: Setting) -> int:
-    """Of models without any cache: a layer's state of all slots but one, where a cache would be quantized.
+def _divided_bytes(shape: Shape, arrangement: Arrangement, masks_bytes: int) -> Sequence[int]:
+    """What the replay was measured to miss on devices that have a part of a model each.
 
-    Seen in real loads of mamba2 with 2 and 4 slots, and in no estimate.
+    Where the host has a part too, up to 6.5 MiB, whatever the model; and on the last of several,
+    of models with inputs of each layer, the masks once more.
     """
-    if setting.kv_type == "f16" or any(layer.key for layer in shape.layers):
-        return 0
-    return (setting.parallel - 1) * max(layer.state for layer in shape.layers) * FLOAT_BYTES
+    count = len(arrangement.devices)
+    aside = arrangement.experts_on_host > 0 and shape.experts is not None
+    flat = 0
+    if (aside or not arrangement.host.is_empty) and not _is_narrow_delta_net(shape, arrangement):
+        flat = DELTA_DIVIDED_BYTES if _has_delta_net(shape) else DIVIDED_BYTES
+    masks = masks_bytes + DIVIDED_BYTES if count > 1 and _has_inputs_per_layer(shape) else 0
+    return [
+        0 if share.is_empty else flat + (masks if n == count - 1 else 0)
+        for n, share in enumerate(arrangement.devices)
+    ]
+
+
+def _is_narrow_delta_net(shape: Shape, arrangement: Arrangement) -> bool:
+    several = len(arrangement.devices) > 1 and shape.experts is None
+    return several and _has_delta_net(shape) and shape.header.embedding <= NARROW
 
 
 def _laid_out(
@@ -149,8 +169,9 @@ def _missing(shape: Shape, setting: Setting, arrangement: Arrangement) -> tuple[
     tokens, width = batch_of(setting).tokens, shape.header.embedding
     alone = arrangement.host.is_empty and len(arrangement.devices) == 1
     if _has_delta_net(shape):
-        narrow = len(arrangement.devices) > 1 and shape.experts is None and width <= NARROW
-        return (1.0, NARROW_DELTA_BYTES * tokens) if narrow else (DELTA_NET, 0)
+        if not _is_narrow_delta_net(shape, arrangement):
+            return DELTA_NET, 0
+        return 1.0, NARROW_DELTA_BYTES * width**2 // NARROW**2 * tokens
     if _has_inputs_per_layer(shape):
         return (PER_LAYER_INPUTS if alone else 1.0), 0
     parted = _has_one_matrix(shape) and not arrangement.host.is_empty

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from localllm.fit.cache import CONTEXT_STEP, Setting
+from localllm.fit.cache import CONTEXT_STEP, KV_TYPES, Setting
 from localllm.fit.layout import Layout, Part, total_of
 from localllm.fit.plan import Budget, Placement, Plan, Verdict, Wish
 from localllm.fit.reasons import why_it_fits, why_not
@@ -70,11 +70,11 @@ def plan(header: Header, budgets: Sequence[Budget], wish: Wish) -> Plan:
     most = header.context_trained or wish.context or UNSTATED_CONTEXT
     least = wish.context or min(MIN_CONTEXT, most)
     if wish.context is not None and wish.context > most:
-        first = next(ground.whole(_settings(wish, least)[0]))
+        first = next(ground.whole(_settings(ground.shape, wish, least)[0]))
         reason = (
             f"A context of {wish.context} tokens is asked for, the model was trained with {most}."
         )
-        return _too_big(first, least, reason)
+        return _too_big(first, most, reason)
     most = wish.context or max(least, most // CONTEXT_STEP * CONTEXT_STEP)
     goal = wish.context or min(wish.goal or USEFUL_CONTEXT, most)
     found = _search(ground, wish, least=least, goal=goal, most=most)
@@ -96,22 +96,41 @@ def _ground(shape: Shape, budgets: Sequence[Budget], wish: Wish) -> Ground:
         raise ValueError(f"{len(hosts)} hosts, where there must be one")
     devices = tuple(budget for budget in budgets if not budget.is_host)
     tables = tabulate(shape, [device.kind for device in devices])
+    roomy = tuple(d for d in devices if tables.has_room_for_a_layer(d.kind, _left(d)))
+    devices = roomy or devices  # a card that others have filled is no reason against the rest
     return Ground(tables, hosts[0], devices, wish.projector_bytes, wish.exact)
 
 
-def _settings(wish: Wish, context: int) -> list[Setting]:
+def _left(device: Budget) -> int:
+    return device.usable_bytes - device.overhead_bytes
+
+
+def _settings(shape: Shape, wish: Wish, context: int) -> list[Setting]:
     """What may be asked of the engine, nothing given up first; a wish is never given up."""
     settings: list[Setting] = []
     for kv_type, parallel, micro_batch in SAVINGS:
+        if kv_type != "f16" and not _can_be_quantized(shape):
+            continue
         setting = Setting(
             context=context,
             parallel=wish.parallel or parallel,
-            micro_batch=wish.micro_batch or micro_batch,
+            micro_batch=context if shape.encoder else wish.micro_batch or micro_batch,
             kv_type=wish.kv_type or kv_type,
         )
         if setting not in settings:
             settings.append(setting)
     return settings
+
+
+def _can_be_quantized(shape: Shape) -> bool:
+    """Whether a head's keys and values divide into blocks; else llama.cpp refuses the cache.
+
+    Source: llama.cpp, src/llama-context.cpp, llama_init_from_model.
+    """
+    header = shape.header
+    block = KV_TYPES["q8_0"].block
+    cached = any(layer.key for layer in shape.layers)
+    return cached and not header.key_dim % block and not header.value_dim % block
 
 
 def _search(ground: Ground, wish: Wish, *, least: int, goal: int, most: int) -> Found | None:
@@ -132,14 +151,16 @@ def _search(ground: Ground, wish: Wish, *, least: int, goal: int, most: int) -> 
 
 
 def _whole(ground: Ground, wish: Wish, context: int) -> Iterator[Layout]:
-    for setting in _settings(wish, context):
+    for setting in _settings(ground.shape, wish, context):
         yield from ground.whole(setting)
 
 
 def _aside(ground: Ground, wish: Wish, *, goal: int, most: int) -> Found | None:
     """With a part on the host: experts rather than layers, since each token uses few of them."""
     for context in dict.fromkeys((goal, min(goal, USEFUL_CONTEXT), min(goal, MIN_CONTEXT))):
-        for setting in _settings(wish, context)[1:] or _settings(wish, context):
+        for setting in _settings(ground.shape, wish, context)[1:] or _settings(
+            ground.shape, wish, context
+        ):
             for layout in (ground.experts_aside(setting), ground.partly(setting)):
                 if layout is not None:
                     return Found(layout, layout.longest(context, most), whole=False)
@@ -147,7 +168,7 @@ def _aside(ground: Ground, wish: Wish, *, goal: int, most: int) -> Found | None:
 
 
 def _roomiest(ground: Ground, wish: Wish, context: int) -> Layout:
-    layouts = list(ground.whole(_settings(wish, context)[-1]))
+    layouts = list(ground.whole(_settings(ground.shape, wish, context)[-1]))
     return max(layouts, key=lambda layout: min(part.spare for part in layout.at(context)))
 
 
@@ -184,7 +205,7 @@ def _plan(
             for part, share in zip(parts, shares, strict=True)
         ),
         host_cache_bytes=_host_cache_bytes(layout, context, parts[-1]) if fits else 0,
-        speed=speed_of(layout, context) if fits else None,
+        speed=speed_of(layout, context) if fits and not layout.shape.encoder else None,
     )
 
 

@@ -34,7 +34,8 @@ def memory_of(
         mixed_batches: Whether the engine is as new as autumn 2026; see compute.py.
     """
     tables = tabulate(shape, kinds)
-    kept = kept_of(tables, setting, arrangement, tables.on_devices(arrangement, kinds))
+    weights = tables.on_devices(arrangement, kinds)
+    kept = kept_of(tables, setting, arrangement, weights, idle_caches=not mixed_batches)
     buffers = buffers_of(tables, setting, arrangement, kinds, mixed_batches=mixed_batches)
     return with_buffers(kept, buffers)
 
@@ -55,7 +56,18 @@ def buffers_of(
     except (UnknownGraph, LookupError, ArithmeticError):
         # its tensors are not those of its architecture; an engine may refuse it as well
         return bounded_buffers_of(tables, setting, arrangement)
-    return (*on_devices, on_host)
+    held = _held_state_bytes(tables.shape, setting)
+    return tuple(size + held for size in (*on_devices, on_host))
+
+
+def _held_state_bytes(shape: Shape, setting: Setting) -> int:
+    """Of models without any cache: one layer's state, of all slots but one.
+
+    Seen in real loads of mamba2 with 2 and 4 slots, though an engine's estimate lacks it.
+    """
+    if shape.encoder or any(layer.key for layer in shape.layers):
+        return 0
+    return (setting.parallel - 1) * max(layer.state for layer in shape.layers) * FLOAT_BYTES
 
 
 def bounded_buffers_of(
@@ -72,14 +84,31 @@ def with_buffers(kept: Sequence[Memory], buffers: Sequence[int]) -> tuple[Memory
 
 
 def kept_of(
-    tables: Tables, setting: Setting, arrangement: Arrangement, weights: Sequence[int]
+    tables: Tables,
+    setting: Setting,
+    arrangement: Arrangement,
+    weights: Sequence[int],
+    *,
+    idle_caches: bool = False,
 ) -> tuple[Memory, ...]:
-    """As `memory_of`, without the compute buffers, which take longest to work out."""
+    """As `memory_of`, without the compute buffers, which take longest to work out.
+
+    Args:
+        idle_caches: Whether blocks for drafts have a cache though they are not loaded: they do in
+            b10434, and no more in 11549.
+    """
     shares = (*arrangement.devices, arrangement.host)
-    return tuple(
+    kept = [
         _kept(tables, setting, share, size, has_output=share is arrangement.host)
         for share, size in zip(shares, weights, strict=True)
-    )
+    ]
+    if idle_caches and tables.shape.idle_layers and not tables.shape.recurrent:
+        last = next(i for i, share in enumerate(shares) if share.output)
+        idle = kv_cache_bytes(tables.shape, tables.shape.layers[-1], setting)
+        kept[last] = replace(
+            kept[last], kv_cache=kept[last].kv_cache + tables.shape.idle_layers * idle
+        )
+    return tuple(kept)
 
 
 def _kept(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 from localllm.fit.bound import widest_floats
 from localllm.fit.placing import Arrangement, Share
@@ -41,6 +41,11 @@ class Tables:
             for share, kind in zip(arrangement.devices, kinds, strict=True)
         )
         return (*devices, self._on_host(self.weights["cpu"], arrangement))
+
+    def has_room_for_a_layer(self, kind: str, free_bytes: int) -> bool:
+        """Whether the largest layer, its experts aside, goes into so much."""
+        sums = self.weights[kind].layers
+        return max((b - a for a, b in pairwise(sums)), default=0) <= free_bytes
 
     def _on_device(self, table: Weights, arrangement: Arrangement, share: Share) -> int:
         """A token table that serves as the output is there a second time.

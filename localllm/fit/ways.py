@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from localllm.fit.cache import Setting
 from localllm.fit.layout import Layout
@@ -43,11 +43,10 @@ class Ground:
         """
         if self.shape.experts is None or not self.devices:
             return None
-        spread = self._spread(setting) if len(self.devices) > 1 else next(self.whole(setting))
+        split = self._split(setting)
 
         def with_aside(count: int) -> Layout:
-            arrangement = replace(spread.arrangement, experts_on_host=count)
-            return self._layout(spread.devices, arrangement, setting)
+            return self._evened(split, setting, count)
 
         return _least_aside(len(self.shape.layers), with_aside, setting.context)
 
@@ -82,6 +81,26 @@ class Ground:
             if tuple(split) in seen:
                 return layout
             seen.add(tuple(split))
+
+    def _evened(self, split: Sequence[int], setting: Setting, aside: int) -> Layout:
+        """With experts aside: layers moved to where they leave room, for as long as that helps."""
+        best = self._with_aside(split, setting, aside)
+        while True:
+            spare = [part.spare for part in best.kept_at(setting.context)[:-1]]
+            short, roomy = spare.index(min(spare)), spare.index(max(spare))
+            moved = list(split)
+            moved[short] -= 1
+            moved[roomy] += 1
+            if short == roomy or moved[short] < 1:
+                return best
+            other = self._with_aside(moved, setting, aside)
+            if min(p.spare for p in other.kept_at(setting.context)[:-1]) <= min(spare):
+                return best
+            split, best = moved, other
+
+    def _with_aside(self, split: Sequence[int], setting: Setting, aside: int) -> Layout:
+        arrangement = arrange(self.shape, split, experts_on_host=aside)
+        return self._layout(self.devices, arrangement, setting)
 
     def _split(self, setting: Setting) -> list[int]:
         """Layers for each device, in proportion to what it has beside the buffers."""

@@ -42,12 +42,24 @@ def choose_engine(survey: Survey, wanted: str | None, *, allow_cpu: bool) -> Cho
         reach = survey.reach[installed.engine]
         usable = [device for device in accelerators if device.id in reach]
         if usable:
-            usable.sort(key=lambda device: -(device.memory_usable or 0))
-            alike = tuple(d for d in usable if d.kind is usable[0].kind)
-            return Choice(installed, alike, tuple(reach[d.id] for d in alike))
+            alike = preferred(usable)
+            if not _can_be_ordered(installed, alike):
+                alike.sort(key=lambda device: installed.devices.index(reach[device.id]))
+            return Choice(installed, tuple(alike), tuple(reach[d.id] for d in alike))
     if allow_cpu:
         return Choice(engines[0])
     raise _would_run_on_the_processor(survey, engines, accelerators)
+
+
+def preferred(devices: Sequence[Device]) -> list[Device]:
+    """Those that go together, the one with most memory to spend first."""
+    ordered = sorted(devices, key=lambda device: -(device.memory_usable or 0))
+    return [device for device in ordered if device.kind is ordered[0].kind]
+
+
+def _can_be_ordered(installed: Installed, devices: Sequence[Device]) -> bool:
+    """Whether the engine takes devices in our order: by name, or by what it is shown of them."""
+    return installed.engine != "xllamacpp" or all(d.uuid is not None for d in devices)
 
 
 def _candidates(survey: Survey, wanted: str | None) -> Sequence[Installed]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from localllm.catalog.facts import Use
 from localllm.catalog.ladder import Ladder
 from localllm.catalog.profile import Profile
 from localllm.errors import LocalLLMError
+from localllm.events import DeviceId
+from localllm.fit.cache import CONTEXT_STEP
 from localllm.fit.decide import plan as fit
 from localllm.fit.decide_mlx import plan_mlx
 from localllm.fit.plan import Budget, Plan, Verdict, Wish
@@ -52,6 +54,8 @@ class Judge:
     asked_quant: str | None = None
     """What the user named is never too low for them."""
 
+    asked_context: int | None = None
+
     def consider(self, offer: Offer, budgets: Sequence[Budget], wish: Wish) -> Considered:
         offer = outlined(offer)
         if offer.header is None:
@@ -93,8 +97,16 @@ class Judge:
             kld=self.kld(offer),
             no_engine=None if offer.format is Format.GGUF else _NO_ENGINE,
             advice=None if rung is None or asked or offer.native else rung.advice,
-            most_context=None if offer.header is None else offer.header.context_trained,
+            most_context=self._most_context(offer),
         )
+
+    def _most_context(self, offer: Offer) -> int | None:
+        """The longest that is of use: what was asked for, or trained, in whole steps."""
+        trained = None if offer.header is None else offer.header.context_trained
+        if trained is None:
+            return self.asked_context
+        whole = trained // CONTEXT_STEP * CONTEXT_STEP
+        return whole if self.asked_context is None else min(whole, self.asked_context)
 
     def kld(self, offer: Offer) -> float | None:
         """Of these very weights where somebody measured it, else of the quantization elsewhere."""
@@ -165,11 +177,17 @@ def _smallest(considered: Sequence[Considered]) -> int:
     return sizes.index(min(sizes))
 
 
-def advice(considered: Sequence[Considered], judge: Judge) -> str | None:
+def _is_short(plan: Plan, usable: Mapping[DeviceId, int]) -> bool:
+    """Whether it is memory that is lacking."""
+    return any(p.size_bytes > usable[p.device] for p in plan.placement)
+
+
+def advice(considered: Sequence[Considered], judge: Judge, budgets: Sequence[Budget]) -> str | None:
     """Say what it would take, where nothing that fits is of use; None where something is."""
     if any(judge.is_useful(c) for c in considered):
         return None
-    short = [c for c in considered if c.plan is not None and c.plan.verdict is Verdict.TOO_BIG]
+    usable = {budget.device: budget.usable_bytes for budget in budgets}
+    short = [c for c in considered if c.plan is not None and _is_short(c.plan, usable)]
     if not short:
         return None
     least = min(short, key=lambda c: c.plan.memory.total if c.plan else 0)

@@ -24,7 +24,7 @@ from localllm.formats.header import Header
 from localllm.hardware.machine import Machine
 from localllm.hardware.probe import probe_machine
 from localllm.paths import Paths
-from localllm.planning.choice import Choice, choose_engine
+from localllm.planning.choice import Choice, choose_engine, preferred
 from localllm.planning.considering import Judge
 from localllm.planning.ledger import (
     best_known,
@@ -142,7 +142,9 @@ class Desk:
         use = use_of(request.use)
         floor = getattr(self.settings.plan.min_tps, use.value)
         need = NEEDS[use] if floor is None else replace(NEEDS[use], least_tps=floor)
-        return Judge(use, need, self.ladder(), self.settings.plan.ranking, request.quant)
+        return Judge(
+            use, need, self.ladder(), self.settings.plan.ranking, request.quant, request.context
+        )
 
     def _here(self, request: ServeRequest) -> Sequence[Offer]:
         """The files that may be meant: several, where a model is here in several quantizations.
@@ -181,10 +183,13 @@ class Desk:
 
     def choose_or_say(self, seen: Survey, request: ServeRequest) -> tuple[Choice, str | None]:
         """Choose, or plan for the accelerator all the same and say that no engine reaches it."""
+        wanted = request.engine or self.settings.engine
+        if wanted is not None and all(e.engine != wanted for e in seen.engines):
+            return self.choose(seen, request), None  # which says that there is none of that name
         try:
             return self.choose(seen, request), None
         except EngineUnusable as error:
-            accelerators = seen.machine.accelerators()
+            accelerators = tuple(preferred(seen.machine.accelerators()))
             return Choice(seen.engines[0], accelerators), f"{error.what} {error.fix}."
 
     def catalog(self) -> Sequence[Profile]:

@@ -106,8 +106,10 @@ def budgets_of(
     """
     devices = (*choice.devices, machine.device(CPU))
     budgets = [_budget(device, reclaimable.get(device.id, 0) - reserve_bytes) for device in devices]
-    if choice.devices and choice.devices[0].unified:
-        return _share(*budgets, back=reclaimable.get(choice.devices[0].id, 0))
+    shared = next((i for i, device in enumerate(choice.devices) if device.unified), None)
+    if shared is not None:
+        back = reclaimable.get(choice.devices[shared].id, 0)
+        budgets[shared], budgets[-1] = _share(budgets[shared], budgets[-1], back=back)
     return budgets
 
 

@@ -146,8 +146,10 @@ def _long_enough(contender: Contender, need: Need) -> bool:
 
 def _fast_enough(contender: Contender, need: Need) -> bool:
     """A speed that nobody can predict is not held against a model."""
-    tps = None if contender.plan is None else contender.plan.decode_tps
-    return tps is None or tps >= need.least_tps
+    speed = None if contender.plan is None else contender.plan.speed
+    if speed is None or speed.decode_full_tps is None:  # measured once, and nobody could predict it
+        return True
+    return speed.decode_tps >= need.least_tps
 
 
 def _why_unfit(contender: Contender) -> str:
@@ -212,5 +214,5 @@ def _why_second_model(contender: Contender, best: Contender) -> str | None:
 
 def _why_lower_rung(contender: Contender, best: Contender) -> str:
     if contender.kld is not None and best.kld is not None and contender.kld > best.kld:
-        return f"strays further from the unquantized model (KL divergence {contender.kld:g}, {best.kld:g})"
+        return f"strays further from the unquantized model (KL divergence {contender.kld:.4f}, {best.kld:.4f})"
     return f"is below {best.quant} on the ladder"

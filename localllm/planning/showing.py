@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NoReturn
 
 from localllm.api.views import PlanRequest, PlanView
 from localllm.catalog.profile import Profile
+from localllm.errors import ModelNotFound
 from localllm.events import DeviceId
-from localllm.fit.plan import Budget
+from localllm.fit.plan import Budget, Verdict
 from localllm.formats.header import Format
 from localllm.hardware.described import describe_machine
 from localllm.hardware.machine import DeviceKind
 from localllm.planning.asking import ask_engine
-from localllm.planning.choice import Choice
+from localllm.planning.choice import Choice, preferred
 from localllm.planning.considering import Considered, Judge, advice, best_of
 from localllm.planning.desk import Desk, wish_of
 from localllm.planning.hub_offers import offers_of_repository, with_own_header
@@ -76,7 +78,7 @@ class Showing:
                 for i, (one, lacks) in enumerate(zip(considered, picked.lacks, strict=True))
             ],
             why=None if index is None else _why(considered[index], considered, self.judge),
-            advice=advice(considered, self.judge),
+            advice=advice(considered, self.judge, self.budgets),
         )
 
     def _considered(self) -> list[Considered]:
@@ -169,6 +171,10 @@ class Showing:
         offers = self.desk.offers(profile, self.judge.ladder)
         return [o for o in offers if o.is_quant(self.request.quant) and self._is_for(o)]
 
+    def _none_of(self, profile: Profile) -> NoReturn:
+        there = [o for o in self.desk.offers(profile, self.judge.ladder) if self._is_for(o)]
+        raise _of_none(profile, there, self.request.quant)
+
     def _is_for(self, offer: Offer) -> bool:
         """Whether the machine has what a format is for: MLX is Apple's."""
         metal = any(d.kind is DeviceKind.METAL for d in self.choice.devices)
@@ -177,7 +183,7 @@ class Showing:
     def _named(self, model: str) -> Sequence[Offer]:
         for profile in self.profiles:
             if profile.answers_to(model):
-                return self._of_profile(profile) or [offer_of_file(self.desk.find(model))]
+                return self._of_profile(profile) or self._none_of(profile)
         stored = self.desk.on_disk(model)
         if stored is not None:
             return [offer_of_file(stored)]
@@ -186,6 +192,15 @@ class Showing:
             return [offer_of_file(self.desk.find(model))]  # which says why not
         quant = name.quant or self.request.quant
         return offers_of_repository(self._remote(), name.repo, name.revision, quant)
+
+
+def _of_none(profile: Profile, there: Sequence[Offer], quant: str | None) -> ModelNotFound:
+    known = ", ".join(dict.fromkeys(o.quant for o in there if o.quant)) or "none"
+    return ModelNotFound(
+        f"{profile.id} is not known in {quant}.",
+        why=f"the catalog knows it in {known}",
+        fix=f"localllm plan {profile.id}, which shows them all",
+    )
 
 
 def show_plan(
@@ -214,13 +229,17 @@ def _where(desk: Desk, request: PlanRequest) -> tuple[Survey, Choice, str | None
     machine = describe_machine(request.hardware, desk.profiles)
     engines = tuple(engine.find() for engine in desk.engines(desk.environment)[:1])
     seen = Survey(machine, engines, {})
-    return seen, Choice(engines[0], machine.accelerators()), None
+    return seen, Choice(engines[0], tuple(preferred(machine.accelerators()))), None
 
 
 def _why(best: Considered, considered: Sequence[Considered], judge: Judge) -> str:
     assert best.plan is not None
     name = " ".join(filter(None, (best.offer.model, best.offer.quant)))
-    said = [f"{name} is the best of {len(considered)} that was found to fit"]
+    fitting = sum(c.plan is not None and c.plan.verdict is not Verdict.TOO_BIG for c in considered)
+    among = "the one that fits" if fitting == 1 else f"the best of {fitting} that fit"
+    said = [f"{name} is {among}"]
+    if best.plan.verdict is Verdict.FITS_PARTLY:
+        said.append("in part on the processor")
     if best.plan.context >= judge.need.context:
         said.append(f"with {best.plan.context} tokens of context")
     elif best.plan.context >= judge.need.least_context:

@@ -60,7 +60,7 @@ AS_WISHED = Wish(kv_type="f16", parallel=4, micro_batch=512)
         (4 * GIB, Wish(), (Verdict.FITS, 8192)),
         (4 * GIB, Wish(context=3000), (Verdict.FITS, 3000)),
         (4 * GIB, Wish(context=8192), (Verdict.FITS, 8192)),
-        (4 * GIB, Wish(context=8193), (Verdict.TOO_BIG, 8193)),
+        (4 * GIB, Wish(context=8193), (Verdict.TOO_BIG, 8192)),
         (4 * GIB, Wish(context=256), (Verdict.FITS, 256)),
         (alone(8192), AS_WISHED, (Verdict.FITS, 8192)),
         (alone(8192) - 1, AS_WISHED, (Verdict.FITS, 7936)),

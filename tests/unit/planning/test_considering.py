@@ -225,7 +225,7 @@ def considered_all(card: float) -> list[Considered]:
 
 
 def test_where_nothing_fits_it_is_said_what_the_least_would_take() -> None:
-    said = advice(considered_all(GIB), JUDGE)
+    said = advice(considered_all(GIB), JUDGE, budgets(GIB))
 
     assert said is not None
     assert said.startswith("Nothing that fits is of use here. llama-8b Q4_K_M would take a device")
@@ -233,11 +233,11 @@ def test_where_nothing_fits_it_is_said_what_the_least_would_take() -> None:
 
 
 def test_where_something_is_of_use_there_is_no_advice() -> None:
-    assert advice(considered_all(24 * GIB), JUDGE) is None
+    assert advice(considered_all(24 * GIB), JUDGE, budgets(24 * GIB)) is None
 
 
 def test_where_nothing_has_numbers_there_is_no_advice() -> None:
-    assert advice([Considered(an_offer(), None, "unknown")], JUDGE) is None
+    assert advice([Considered(an_offer(), None, "unknown")], JUDGE, budgets(GIB)) is None
 
 
 @pytest.mark.parametrize(
