@@ -40,6 +40,7 @@ from localllm.errors import DoesNotFit
 @click.option(
     "--kv-type", type=click.Choice(["f16", "q8_0", "q4_0"]), help="How the KV cache is stored."
 )
+@click.option("--profile", help="A profile of yours in config.toml; flags go before it.")
 @click.option("--engine", help="xllamacpp or llama-server.")
 @click.option("--explain", is_flag=True, help="Each number with its formula.")
 @click.option("--offline", is_flag=True, help="Ask no hub.")
