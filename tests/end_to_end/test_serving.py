@@ -55,7 +55,11 @@ def test_an_openai_client_gets_streamed_text_and_down_leaves_nothing_behind(
         for p in here.state.rglob("*")
         if p.is_file() or p.is_socket()
     }
-    assert {f for f in left if not f.startswith("logs/")} == {"serving.json"}
+    assert {f for f in left if not f.startswith("logs/")} == {
+        "serving.json",
+        "ledger.json",
+        "ledger.lock",
+    }
 
 
 def test_status_says_what_was_planned_and_what_was_measured(served: Installation) -> None:
@@ -236,7 +240,7 @@ def test_an_engine_that_cannot_have_a_socket_gets_a_port_and_a_key_that_nobody_s
         (("status",), 4, "No daemon is running"),
         (("down",), 4, "No daemon is running"),
         (("fly",), 2, "No command 'fly'"),
-        (("plan", "--context", "100000"), 3, ""),
+        (("plan", "smollm2", "--context", "100000"), 3, ""),
     ],
 )
 def test_what_cannot_be_done_is_said_with_its_exit_code_and_leaves_no_daemon(

@@ -71,6 +71,7 @@ def test_a_killed_engine_gives_the_stream_an_error_and_the_model_comes_back(
     assert last["error"]["code"] == "engine_gone"
     assert last["error"]["type"] == "server_error"
     answer = json.loads(chat(here, stream=False, tokens=4).read())
+    assert "usage" in answer, answer
     assert answer["usage"]["completion_tokens"] == 4
     assert here.model()["pid"] != killed
     assert here.daemon_file()["pid"] == daemon

@@ -201,7 +201,7 @@ def test_the_costliest_headers_are_refused_soon_and_in_little_memory(data: bytes
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
 
-    assert taken_s < 0.25  # 50 ms, and a slow, busy machine
+    assert taken_s < 0.5  # 50 ms, and a slow, busy machine
     assert peak < 50e6
 
 
