@@ -51,4 +51,5 @@ def test_the_idle_daemon_is_small_and_does_nothing() -> None:
     assert figures["idle_resident_mb"] <= 90
     assert figures["idle_cpu_percent"] < 1
     assert figures["probe_s"] > 0
-    assert figures["help_ratio"] < figures["status_ratio"]
+    assert 1 < figures["help_ratio"] < 30
+    assert 1 < figures["status_ratio"] < 30

@@ -21,6 +21,17 @@ pytestmark = [pytest.mark.xdist_group("engine"), pytest.mark.timeout(120)]
 MODEL = "smollm2-135m-instruct"
 
 
+ANSWERS: list[HTTPResponse] = []
+
+
+@pytest.fixture(autouse=True)
+def close_answers() -> Iterator[None]:
+    """An answer that a test leaves half read would be a socket open in the next one."""
+    yield
+    while ANSWERS:
+        ANSWERS.pop().close()
+
+
 def chat(installation: Installation, *, stream: bool, tokens: int) -> HTTPResponse:
     connection = HTTPConnection("127.0.0.1", installation.port, timeout=60)
     body = {
@@ -32,7 +43,8 @@ def chat(installation: Installation, *, stream: bool, tokens: int) -> HTTPRespon
     }
     headers = {"Content-Type": "application/json", "Connection": "close"}
     connection.request("POST", "/v1/chat/completions", json.dumps(body), headers)
-    return connection.getresponse()
+    ANSWERS.append(connection.getresponse())
+    return ANSWERS[-1]
 
 
 def events(response: HTTPResponse) -> Iterator[Any]:
