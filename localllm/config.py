@@ -103,7 +103,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     plan: Planning = Planning()
     profiles: Mapping[str, UserProfile] = msgspec.field(default_factory=dict[str, UserProfile])
 
-    def profile(self, name: str) -> UserProfile:
+    def profile(self, name: str, file: Path) -> UserProfile:
         """What the user means by `--profile`; where the environment says otherwise, it is in it.
 
         Raises:
@@ -115,8 +115,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         known = ", ".join(self.profiles)
         raise ModelNotFound(
             f"There is no profile {name!r}" + (f": did you mean {near[0]}?" if near else "."),
-            why=f"the profiles in config.toml are {known}" if known else "config.toml has none",
-            fix=f"{f'--profile {near[0]}, or ' if near else ''}write [profiles.{name}] in config.toml",
+            why=f"the profiles in {file} are {known}" if known else f"{file} has none",
+            fix=f"{f'--profile {near[0]}, or ' if near else ''}write [profiles.{name}] in {file}",
         )
 
 

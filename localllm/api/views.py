@@ -111,18 +111,18 @@ class FirstTokenView(View, frozen=True, kw_only=True):
 
 
 class PredictedSpeedView(View, frozen=True, kw_only=True):
-    decode_tps: float | None
+    decode_tps: float | None = None
     """One stream, at an empty cache."""
 
-    decode_tps_full: float | None
+    decode_tps_full: float | None = None
     """The same at the end of the context."""
 
-    prefill_tps: float | None
-    decode_range: RangeView | None
+    prefill_tps: float | None = None
+    decode_range: RangeView | None = None
     """Where a measurement is expected; null once there is one."""
 
-    prefill_range: RangeView | None
-    first_token: FirstTokenView | None
+    prefill_range: RangeView | None = None
+    first_token: FirstTokenView | None = None
     source: Literal["measured", "predicted"] = msgspec.field(name="from", default="predicted")
 
 

@@ -86,7 +86,13 @@ def read_machine(file: Path, cards: Sequence[Card]) -> Machine:
     """
     try:
         told = msgspec.toml.decode(file.read_bytes(), type=_File)
-    except (OSError, UnicodeDecodeError, msgspec.DecodeError) as error:
+    except OSError as error:
+        raise ConfigError(
+            f"{file} cannot be read.",
+            why=error.strerror or str(error),
+            fix="give the path of a TOML file that describes a machine, or a name as in rtx5090",
+        ) from error
+    except (UnicodeDecodeError, msgspec.DecodeError) as error:
         raise _wrong(file, str(error)) from error
     found = [_card(device, told.host, file, cards) for device in told.devices]
     unified = sum(d.count for d, c in zip(told.devices, found, strict=True) if c.unified)

@@ -13,7 +13,7 @@ from localllm.api.views import ServeRequest
 from localllm.catalog.facts import Use
 from localllm.catalog.ladder import Ladder, read_ladder
 from localllm.catalog.profile import Profile, read_profiles
-from localllm.config import Settings
+from localllm.config import Settings, read_settings
 from localllm.engines.base import Engine, Sampling
 from localllm.engines.llama_server import LlamaServer
 from localllm.engines.xllamacpp import Xllamacpp
@@ -34,7 +34,7 @@ from localllm.planning.ledger import (
     setting_of,
 )
 from localllm.planning.offers import Offer, offer_of_file, offers_of_profile
-from localllm.planning.planner import Planned, budgets_of, plan_model
+from localllm.planning.planner import Planned, budgets_of, giving_back, plan_model
 from localllm.planning.survey import Survey, survey
 from localllm.planning.uses import NEEDS, use_of
 from localllm.store.local import find_model
@@ -63,9 +63,10 @@ class Desk:
         """Ask the drivers alone: quick, and often enough."""
         return probe_machine(environment=self.environment, profiles=self.profiles)
 
-    def survey(self) -> Survey:
-        """Ask the drivers and every engine."""
-        return survey(self.probe(), self.engines, self.environment)
+    def survey(self, held: Held | None = None) -> Survey:
+        """Ask the drivers and every engine; what our own instances hold counts as usable."""
+        seen = survey(self.probe(), self.engines, self.environment)
+        return replace(seen, machine=giving_back(seen.machine, held or {}))
 
     def find(self, model: str | None) -> StoredModel:
         """Find a model on disk; None is the embedded default.
@@ -89,9 +90,9 @@ class Desk:
         """
         request, sampling = self.resolved(request)
         offers = self._here(request)
-        seen = self.survey()
+        seen = self.survey(reclaimable)
         choice = self.choose(seen, request)
-        budgets = self.budgets(choice, seen.machine, reclaimable or {})
+        budgets = self.budgets(choice, seen.machine)
         offer = self._best(offers, request, budgets)
         stored, header, wish = offer.to_serve(), offer.header, wish_of(request)
         assert header is not None, "a file that is here has one"
@@ -120,22 +121,30 @@ class Desk:
 
         Raises:
             ModelNotFound: There is no such profile.
+            ConfigError: config.toml is broken by now.
         """
         if request.profile is None:
-            return request, Sampling()
-        profile = self.settings.profile(request.profile)
+            return self._by_name(request), Sampling()
+        file = self.paths.config_file  # read again: a daemon may be older than the profile
+        profile = read_settings(file, self.environment).profile(request.profile, file)
         said = {
             name: getattr(request, name) or getattr(profile, name)
             for name in ("model", "use", "context", "parallel", "quant", "kv_type", "engine")
         }
         own = profile.sampling
         sampling = Sampling(own.temperature, own.top_p, own.top_k, own.min_p)
-        return msgspec.structs.replace(request, **said), sampling
+        return self._by_name(msgspec.structs.replace(request, **said)), sampling
 
-    def budgets(self, choice: Choice, machine: Machine, reclaimable: Held) -> Sequence[Budget]:
+    def _by_name(self, request: Request) -> Request:
+        """Take a quantization behind a catalog name, as in `qwen3-8b:Q4_K_M`, for `--quant`."""
+        name, _, quant = (request.model or "").rpartition(":")
+        if not name or self.profile(request.model) or not self.profile(name):
+            return request
+        return msgspec.structs.replace(request, model=name, quant=request.quant or quant)
+
+    def budgets(self, choice: Choice, machine: Machine) -> Sequence[Budget]:
         """What may be spent, less what the user wants kept free."""
-        reserve = self.settings.plan.reserve_mib * MIB
-        return budgets_of(choice, machine, reclaimable, reserve_bytes=reserve)
+        return budgets_of(choice, machine, reserve_bytes=self.settings.plan.reserve_mib * MIB)
 
     def judge(self, request: ServeRequest) -> Judge:
         """What offers are judged by: the use's needs, and the user's own words over them."""

@@ -92,30 +92,41 @@ def plan_model(
     )
 
 
-def budgets_of(
-    choice: Choice,
-    machine: Machine,
-    reclaimable: Mapping[DeviceId, int],
-    *,
-    reserve_bytes: int = 0,
-) -> list[Budget]:
+def giving_back(machine: Machine, held: Mapping[DeviceId, int]) -> Machine:
+    """The machine as it would be without what our own instances hold, in bytes per device.
+
+    What a device that shares the host's memory gives back, the host gets too.
+    """
+    shared = sum(held.get(device.id, 0) for device in machine.devices if device.unified)
+    back = {**held, CPU: held.get(CPU, 0) + shared}
+    return replace(
+        machine,
+        devices=tuple(
+            device
+            if device.memory_usable is None
+            else replace(device, memory_usable=device.memory_usable + back.get(device.id, 0))
+            for device in machine.devices
+        ),
+    )
+
+
+def budgets_of(choice: Choice, machine: Machine, *, reserve_bytes: int = 0) -> list[Budget]:
     """The devices of `choice` and the host, as the formulas see them.
 
     Args:
         reserve_bytes: To keep free of each, beside what the desktop needs.
     """
     devices = (*choice.devices, machine.device(CPU))
-    budgets = [_budget(device, reclaimable.get(device.id, 0) - reserve_bytes) for device in devices]
+    budgets = [_budget(device, reserve_bytes) for device in devices]
     shared = next((i for i, device in enumerate(choice.devices) if device.unified), None)
     if shared is not None:
-        back = reclaimable.get(choice.devices[shared].id, 0)
-        budgets[shared], budgets[-1] = _share(budgets[shared], budgets[-1], back=back)
+        budgets[shared], budgets[-1] = _share(budgets[shared], budgets[-1])
     return budgets
 
 
-def _budget(device: Device, back: int) -> Budget:
+def _budget(device: Device, reserve_bytes: int) -> Budget:
     """Offer what the probe calls usable; a device whose memory is unknown offers nothing."""
-    usable = 0 if device.memory_usable is None else max(0, device.memory_usable + back)
+    usable = 0 if device.memory_usable is None else max(0, device.memory_usable - reserve_bytes)
     return Budget(
         device=device.id,
         name=device.name,
@@ -127,14 +138,10 @@ def _budget(device: Device, back: int) -> Budget:
     )
 
 
-def _share(device: Budget, host: Budget, *, back: int) -> list[Budget]:
-    """Divide one memory that device and host both draw on, so that it is not spent twice.
-
-    Args:
-        back: What the device would get back, which the host's figure does not hold yet.
-    """
+def _share(device: Budget, host: Budget) -> list[Budget]:
+    """Divide one memory that device and host both draw on, so that it is not spent twice."""
     for_device = device.usable_bytes - min(_HOST_SHARE_BYTES, device.usable_bytes // 10)
-    for_host = max(0, host.usable_bytes + back - for_device)
+    for_host = max(0, host.usable_bytes - for_device)
     return [replace(device, usable_bytes=for_device), replace(host, usable_bytes=for_host)]
 
 

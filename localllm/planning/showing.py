@@ -209,22 +209,24 @@ def show_plan(
     """Answer `plan`.
 
     Args:
-        reclaimable: Bytes of each device that instances of ours hold and would give back.
+        reclaimable: Bytes of each device here that instances of ours hold and would give back.
 
     Raises:
         LocalLLMError: No such model or machine, a broken file or profile, a hub that refuses.
     """
     request = desk.resolved(request)[0]
-    seen, choice, caveat = _where(desk, request)
+    seen, choice, caveat = _where(desk, request, reclaimable)
     judge = desk.judge(request)
-    budgets = desk.budgets(choice, seen.machine, reclaimable or {})
+    budgets = desk.budgets(choice, seen.machine)
     return Showing(desk, request, judge, seen, choice, budgets, desk.catalog(), caveat).answer()
 
 
-def _where(desk: Desk, request: PlanRequest) -> tuple[Survey, Choice, str | None]:
+def _where(
+    desk: Desk, request: PlanRequest, reclaimable: Mapping[DeviceId, int] | None
+) -> tuple[Survey, Choice, str | None]:
     """This machine and the engine that runs on it; of another, all that it has."""
     if request.hardware is None:
-        seen = desk.survey()
+        seen = desk.survey(reclaimable)
         return seen, *desk.choose_or_say(seen, request)
     machine = describe_machine(request.hardware, desk.profiles)
     engines = tuple(engine.find() for engine in desk.engines(desk.environment)[:1])
@@ -251,4 +253,5 @@ def _why(best: Considered, considered: Sequence[Considered], judge: Judge) -> st
             f"but has room for {best.plan.context} tokens only, under the "
             f"{judge.need.least_context} that {judge.use.value} needs"
         )
-    return " ".join(said) + "."
+    unknown = "; how fast it is, its first start will show" if best.plan.speed is None else ""
+    return " ".join(said) + f"{unknown}."

@@ -169,14 +169,7 @@ def _placement(placed: Placement) -> PlacementView:
 def render_speed(speed: Speed | None) -> PredictedSpeedView:
     """Show a speed, the range where a measurement is expected, and what an agent would wait."""
     if speed is None:
-        return PredictedSpeedView(
-            decode_tps=None,
-            decode_tps_full=None,
-            prefill_tps=None,
-            decode_range=None,
-            prefill_range=None,
-            first_token=None,
-        )
+        return PredictedSpeedView()
     return PredictedSpeedView(
         decode_tps=speed.decode_tps,
         decode_tps_full=speed.decode_full_tps,

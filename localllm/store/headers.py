@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from localllm.errors import ModelNotFound
+from localllm.formats.errors import BadModelFile
 from localllm.formats.gguf import parse_gguf
 from localllm.formats.gguf_parts import join_parts, parse_gguf_part
 from localllm.formats.header import Header, Tensor
@@ -89,12 +90,13 @@ def mapped(file: Path) -> Iterator[memoryview]:
 
     Raises:
         ModelNotFound: It cannot be opened.
+        BadModelFile: A parser's, with the file's path in it, which no parser knows.
     """
     try:
         opened = file.open("rb")
     except OSError as error:
         raise _unreadable(file, error) from error
-    with opened:
+    with opened, _naming(file):
         if file.stat().st_size == 0:
             yield memoryview(b"")
             return
@@ -103,6 +105,14 @@ def mapped(file: Path) -> Iterator[memoryview]:
             memoryview(whole) as view,
         ):
             yield view
+
+
+@contextmanager
+def _naming(file: Path) -> Iterator[None]:
+    try:
+        yield
+    except BadModelFile as error:
+        raise BadModelFile(error.what, why=f"{file}: {error.why}", fix=error.fix) from error
 
 
 def _of_folder(folder: Path) -> Header:

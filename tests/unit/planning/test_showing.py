@@ -14,12 +14,14 @@ from localllm.errors import ConfigError, ModelNotFound
 from localllm.fit.decide import plan
 from localllm.fit.plan import Budget, Plan, Wish
 from localllm.formats.header import Header
+from localllm.hardware.machine import CPU
 from localllm.paths import bundled_profiles, paths_for
 from localllm.planning import considering
 from localllm.planning.desk import Desk
 from localllm.planning.showing import show_plan
 from tests.fakes.hub import FakeHub, serving
 from tests.unit.formats.a_gguf import PLAIN, a_file, a_header
+from tests.unit.planning.a_machine import GIB, a_machine
 
 QWEN = "qwen3-8b"
 
@@ -98,6 +100,48 @@ def test_a_quantization_that_was_named_is_the_only_one_and_is_taken(desk: Desk) 
 
     assert [c.quant for c in view.candidates] == ["Q4_K_M"]
     assert view.choice == 0
+
+
+def test_a_quantization_may_stand_behind_the_name(desk: Desk) -> None:
+    behind, beside = (
+        shown(desk, "rtx5090", f"{QWEN}:q4_k_m"),
+        shown(desk, "rtx5090", quant="q4_k_m"),
+    )
+
+    assert behind == beside
+
+
+def test_what_models_of_ours_hold_is_usable_here_and_shown_so(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Desk, "probe", lambda _: a_machine(usable=8 * GIB))
+    asked = PlanRequest(model=QWEN, quant="Q4_K_M", offline=True)
+
+    alone, beside = show_plan(desk, asked), show_plan(desk, asked, reclaimable={CPU: 4 * GIB})
+
+    assert [v.hardware.devices[-1].memory_usable for v in (alone, beside)] == [8 * GIB, 12 * GIB]
+    assert alone.candidates[0].context is not None
+    assert beside.candidates[0].context is not None
+    assert beside.candidates[0].context > alone.candidates[0].context
+
+
+def test_what_models_of_ours_hold_here_is_nothing_to_another_machine(desk: Desk) -> None:
+    asked = PlanRequest(model=QWEN, hardware="cpu-64", offline=True)
+
+    assert show_plan(desk, asked, reclaimable={CPU: 8 * GIB}) == show_plan(desk, asked)
+
+
+def test_a_profile_that_was_written_after_the_start_is_known(desk: Desk) -> None:
+    asked = PlanRequest(profile="coding", hardware="rtx5090", offline=True)
+    with pytest.raises(ModelNotFound) as caught:
+        show_plan(desk, asked)
+    desk.paths.config_file.parent.mkdir(parents=True)
+    desk.paths.config_file.write_text(f'[profiles.coding]\nmodel = "{QWEN}"\nuse = "code"\n')
+
+    view = show_plan(desk, asked)
+
+    assert str(desk.paths.config_file) in caught.value.why
+    assert (view.use, {c.model for c in view.candidates}) == ("code", {QWEN})
 
 
 def test_where_nothing_fits_there_is_no_choice_and_it_is_said_what_it_would_take(

@@ -42,6 +42,7 @@ def test_a_file_that_is_no_whole_model_is_the_parsers_error(tmp_path: Path, data
         read_header(file)
 
     assert caught.value.http_status == 422
+    assert caught.value.why.startswith(f"{file}: ")
 
 
 def put_parts(folder: Path, numbers: tuple[int, ...]) -> list[Path]:
