@@ -41,6 +41,17 @@ _LOST = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionError
 """How a connection fails that the engine had closed: before the first byte of an answer."""
 
 
+_PAUSES_S = (0.05, 0.2, 0.5, 1.0)
+"""For the daemon to learn that an engine which nobody reaches has ended: then its successor, for
+which the request waits, is sent it. A crash is noticed within milliseconds, on a busy machine later."""
+
+
+class _Unreached(EngineGone):
+    """Nothing of the request arrived, so sending it again cannot end a second engine."""
+
+    own_code = "engine_gone"
+
+
 class _Head(msgspec.Struct):
     """All that the gateway needs to know of a request."""
 
@@ -62,9 +73,16 @@ class Proxy:
     async def chat_completions(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
         head = _read_head(body)
-        if head.stream:
-            return await self._stream(request, head.model, body)
-        async with self.lending.borrow(head.model, self.wait_s) as client:
+        answer = self._stream if head.stream else self._whole
+        for pause_s in _PAUSES_S:
+            try:
+                return await answer(request, head.model, body)
+            except _Unreached:
+                await anyio.sleep(pause_s)
+        return await answer(request, head.model, body)
+
+    async def _whole(self, request: web.Request, model: str | None, body: bytes) -> web.Response:
+        async with self.lending.borrow(model, self.wait_s) as client:
             return await _answer_whole(client, request.path, body)
 
     async def _stream(
@@ -142,6 +160,8 @@ async def _sent(
 async def _post(client: EngineClient, path: str, body: bytes) -> aiohttp.ClientResponse:
     try:
         return await client.post(path, body)
+    except aiohttp.ClientConnectorError as error:
+        raise _gone(_Unreached) from error
     except _LOST:
         return await client.post(path, body, fresh=True)
 
@@ -202,8 +222,8 @@ async def _heartbeat(stream: web.StreamResponse) -> AsyncIterator[None]:
         raise failed
 
 
-def _gone() -> EngineGone:
-    return EngineGone(
+def _gone(kind: type[EngineGone] = EngineGone) -> EngineGone:
+    return kind(
         "The engine ended before its answer was complete.",
         why="its process died or closed the connection",
         fix="send the request again: the model restarts by itself; localllm logs says why it died",

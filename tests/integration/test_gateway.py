@@ -301,6 +301,30 @@ async def test_after_a_crash_requests_wait_for_the_restart_and_are_served(tmp_pa
         assert (status, hosted.runner.record.run) == (200, first + 1)
 
 
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_request_between_a_crash_and_its_discovery_is_served_after_the_restart(
+    tmp_path: Path, *, stream: bool
+) -> None:
+    async with a_house(tmp_path) as house:
+        hosted = await house.ready()
+        record, spec = hosted.runner.record, hosted.runner.spec
+        assert spec is not None
+        assert spec.endpoint.socket is not None
+        spec.endpoint.socket.unlink()  # nobody is reached any more, and it counts as ready
+        answers = []
+
+        async def ask() -> None:
+            answers.append(await house.ask({**asking(), "stream": stream}))
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(ask)
+            await anyio.sleep(0.2)
+            os.kill(record.pid or 0, signal.SIGKILL)
+
+        [(status, _, text)] = answers
+        assert (status, b"word" in text, hosted.runner.record.run) == (200, True, record.run + 1)
+
+
 async def test_a_pooled_connection_is_used_again(tmp_path: Path) -> None:
     async with a_house(tmp_path) as house:
         await house.ready()
