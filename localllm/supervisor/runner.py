@@ -25,6 +25,9 @@ from localllm.supervisor.lifecycle import InstanceRecord, RestartPolicy, step
 from localllm.supervisor.process import Child, open_log, running
 from localllm.supervisor.watching import Measured, Probe, Watched
 
+_EXIT_IS_KNOWN_WITHIN_S = 1.0
+"""After a connection has broken, on a busy machine."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Live:
@@ -155,8 +158,13 @@ class Runner:
 
     async def _warm_up(self, live: _Live) -> None:
         with self._blaming("warm-up", live.run):
-            with self._telling_of_progress(live):
-                self.measured = await self._first_chat(live.watched)
+            try:
+                with self._telling_of_progress(live):
+                    self.measured = await self._first_chat(live.watched)
+            except Exception:
+                # Had the process died, its exit is the reason to tell, and ends this task.
+                await anyio.sleep(_EXIT_IS_KNOWN_WITHIN_S)
+                raise
             self.tell(msg.Warmed(live.run))
 
     async def _first_chat(self, watched: Watched) -> Measured | None:

@@ -15,7 +15,7 @@ from tests.smollm2 import smollm2
 
 pytestmark = [pytest.mark.xdist_group("engine"), pytest.mark.timeout(600)]
 MODEL = "smollm2-135m-instruct"
-RAMBLES_S = 200.0
+RAMBLES_S = 280.0
 """A small model may not find an end; its context bounds what it says."""
 
 
@@ -181,7 +181,8 @@ def test_logs_that_follow_show_what_comes(served: Installation) -> None:
 
 
 def test_no_prompt_ends_up_in_any_log(served: Installation) -> None:
-    served.ok("run", MODEL, "My password is hunter2, remember it.", within_s=RAMBLES_S)
+    said = [{"role": "user", "content": "My password is hunter2, remember it."}]
+    client_of(served).chat.completions.create(model=MODEL, messages=said, max_tokens=16)  # type: ignore[arg-type]
 
     logs = [f.read_text(errors="replace") for f in (served.state / "logs").iterdir()]
     assert len(logs) >= 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import socket
@@ -227,6 +228,23 @@ class Slow(HttpProbe):
 async def test_a_warm_up_that_gets_on_may_take_longer_than_its_deadline(tmp_path: Path) -> None:
     async with started(tmp_path, partial(fake, deadline_s=1.5), probe=Slow()) as (_, events):
         assert await states_until(events, S.READY) == UP
+
+
+class Dying(HttpProbe):
+    """Loses the connection a while before the process is known to have died."""
+
+    async def warm_up(self, watched: Watched) -> None:
+        asyncio.get_running_loop().call_later(0.2, os.kill, watched.pid, signal.SIGKILL)
+        raise RuntimeError("Server disconnected")
+
+
+async def test_of_an_engine_that_dies_in_its_first_chat_the_exit_is_told(tmp_path: Path) -> None:
+    policy = replace(POLICY, max_crashes=1)
+    async with started(tmp_path, probe=Dying(), policy=policy) as (runner, events):
+        await states_until(events, S.FAILED)
+
+    assert "killed by signal 9" in runner.record.why
+    assert "disconnected" not in runner.record.why
 
 
 async def test_a_first_chat_that_never_ends_though_the_engine_computes_is_given_up(
