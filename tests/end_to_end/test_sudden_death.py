@@ -162,6 +162,7 @@ def test_sigterm_lets_a_running_request_finish_and_admits_no_new_one(
 
     assert refused.status == 503
     assert refused.headers["Retry-After"]
+    assert "choices" in rest[-1], rest[-1]
     assert rest[-1]["choices"][0]["finish_reason"] == "length"
     psutil.wait_procs([daemon], timeout=60)
     assert here.processes() == []
