@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from localllm.formats.header import Format
 from localllm.hardware.machine import DeviceKind
 
 
@@ -68,6 +69,19 @@ class Installed:
     """What it can compute on beside the processor."""
 
     abilities: frozenset[str] = frozenset()
+    formats: frozenset[Format] = frozenset({Format.GGUF})
+    """What it can serve."""
+
+    most_at_once: int | None = None
+    """Requests that it answers at the same time, where it has a bound of its own; 1 means that
+    they wait for each other."""
+
+    origin: str | None = None
+    """Where it comes from, in words: the package, the program's path, the build fetched."""
+
+    env: Mapping[str, str] = field(default_factory=dict[str, str])
+    """What its program needs in its environment, the folders of libraries above all."""
+
     reason: str | None = None
     """Why it cannot be used; None if it can."""
 
