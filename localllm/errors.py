@@ -8,6 +8,8 @@ The tree (a name in snake case is the code sent to API clients, unless it has it
     |-- NotRunning           exit 4   HTTP 503
     |-- ModelNotFound        exit 5   HTTP 404
     |-- NoNetwork            exit 6   HTTP 502  retryable
+    |-- WrongContent         exit 6   HTTP 502
+    |-- NoSpace              exit 1   HTTP 507
     |-- EngineUnusable       exit 7   HTTP 422
     |-- StartFailed          exit 7   HTTP 503  retryable while the supervisor tries again
     |-- Busy                 exit 8   HTTP 429  retryable
@@ -116,6 +118,19 @@ class NoNetwork(LocalLLMError):
     exit_code = 6
     http_status = 502
     retryable = True
+
+
+class WrongContent(LocalLLMError):
+    """What was downloaded has another hash than it should have; it is gone again."""
+
+    exit_code = 6
+    http_status = 502
+
+
+class NoSpace(LocalLLMError):
+    """The disk is too full for what is to be written; what is there is kept."""
+
+    http_status = 507
 
 
 class EngineUnusable(LocalLLMError):

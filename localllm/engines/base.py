@@ -82,6 +82,9 @@ class Installed:
     env: Mapping[str, str] = field(default_factory=dict[str, str])
     """What its program needs in its environment, the folders of libraries above all."""
 
+    hint: str | None = None
+    """Why it lists fewer devices than there may be, in words; None if it does not say."""
+
     reason: str | None = None
     """Why it cannot be used; None if it can."""
 
@@ -171,6 +174,17 @@ SLOWEST_DISK_BYTES_PER_S = 50 << 20
 def start_deadline_s(serving: Serving) -> float:
     """How long a load may stay silent; from its bytes, since loading is not hanging."""
     return serving.silence_s + serving.file_bytes / SLOWEST_DISK_BYTES_PER_S
+
+
+def library_environment(
+    libraries: Sequence[str], environment: Mapping[str, str]
+) -> Mapping[str, str]:
+    """Have a program find shared libraries in these folders before all others."""
+    if not libraries:
+        return {}
+    name = "LD_LIBRARY_PATH"  # of macOS there are no builds that need it
+    others = [environment[name]] if environment.get(name) else []
+    return {name: ":".join([*libraries, *others])}
 
 
 def cuda_environment(uuids: Sequence[str]) -> Mapping[str, str]:

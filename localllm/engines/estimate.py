@@ -15,7 +15,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Event, Timer
@@ -30,6 +29,7 @@ from localllm.engines.estimate_log import (
 )
 from localllm.engines.llama_server import LlamaServer
 from localllm.engines.sparse import Part, write_sparse
+from localllm.engines.tied import kill_tied, start_tied
 from localllm.engines.xllamacpp import Xllamacpp
 from localllm.units import how_it_ended
 
@@ -43,12 +43,6 @@ _LONGEST_SOCKET = 100
 """Bytes in a socket's path; macOS takes 103, Linux 107."""
 
 _WORKER = "localllm.engines.estimate_worker"
-_UNTIL_THE_PARENT_ENDS = """\
-exec 3<&0
-( trap '' HUP INT TERM; exec >/dev/null 2>&1; read -r _ <&3; kill -KILL 0 ) &
-exec "$@" 3<&- </dev/null
-"""
-"""As `supervisor/guard.py` does: else an engine would load, were this process killed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,17 +118,7 @@ def _launch(found: Installed, serving: Serving, endpoint: Endpoint) -> LaunchSpe
 
 def _listen(asked: Question, environment: Mapping[str, str], deadline_s: float) -> Answered:
     """Run the engine for as long as it measures; it and all it started is gone afterwards."""
-    argv = ("/bin/sh", "-c", _UNTIL_THE_PARENT_ENDS, "localllm-estimate", *asked.argv)
-    child = subprocess.Popen(
-        argv,
-        env={**environment, **asked.env},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        start_new_session=True,
-    )
+    child = start_tied(asked.argv, {**environment, **asked.env}, subprocess.PIPE)
     late = Event()
     timer = Timer(deadline_s, _end, (child, late))
     timer.start()
@@ -144,7 +128,7 @@ def _listen(asked: Question, environment: Mapping[str, str], deadline_s: float) 
     finally:
         timer.cancel()
         timer.join()
-        _kill(child)
+        kill_tied(child)
         child.communicate()
     return _judge(parse_estimate(text), child.returncode, late=late.is_set())
 
@@ -167,10 +151,4 @@ def _bounded(log: IO[str]) -> Iterator[str]:
 
 def _end(child: subprocess.Popen[str], late: Event) -> None:
     late.set()
-    _kill(child)
-
-
-def _kill(child: subprocess.Popen[str]) -> None:
-    """Kill the whole group. Its leader was not waited for, so the number is still its own."""
-    with suppress(ProcessLookupError, PermissionError):  # macOS refuses a group of zombies
-        os.killpg(child.pid, signal.SIGKILL)
+    kill_tied(child)

@@ -19,8 +19,10 @@ from localllm.engines.base import (
     Sampling,
     Serving,
     cuda_environment,
+    library_environment,
     start_deadline_s,
 )
+from localllm.engines.diagnosis import diagnose
 from localllm.engines.query import Answer, ask
 from localllm.engines.xllamacpp import kind_of
 
@@ -47,15 +49,26 @@ class LlamaServer:
     """Any recent build.
 
     Args:
-        program: From the configuration; None looks for the usual names on PATH.
+        program: From the configuration, or of a fetched build; None looks on PATH.
         environment: What the queries see, CUDA_VISIBLE_DEVICES and the like.
+        origin: What it is called where it does not say so itself.
+        libraries: Folders with shared libraries that it needs.
     """
 
     name = "llama-server"
 
-    def __init__(self, program: str | None, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        program: str | None,
+        environment: Mapping[str, str],
+        *,
+        origin: str | None = None,
+        libraries: Sequence[str] = (),
+    ) -> None:
         self._program = program
-        self._environment = environment
+        self._origin = origin
+        self._own = library_environment(libraries, environment)
+        self._environment = {**environment, **self._own}
 
     def find(self) -> Installed:
         own = None if self._program is None else os.path.expanduser(self._program)  # noqa: PTH111
@@ -75,12 +88,16 @@ class LlamaServer:
         flags = frozenset(_FLAG.findall(usage.text))
         abilities = flags | ({"unix_socket"} if "UNIX socket" in usage.text else set())
         found = _VERSION.search(version.text)
+        known = diagnose(listing.text)
         return Installed(
             self.name,
             found.group(1) if found else None,
             (program,),
             parse_devices(listing.text),
             abilities,
+            origin=self._origin or program,
+            env=self._own,
+            hint=None if known is None else known.why,
             reason=_why_not(program, (usage, listing), flags),
         )
 
@@ -106,7 +123,7 @@ class LlamaServer:
             argv,
             endpoint,
             start_deadline_s(serving),
-            env={**cuda_environment(serving.uuids), **key},
+            env={**found.env, **cuda_environment(serving.uuids), **key},
         )
 
 

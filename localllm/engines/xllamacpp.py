@@ -5,8 +5,9 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 
 import msgspec
 
@@ -18,8 +19,10 @@ from localllm.engines.base import (
     Sampling,
     Serving,
     cuda_environment,
+    library_environment,
     start_deadline_s,
 )
+from localllm.engines.diagnosis import diagnose
 from localllm.engines.query import Answer, ask
 from localllm.engines.xllamacpp_worker import KEY_VARIABLE, WorkerSettings
 from localllm.hardware.machine import DeviceKind
@@ -42,16 +45,36 @@ class _Seen(msgspec.Struct):
 
 
 class Xllamacpp:
-    """The default on processors and, on Macs, on Metal."""
+    """The default on processors and, on Macs, on Metal.
+
+    Args:
+        environment: What the queries see.
+        folder: Where a fetched wheel is installed; None: beside localllm.
+        origin: What that wheel is called.
+        libraries: Folders with shared libraries that it needs.
+    """
 
     name = "xllamacpp"
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
-        self._environment = environment
+    def __init__(
+        self,
+        environment: Mapping[str, str],
+        folder: Path | None = None,
+        *,
+        origin: str = "the package xllamacpp",
+        libraries: Sequence[str] = (),
+    ) -> None:
+        self._folder = folder
+        self._origin = origin
+        self._own = {
+            **library_environment(libraries, environment),
+            **({} if folder is None else _import_path(folder, environment)),
+        }
+        self._environment = {**environment, **self._own}
 
     def find(self) -> Installed:
         """Ask the wheel for its devices, in a process of its own: it may crash in a driver."""
-        if importlib.util.find_spec("xllamacpp") is None:
+        if self._folder is None and importlib.util.find_spec("xllamacpp") is None:
             return Installed(self.name, None, (), reason="the package xllamacpp is not installed")
         program = (sys.executable, "-P", "-m", _WORKER)  # -P: never code from the working directory
         answer = ask((*program, "--devices"), self._environment)
@@ -83,7 +106,7 @@ class Xllamacpp:
             argv=[*found.program, json.dumps(asdict(settings))],
             endpoint=endpoint,
             start_deadline_s=start_deadline_s(serving),
-            env={**cuda_environment(serving.uuids), **key},
+            env={**found.env, **cuda_environment(serving.uuids), **key},
         )
 
     def _installed(self, program: tuple[str, ...], answer: Answer) -> Installed:
@@ -93,8 +116,24 @@ class Xllamacpp:
             return Installed(
                 self.name, None, program, reason=f"its device list is unreadable: {error}"
             )
-        devices = tuple(_engine_device(d) for d in seen.devices)
-        return Installed(self.name, seen.version, program, devices, frozenset({"unix_socket"}))
+        known = diagnose(answer.text)
+        return Installed(
+            self.name,
+            seen.version,
+            program,
+            tuple(_engine_device(d) for d in seen.devices),
+            frozenset({"unix_socket"}),
+            origin=self._origin,
+            env=self._own,
+            hint=None if known is None else known.why,
+        )
+
+
+def _import_path(folder: Path, environment: Mapping[str, str]) -> Mapping[str, str]:
+    """Have the worker import the fetched wheel, and localllm from where it is."""
+    name = "PYTHONPATH"
+    others = [environment[name]] if environment.get(name) else []
+    return {name: ":".join([str(folder), *others])}
 
 
 def _sampling(sampling: Sampling) -> dict[str, float]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from localllm.events import DeviceId
+from localllm.hardware.graphics import Graphics
 
 CPU = DeviceId("cpu")
 """The processor and the host's memory: every machine has it."""
@@ -112,6 +113,9 @@ class Machine:
     devices: tuple[Device, ...]
     warnings: tuple[str, ...] = ()
     """What could not be learned, and what that means, one sentence each."""
+
+    graphics: tuple[Graphics, ...] = ()
+    """Cards that only an engine's own list makes a device of."""
 
     def accelerators(self) -> tuple[Device, ...]:
         return tuple(d for d in self.devices if d.kind is not DeviceKind.CPU)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from localllm.hardware.apple import Mac, decide_wired_limit, metal_device, probe_mac
 from localllm.hardware.cards import DEFAULT_RESERVE_BYTES, Card, find_card, read_cards
+from localllm.hardware.graphics import probe_graphics
 from localllm.hardware.host import probe_host
 from localllm.hardware.machine import CPU, Device, DeviceKind, Host, Machine
 from localllm.paths import bundled_profiles
@@ -60,7 +61,8 @@ def probe_machine(
     cards = read_cards((profiles or bundled_profiles()) / "hardware") if found else ()
     devices = tuple(with_profile(device, cards, host, mac) for device in found)
     warnings = (*untold, *(w for device in devices for w in _warn_unknown(device)))
-    return Machine(host, tuple(map(_with_sources, (*devices, cpu_device(host)))), warnings)
+    every = tuple(map(_with_sources, (*devices, cpu_device(host))))
+    return Machine(host, every, warnings, probe_graphics(root))
 
 
 def decide_usable_on_card(free: int | None, total: int | None, *, reserve: int) -> int | None:

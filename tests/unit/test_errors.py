@@ -16,6 +16,8 @@ TREE = [  # kind, exit code, HTTP status, code, OpenAI's type, retryable
     (e.NotRunning, 4, 503, "not_running", "server_error", False),
     (e.ModelNotFound, 5, 404, "model_not_found", INVALID, False),
     (e.NoNetwork, 6, 502, "no_network", "server_error", True),
+    (e.WrongContent, 6, 502, "wrong_content", "server_error", False),
+    (e.NoSpace, 1, 507, "no_space", "server_error", False),
     (e.EngineUnusable, 7, 422, "engine_unusable", INVALID, False),
     (e.StartFailed, 7, 503, "start_failed", "server_error", False),
     (e.Busy, 8, 429, "busy", "rate_limit_error", True),

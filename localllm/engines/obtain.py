@@ -1,0 +1,145 @@
+"""Gets an engine for this machine: the best build that would run, and if it does not, the next."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import anyio
+import msgspec
+
+from localllm.catalog.builds import Archive, Build, Drives
+from localllm.engines.fitting import Candidate
+from localllm.engines.install import Workshop, install, take_in
+from localllm.engines.installed import engine_in
+from localllm.engines.shelf import Shelved
+from localllm.engines.unpack import unpack
+from localllm.errors import EngineUnusable, LocalLLMError, NoNetwork, NoSpace
+from localllm.hardware.machine import DeviceKind, Host
+from localllm.transfer.download import sha256_of
+
+_PROGRAM = "llama-server"
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """A build that was to be used, and why it is not."""
+
+    build: Build
+    error: LocalLLMError
+
+
+async def obtain(
+    candidates: Sequence[Candidate],
+    workshop: Workshop,
+    about_to: Callable[[Build], None] = lambda _: None,
+) -> Shelved:
+    """Install the first that works.
+
+    Args:
+        candidates: In the order of preference, as `fitting` gives them.
+        about_to: Called before each attempt; what it raises ends them all.
+
+    Raises:
+        EngineUnusable: None of them works; says of each why.
+        NoNetwork: None of them can be fetched.
+        NoSpace: The disk is too full.
+    """
+    tried: list[Tried] = []
+    for candidate in candidates:
+        if candidate.why_not is not None:
+            continue
+        about_to(candidate.build)
+        try:
+            return await install(candidate.build, workshop)
+        except NoSpace:
+            raise
+        except LocalLLMError as error:
+            tried.append(Tried(candidate.build, error))
+    raise _none(candidates, tried)
+
+
+def _none(candidates: Sequence[Candidate], tried: Sequence[Tried]) -> LocalLLMError:
+    reasons = [f"{c.build.title}: {c.why_not}" for c in candidates if c.why_not is not None]
+    reasons += [f"{t.build.title}: {t.error.what} {t.error.why}" for t in tried]
+    if tried and all(isinstance(t.error, NoNetwork) for t in tried):
+        return NoNetwork(
+            "No engine could be fetched.",
+            why="; ".join(reasons),
+            fix="connect to the network; or on a machine that has one: localllm engine install "
+            "--from, see the README",
+        )
+    return EngineUnusable(
+        "There is no build of an engine for this machine.",
+        why="; ".join(reasons) or "none is known for its system and its devices",
+        fix=tried[-1].error.fix if tried else "put a llama-server of your own on PATH",
+    )
+
+
+def from_disk(candidates: Sequence[Candidate], place: Path) -> Build | None:
+    """Find the pinned build that a folder has all archives of, or that a file is the archive of."""
+    for candidate in candidates:
+        build = candidate.build
+        if candidate.why_not is None and _is_there(build, place):
+            return build
+    return None
+
+
+def _is_there(build: Build, place: Path) -> bool:
+    if place.is_dir():
+        return bool(build.archives or list(place.glob("*.whl"))) and all(
+            (place / archive.name).is_file() for archive in build.archives
+        )
+    return [a.name for a in build.archives] == [place.name]
+
+
+async def install_own(file: Path, host: Host, workshop: Workshop) -> Shelved:
+    """Install an archive of llama.cpp that no pin knows: the user vouches for it, the trial proves it.
+
+    Raises:
+        EngineUnusable: It is no such archive, or does not run here.
+    """
+    return await anyio.to_thread.run_sync(_install_own, file, host, workshop)
+
+
+def _install_own(file: Path, host: Host, workshop: Workshop) -> Shelved:
+    draft = _own_build(file, host)
+    with workshop.shelf.locked(), workshop.shelf.staging(draft) as staging:
+        unpack(file, file.name, staging)
+        found = sorted(p for p in staging.rglob(_PROGRAM) if p.is_file())
+        if not found:
+            raise EngineUnusable(
+                f"{file.name} has no {_PROGRAM} in it.",
+                why="an engine is an archive with llama.cpp's server",
+                fix="give an archive of llama.cpp's releases, or set llama_server in config.toml",
+            )
+        found[0].chmod(0o755)
+        build = _with_devices(draft, str(found[0].relative_to(staging)), staging, workshop)
+        return take_in(build, replace(workshop, folder=file.parent), staging)
+
+
+def _own_build(file: Path, host: Host) -> Build:
+    digest = sha256_of(file)
+    archive = Archive(f"https://localhost/{file.name}", digest, file.stat().st_size)
+    return Build(
+        id=f"own-{digest[:12]}",
+        title=f"{file.name}, your own",
+        engine="llama-server",
+        version=digest[:12],
+        drives=Drives.CPU,
+        os="darwin" if host.os == "darwin" else "linux",
+        arch="arm64" if host.arch == "arm64" else "x86_64",
+        licence="unknown",
+        source="a file of the user's",
+        archives=(archive,),
+        program=_PROGRAM,
+    )
+
+
+def _with_devices(draft: Build, program: str, staging: Path, workshop: Workshop) -> Build:
+    """Say of an own build what it drives: what it lists first."""
+    build = msgspec.structs.replace(draft, program=program)
+    devices = engine_in(staging, build, workshop.environment).find().devices
+    kind = devices[0].kind if devices else DeviceKind.CPU
+    return msgspec.structs.replace(build, drives=Drives(kind.value))

