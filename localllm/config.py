@@ -94,6 +94,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     llama_server: str | None = None
     """Path or name of the user's own llama-server; unset looks on PATH."""
 
+    engine_mirror: Annotated[str, msgspec.Meta(pattern=r"^https?://")] | None = None
+    """Stands for the outside when engines are fetched: MIRROR/github.com/... and so on."""
+
     allow_cpu: bool = False
     origins: tuple[str, ...] = ()
     """Web origins that may call, each exactly as the browser sends it."""
@@ -129,7 +132,7 @@ _TABLES = {
     "$.profiles[...]": UserProfile,
     "$.profiles[...].sampling": Sampling,
 }
-_FROM_ENVIRONMENT = ("port", "engine", "llama_server", "allow_cpu", "max_body_mib")
+_FROM_ENVIRONMENT = ("port", "engine", "llama_server", "engine_mirror", "allow_cpu", "max_body_mib")
 
 
 def read_settings(file: Path, environment: Mapping[str, str]) -> Settings:

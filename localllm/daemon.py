@@ -126,7 +126,8 @@ class Daemon:
 
     def _launch(self, planned: Planned, serving: Serving) -> LaunchSpec:
         installed = planned.choice.installed
-        engine = next(e for e in self._desk.engines(os.environ) if e.name == installed.engine)
+        known = self._desk.engine_desk.engines(os.environ)
+        engine = next(e for e in known if e.name == installed.engine)
         spec = engine.launch(installed, serving, new_endpoint(installed, self._paths.sockets))
         return replace(spec, env={**spec.env, OWNER_VARIABLE: str(self._paths.state)})
 

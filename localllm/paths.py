@@ -49,6 +49,16 @@ class Paths:
         return self.state / "ledger.json"
 
     @property
+    def engines(self) -> Path:
+        """Builds that were fetched, each in a folder of its own."""
+        return self.data / "engines"
+
+    @property
+    def bench(self) -> Path:
+        """How fast `engine bench` found the engines to be."""
+        return self.state / "engine-bench.json"
+
+    @property
     def sockets(self) -> Path:
         return self.state / "sockets"
 

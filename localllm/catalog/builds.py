@@ -88,10 +88,13 @@ class Build(Part, frozen=True):
     least_driver: Version | None = None
     """Of NVIDIA."""
 
-    least_compute: Version | None = None
-    """Compute capability."""
+    native: tuple[Version, ...] = ()
+    """Compute capabilities that it has machine code for; none given: nothing is known of it."""
 
-    most_compute: Version | None = None
+    jit_from: Version | None = None
+    """The least that the driver can translate code for, and the driver that it takes."""
+
+    jit_driver: Version | None = None
     least_glibc: Version | None = None
     python: Annotated[str, msgspec.Meta(pattern=r"^3\.\d+$")] | None = None
     """The only one that its wheel is for; None: any."""

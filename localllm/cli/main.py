@@ -19,6 +19,7 @@ _VERBS = {
     "run": "Ask a model once, or chat with it.",
     "stop": "Stop one model, its requests drained.",
     "logs": "Show an engine's log.",
+    "engine": "Show, install, choose and compare engines.",
 }
 _INTERRUPTED = 130
 

@@ -14,7 +14,7 @@ from localllm.cli.conventions import absolute, here, json_option, print_document
 from localllm.cli.render import render_status
 from localllm.cli.start import a_daemon, become_daemon, wait_for, wait_until_gone
 from localllm.cli.tables import size
-from localllm.errors import ModelNotFound, NotReady, NotRunning
+from localllm.errors import EngineUnusable, LocalLLMError, ModelNotFound, NotReady, NotRunning
 from localllm.paths import Paths, bundled_profiles
 
 _STAND_IN = """\
@@ -48,7 +48,7 @@ def command(
     model: str | None,
     *,
     port: int | None,
-    yes: bool,  # noqa: ARG001  # nothing asks yet; scripts may pass it already
+    yes: bool,
     foreground: bool,
     as_json: bool,
     **asked: Any,  # noqa: ANN401  # click has checked each
@@ -61,12 +61,13 @@ def command(
     wanted = ServeRequest(model=absolute(model), **asked)
     if foreground:
         _fetch_if_nothing_else(paths, wanted)
+        wanted = _with_engine_here(paths, wanted, yes=yes)
         become_daemon(port, msgspec.json.encode(wanted).decode())
     try:
-        status, reply = _up(paths, port, wanted)
+        status, reply = _up(paths, port, wanted, yes=yes)
     except _WasEnding:  # `down` was quicker
         say("the daemon has just ended; starting another one")
-        status, reply = _up(paths, port, wanted)
+        status, reply = _up(paths, port, wanted, yes=yes)
     print_document(status, _ready_lines(status, reply), as_json=as_json)
 
 
@@ -74,10 +75,12 @@ class _WasEnding(Exception):
     """The daemon that was found was about to end."""
 
 
-def _up(paths: Paths, port: int | None, wanted: ServeRequest) -> tuple[StatusView, ServeReply]:
+def _up(
+    paths: Paths, port: int | None, wanted: ServeRequest, *, yes: bool
+) -> tuple[StatusView, ServeReply]:
     with a_daemon(paths, port) as client:
         try:
-            reply = _serve(client, paths, wanted)
+            reply = _serve(client, paths, wanted, yes=yes)
         except (NotReady, NotRunning) as error:
             wait_until_gone(client, paths)
             raise _WasEnding from error
@@ -85,21 +88,78 @@ def _up(paths: Paths, port: int | None, wanted: ServeRequest) -> tuple[StatusVie
         return client.status(), reply
 
 
-def _serve(client: DaemonClient, paths: Paths, wanted: ServeRequest) -> ServeReply:
-    """Ask for the model; fetch the stand-in if it is wanted and not there yet."""
+def _serve(client: DaemonClient, paths: Paths, wanted: ServeRequest, *, yes: bool) -> ServeReply:
+    """Ask for the model; get what is lacking for it, the stand-in's file and an engine."""
     try:
-        reply = client.serve(wanted)
+        reply = _with_engine(client, paths, wanted, yes=yes)
     except ModelNotFound:
         if wanted.model is not None:
             raise
         _fetch_stand_in(paths)
-        reply = client.serve(wanted)
+        reply = _with_engine(client, paths, wanted, yes=yes)
     if reply.stand_in:
         say(_STAND_IN)
     if reply.already:
         say(f"already running at {client.daemon.endpoint}/v1")
     say(f"{reply.id}: {reply.reason}")
     return reply
+
+
+def _with_engine(
+    client: DaemonClient, paths: Paths, wanted: ServeRequest, *, yes: bool
+) -> ServeReply:
+    """Ask for the model on the accelerator; the processor only counts once no engine can be had."""
+    try:
+        return client.serve(msgspec.structs.replace(wanted, allow_cpu=False))
+    except EngineUnusable as error:
+        return client.serve(_with_engine_for(paths, wanted, error, yes=yes))
+
+
+def _with_engine_here(paths: Paths, wanted: ServeRequest, *, yes: bool) -> ServeRequest:
+    """See to an engine before there is a daemon to ask."""
+    from localllm.cli.get_engine import a_desk  # noqa: PLC0415  # rarely needed
+    from localllm.formats.header import Format  # noqa: PLC0415
+
+    desk = a_desk(paths)
+    on_device = msgspec.structs.replace(wanted, allow_cpu=False)
+    try:
+        desk.engine_desk.choose(desk.survey(), on_device, Format.GGUF)
+    except EngineUnusable as error:
+        return _with_engine_for(paths, wanted, error, yes=yes)
+    return wanted
+
+
+def _with_engine_for(
+    paths: Paths, wanted: ServeRequest, error: EngineUnusable, *, yes: bool
+) -> ServeRequest:
+    """Fetch an engine that cures the error; say how to ask for the model then.
+
+    Raises:
+        LocalLLMError: None can be had, and the processor is not allowed.
+    """
+    from localllm.cli.get_engine import (  # noqa: PLC0415  # rarely needed
+        a_desk,
+        for_the_accelerator,
+        get_engine,
+    )
+
+    if wanted.engine is not None:
+        if wanted.allow_cpu:
+            return wanted
+        raise error
+    if wanted.allow_cpu and not yes and not sys.stdin.isatty():
+        return wanted
+    desk = a_desk(paths)
+    machine = desk.probe()
+    candidates = for_the_accelerator(desk.engine_desk.candidates(machine))
+    try:
+        get_engine(desk, machine, candidates, yes=yes)
+    except LocalLLMError as failed:
+        if not wanted.allow_cpu:
+            raise
+        say(f"{failed.what} It runs on the processor, as you allow.\n  why: {failed.why}")
+        return wanted
+    return msgspec.structs.replace(wanted, allow_cpu=False)
 
 
 def _fetch_if_nothing_else(paths: Paths, wanted: ServeRequest) -> None:

@@ -1,7 +1,8 @@
-"""Which builds would run on a machine, the preferred first, and why the others would not. Pure."""
+"""Which builds would run on a machine, the preferred first, and why the others would not."""
 
 from __future__ import annotations
 
+import ctypes
 import platform
 import sys
 from collections.abc import Iterator, Sequence
@@ -19,6 +20,20 @@ _OF_KIND = {
 }
 
 
+_EXACT_FROM = 12
+"""Code for 12.0 is built as 120a, which is for that one alone. Source: llama.cpp,
+ggml/src/ggml-cuda/CMakeLists.txt."""
+
+_PACKAGES = {
+    "libgomp.so.1": "libgomp1 on Debian and Ubuntu, libgomp on Fedora",
+    "libssl.so.3": "libssl3 on Debian and Ubuntu, openssl-libs on Fedora",
+    "libvulkan.so.1": "libvulkan1 on Debian and Ubuntu, vulkan-loader on Fedora",
+    "libamdhip64.so": "ROCm 10",
+    "librocblas.so": "ROCm 10",
+    "libhipblas.so": "ROCm 10",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Runtime:
     """What of the system a build depends on, beside its devices."""
@@ -28,6 +43,9 @@ class Runtime:
 
     python: str
     """As in 3.12."""
+
+    lacks: frozenset[str] = frozenset()
+    """Shared libraries that builds need and the loader does not find."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +57,24 @@ class Candidate:
     """None: it would."""
 
 
-def this_runtime() -> Runtime:
-    """What this process runs on."""
+def this_runtime(builds: Sequence[Build]) -> Runtime:
+    """What this process runs on.
+
+    Args:
+        builds: Whose needs are looked for.
+    """
     name, version = platform.libc_ver()
-    return Runtime(version if name == "glibc" else None, f"3.{sys.version_info.minor}")
+    needs = {need for build in builds for need in build.needs if build.os == sys.platform}
+    lacks = frozenset(need for need in needs if not _can_be_loaded(need))
+    return Runtime(version if name == "glibc" else None, f"3.{sys.version_info.minor}", lacks)
+
+
+def _can_be_loaded(library: str) -> bool:
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        return False
+    return True
 
 
 def fitting(machine: Machine, builds: Sequence[Build], runtime: Runtime) -> list[Candidate]:
@@ -78,6 +110,10 @@ def _reasons(build: Build, machine: Machine, runtime: Runtime) -> Iterator[str]:
     if build.least_glibc is not None and older(runtime.glibc, build.least_glibc):
         have = f"this system has {runtime.glibc}" if runtime.glibc else "this system has none"
         yield f"it needs glibc {build.least_glibc}, {have}"
+    for library in build.needs:
+        if library in runtime.lacks:
+            where = f" ({_PACKAGES[library]})" if library in _PACKAGES else ""
+            yield f"it needs {library}, which is not installed{where}"
     if build.drives is Drives.CUDA:
         for device in machine.accelerators():
             if device.kind is DeviceKind.CUDA:
@@ -90,17 +126,36 @@ def _cuda_reasons(build: Build, device: Device) -> Iterator[str]:
             f"it needs the NVIDIA driver {build.least_driver} or newer, "
             f"{device.driver or 'an unknown one'} is installed"
         )
-    compute, least, most = device.compute_capability, build.least_compute, build.most_compute
-    if (least is not None and older(compute, least)) or (most is not None and older(most, compute)):
-        yield _no_code(build, device)
+    if build.native and not _has_code(build, device.compute_capability):
+        yield from _jit_reasons(build, device)
 
 
-def _no_code(build: Build, device: Device) -> str:
-    span = f"{build.least_compute or '?'} to {build.most_compute or 'the newest'}"
-    return (
-        f"it has code for compute capabilities {span}, {device.name} has "
-        f"{device.compute_capability or 'an unknown one'}"
-    )
+def _has_code(build: Build, compute: str | None) -> bool:
+    """Machine code runs on later cards of its generation; from 12.0 on it is for exactly one."""
+    if compute is None:
+        return False
+    major, minor = [*_numbers(compute), 0][:2]
+    for native in build.native:
+        its_major, its_minor = [*_numbers(native), 0][:2]
+        same = minor == its_minor if major >= _EXACT_FROM else minor >= its_minor
+        if major == its_major and same:
+            return True
+    return False
+
+
+def _jit_reasons(build: Build, device: Device) -> Iterator[str]:
+    """Say why the driver could not translate code for a card that there is no machine code for."""
+    compute = device.compute_capability
+    if build.jit_from is None or older(compute, build.jit_from):
+        yield (
+            f"it has no code for {device.name} (compute capability {compute or 'unknown'}; "
+            f"it has code for {', '.join(build.native)})"
+        )
+    elif build.jit_driver is not None and older(device.driver, build.jit_driver):
+        yield (
+            f"for {device.name} its code has to be translated, which takes the NVIDIA driver "
+            f"{build.jit_driver} or newer; {device.driver or 'an unknown one'} is installed"
+        )
 
 
 def older(have: str | None, than: str | None) -> bool:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -20,9 +20,10 @@ from localllm.catalog.builds import Archive, Build, Drives, Package
 from localllm.engines.base import EngineDevice
 from localllm.engines.installed import engine_in
 from localllm.engines.packages import install_packages
-from localllm.engines.shelf import Manifest, Shelf, Shelved
+from localllm.engines.shelf import Manifest, Shelved
 from localllm.engines.trial import Trial, prove
 from localllm.engines.unpack import unpack
+from localllm.engines.workshop import Workshop
 from localllm.errors import EngineUnusable, WrongContent
 from localllm.hardware.machine import DeviceKind
 from localllm.transfer.download import Wanted, download, sha256_of
@@ -35,25 +36,6 @@ _KINDS = {
     Drives.SYCL: DeviceKind.VULKAN,  # as every backend that only the engine's own list names
     Drives.METAL: DeviceKind.METAL,
 }
-
-Tell = Callable[[str, int, int], None]
-"""Called with a file's name, the bytes that are here, and all its bytes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Workshop:
-    """Where builds come from, and what they are proved with."""
-
-    shelf: Shelf
-    environment: Mapping[str, str]
-    trial_model: Path
-    mirror: str | None = None
-    """Stands for the whole outside: `MIRROR/github.com/...` for https://github.com/..."""
-
-    folder: Path | None = None
-    """Where the files lie already, by their names; None: they are downloaded."""
-
-    tell: Tell = lambda *_: None
 
 
 async def install(build: Build, workshop: Workshop) -> Shelved:

@@ -11,10 +11,11 @@ import msgspec
 
 from localllm.catalog.builds import Archive, Build, Drives
 from localllm.engines.fitting import Candidate
-from localllm.engines.install import Workshop, install, take_in
+from localllm.engines.install import install, take_in
 from localllm.engines.installed import engine_in
 from localllm.engines.shelf import Shelved
 from localllm.engines.unpack import unpack
+from localllm.engines.workshop import Workshop
 from localllm.errors import EngineUnusable, LocalLLMError, NoNetwork, NoSpace
 from localllm.hardware.machine import DeviceKind, Host
 from localllm.transfer.download import sha256_of
@@ -61,8 +62,8 @@ async def obtain(
 
 
 def _none(candidates: Sequence[Candidate], tried: Sequence[Tried]) -> LocalLLMError:
-    reasons = [f"{c.build.title}: {c.why_not}" for c in candidates if c.why_not is not None]
-    reasons += [f"{t.build.title}: {t.error.what} {t.error.why}" for t in tried]
+    reasons = [f"{t.build.title}: {t.error.what} {t.error.why}" for t in tried]
+    reasons += [f"{c.build.title}: {c.why_not}" for c in candidates if c.why_not is not None]
     if tried and all(isinstance(t.error, NoNetwork) for t in tried):
         return NoNetwork(
             "No engine could be fetched.",

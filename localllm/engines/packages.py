@@ -19,7 +19,7 @@ from localllm.errors import EngineUnusable, NoNetwork
 _WITHIN_S = 3 * 3600.0
 """For a gigabyte over a slow line."""
 
-_HASH_WORDS = ("do not match the hashes", "Hash mismatch", "hash mismatch")
+_HASH_WORDS = ("do not match the hashes", "hash mismatch")
 
 
 def install_packages(
@@ -114,9 +114,10 @@ def _run(command: Sequence[str], environment: Mapping[str, str]) -> str | None:
 
 
 def _failed(package: Package, said: str) -> NoNetwork | EngineUnusable:
-    last = said.splitlines()[-1] if said else "the installer gave no reason"
+    lines = [line for line in said.splitlines() if line.strip()]
+    last = lines[-1].strip() if lines else "the installer gave no reason"
     name = f"{package.name} {package.version}"
-    if any(word in said for word in _HASH_WORDS):
+    if any(word in said.lower() for word in _HASH_WORDS):
         return EngineUnusable(
             f"{name} is not what it should be.",
             why=f"the index has a file whose SHA-256 is not {package.sha256}",

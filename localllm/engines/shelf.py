@@ -113,6 +113,22 @@ class Shelf:
         current = {**state.current, engine: shelved.build.id}
         self._write_in_use(_InUse(current=current, before=before))
 
+    def roll_back(self, engine: str) -> Shelved:
+        """Put the build in use that was before; twice is where it began.
+
+        Raises:
+            EngineUnusable: There was none, or it has been removed.
+        """
+        before = self.before(engine)
+        if before is None:
+            raise EngineUnusable(
+                f"There is no earlier build of {engine} to go back to.",
+                why="none was in use before this one, or it has been removed",
+                fix="localllm engine list shows what is installed, localllm engine use takes one",
+            )
+        self.use(before)
+        return before
+
     def remove(self, shelved: Shelved) -> None:
         """Delete a build; the manifest first, so that half of it never counts."""
         (shelved.folder / _MANIFEST).unlink(missing_ok=True)

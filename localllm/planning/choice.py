@@ -2,18 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from localllm.engines.base import EngineDevice, Installed
 from localllm.errors import EngineUnusable
+from localllm.formats.header import Format
+from localllm.hardware.graphics import Graphics
 from localllm.hardware.machine import Device, DeviceKind
 from localllm.planning.survey import Survey
 
-_XLLAMACPP_INDEX = "https://xorbitsai.github.io/xllamacpp/whl"
+_HOW_TO_GET = {
+    Format.GGUF: "localllm engine install, or put a llama-server on PATH or into config.toml",
+    Format.MLX: "pip install mlx-lm, on a Mac with Apple's own chip",
+    Format.SAFETENSORS: "install vllm or sglang, or choose a GGUF of the model: localllm plan",
+}
 _BY_DRIVER = frozenset({DeviceKind.CUDA, DeviceKind.METAL})
 """Devices that a driver told of. Where there is one, a lesser one of an engine's own list
 (a software device, an integrated one) is no way to use it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the user and the model ask of an engine."""
+
+    engine: str | None = None
+    """By name; None: whichever is best."""
+
+    format: Format = Format.GGUF
+    allow_cpu: bool = False
+    speeds: Mapping[str, float] = field(default_factory=dict[str, float])
+    """By engine: tokens per second that `engine bench` measured here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,27 +47,46 @@ class Choice:
     """The same in the engine's words."""
 
 
-def choose_engine(survey: Survey, wanted: str | None, *, allow_cpu: bool) -> Choice:
+def choose_engine(survey: Survey, wanted: Wanted) -> Choice:
     """Choose the engine that uses the accelerators; of those, the ones with most memory first.
+
+    Where several do, the one that drives them by their maker's own way goes first, then the one
+    that `engine bench` found quicker here, then the order in which engines are known.
 
     Raises:
         EngineUnusable: There is an accelerator and no engine that can use it, or no engine.
     """
     engines = _candidates(survey, wanted)
     accelerators = _that_count(survey.machine.accelerators())
-    if not accelerators:
-        return Choice(engines[0])
-    for installed in engines:
-        reach = survey.reach[installed.engine]
-        usable = [device for device in accelerators if device.id in reach]
-        if usable:
-            alike = preferred(usable)
-            if not _can_be_ordered(installed, alike):
-                alike.sort(key=lambda device: installed.devices.index(reach[device.id]))
-            return Choice(installed, tuple(alike), tuple(reach[d.id] for d in alike))
-    if allow_cpu:
-        return Choice(engines[0])
+    ways = [way for installed in engines if (way := _way(survey, installed, accelerators))]
+    if ways:
+        return max(ways, key=lambda way: _worth(way, wanted))
+    if wanted.allow_cpu or not (accelerators or _cards(survey)):
+        return Choice(max(engines, key=lambda e: wanted.speeds.get(e.engine, 0.0)))
     raise _would_run_on_the_processor(survey, engines, accelerators)
+
+
+def _way(survey: Survey, installed: Installed, accelerators: Sequence[Device]) -> Choice | None:
+    """What an engine would use of the accelerators; None if it reaches none."""
+    reach = survey.reach[installed.engine]
+    usable = [device for device in accelerators if device.id in reach]
+    if not usable:
+        return None
+    alike = preferred(usable)
+    if not _can_be_ordered(installed, alike):
+        alike.sort(key=lambda device: installed.devices.index(reach[device.id]))
+    return Choice(installed, tuple(alike), tuple(reach[d.id] for d in alike))
+
+
+def _worth(way: Choice, wanted: Wanted) -> tuple[bool, float]:
+    """Whether it drives the devices as their maker means it, and how fast it was found to be."""
+    native = all(seen.kind is d.kind for d, seen in zip(way.devices, way.seen, strict=True))
+    return native, wanted.speeds.get(way.installed.engine, 0.0)
+
+
+def _cards(survey: Survey) -> Sequence[Graphics]:
+    """Cards worth using that only an engine could make devices of, and none does."""
+    return [card for card in survey.machine.graphics if card.discrete]
 
 
 def preferred(devices: Sequence[Device]) -> list[Device]:
@@ -62,24 +100,37 @@ def _can_be_ordered(installed: Installed, devices: Sequence[Device]) -> bool:
     return installed.engine != "xllamacpp" or all(d.uuid is not None for d in devices)
 
 
-def _candidates(survey: Survey, wanted: str | None) -> Sequence[Installed]:
+def _candidates(survey: Survey, wanted: Wanted) -> Sequence[Installed]:
     """Return the engines in order of preference, at least one."""
-    known = survey.engines if wanted is None else [e for e in survey.engines if e.engine == wanted]
+    name = wanted.engine
+    known = survey.engines if name is None else [e for e in survey.engines if e.engine == name]
     if not known:
         names = ", ".join(e.engine for e in survey.engines)
         raise EngineUnusable(
-            f"There is no engine {wanted!r}.",
+            f"There is no engine {name!r}.",
             why=f"this version knows {names}",
             fix=f"localllm up --engine {survey.engines[0].engine}",
         )
-    available = [e for e in known if e.available]
+    able = [e for e in known if wanted.format in e.formats]
+    if not able:
+        raise _serves_other_formats(known[0], survey, wanted.format)
+    available = [e for e in able if e.available]
     if not available:
         raise EngineUnusable(
-            "No engine can be used." if wanted is None else f"{wanted} cannot be used.",
-            why="; ".join(f"{e.engine}: {e.reason}" for e in known),
-            fix="pip install xllamacpp, or put a llama-server on PATH or into config.toml",
+            "No engine can be used." if name is None else f"{name} cannot be used.",
+            why="; ".join(f"{e.engine}: {e.reason}" for e in able),
+            fix=_HOW_TO_GET[wanted.format],
         )
     return available
+
+
+def _serves_other_formats(installed: Installed, survey: Survey, format_: Format) -> EngineUnusable:
+    others = [e.engine for e in survey.engines if format_ in e.formats] or ["none that is known"]
+    return EngineUnusable(
+        f"{installed.engine} does not serve {format_.value} models.",
+        why=f"it serves {', '.join(sorted(f.value for f in installed.formats))}",
+        fix=f"leave --engine out, or name one that does: {', '.join(others)}",
+    )
 
 
 def _that_count(accelerators: Sequence[Device]) -> Sequence[Device]:
@@ -90,19 +141,18 @@ def _that_count(accelerators: Sequence[Device]) -> Sequence[Device]:
 def _would_run_on_the_processor(
     survey: Survey, engines: Sequence[Installed], accelerators: Sequence[Device]
 ) -> EngineUnusable:
-    names = ", ".join(device.name for device in accelerators)
+    names = ", ".join([d.name for d in accelerators] or [card.name for card in _cards(survey)])
     return EngineUnusable(
         f"{names} is here, but no engine that is installed can use it.",
-        why="; ".join(_what_it_reaches(e) for e in survey.engines if e in engines or e.reason),
+        why="; ".join(_what_it_reaches(e) for e in survey.engines if e in engines),
         fix=f"{_cure(survey, accelerators)}, or localllm up --allow-cpu to run on the processor",
     )
 
 
 def _what_it_reaches(installed: Installed) -> str:
-    if installed.reason is not None:
-        return f"{installed.engine}: {installed.reason}"
     devices = ", ".join(d.description for d in installed.devices) or "the processor alone"
-    return f"{installed.engine} {installed.version or ''} sees {devices}".replace("  ", " ")
+    hint = f" ({installed.hint})" if installed.hint is not None else ""
+    return f"{installed.engine} {installed.version or ''} sees {devices}{hint}".replace("  ", " ")
 
 
 def _cure(survey: Survey, accelerators: Sequence[Device]) -> str:
@@ -111,15 +161,4 @@ def _cure(survey: Survey, accelerators: Sequence[Device]) -> str:
             d.id in survey.reach[installed.engine] for d in accelerators
         ):
             return f"localllm up --engine {installed.engine}"
-    cuda = next((d for d in accelerators if d.kind is DeviceKind.CUDA), None)
-    if cuda is None:
-        return "put a llama-server that is built for it on PATH"
-    if _version(cuda.cuda_version) < (12, 8):
-        have = cuda.cuda_version or "an unknown CUDA"
-        return f"update the NVIDIA driver (it offers {have}, engines need 12.8)"
-    build = "cu132" if _version(cuda.cuda_version) >= (13, 2) else "cu128"
-    return f"pip install --force-reinstall --index-url {_XLLAMACPP_INDEX}/{build} xllamacpp"
-
-
-def _version(text: str | None) -> tuple[int, ...]:
-    return tuple(int(part) for part in (text or "0").split(".") if part.isdigit())
+    return "localllm engine install, which fetches one that does"

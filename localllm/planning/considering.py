@@ -27,8 +27,6 @@ from localllm.planning.ranking import (
 from localllm.planning.uses import BENCHMARK
 from localllm.units import size
 
-_NO_ENGINE = "needs an engine that this version cannot start yet (mlx-lm)"
-
 
 @dataclass(frozen=True, slots=True)
 class Considered:
@@ -55,6 +53,8 @@ class Judge:
     """What the user named is never too low for them."""
 
     asked_context: int | None = None
+    formats: frozenset[Format] = frozenset({Format.GGUF})
+    """What an engine that is here can serve."""
 
     def consider(self, offer: Offer, budgets: Sequence[Budget], wish: Wish) -> Considered:
         offer = outlined(offer)
@@ -95,7 +95,7 @@ class Judge:
             parameters=None if profile is None else profile.parameters,
             rung=place,
             kld=self.kld(offer),
-            no_engine=None if offer.format is Format.GGUF else _NO_ENGINE,
+            no_engine=None if offer.format in self.formats else _no_engine(offer.format),
             advice=None if rung is None or asked or offer.native else rung.advice,
             most_context=self._most_context(offer),
         )
@@ -122,6 +122,11 @@ class Judge:
     def _score(self, profile: Profile) -> float | None:
         wanted = BENCHMARK[self.use]
         return next((s.value for s in profile.scores if s.benchmark == wanted), None)
+
+
+def _no_engine(format_: Format) -> str:
+    engine = "mlx-lm" if format_ is Format.MLX else "vllm or sglang"
+    return f"needs an engine that is not here ({engine})"
 
 
 DRAFT_BUFFERS = 1.25

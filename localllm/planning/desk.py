@@ -14,18 +14,17 @@ from localllm.catalog.facts import Use
 from localllm.catalog.ladder import Ladder, read_ladder
 from localllm.catalog.profile import Profile, read_profiles
 from localllm.config import Settings, read_settings
-from localllm.engines.base import Engine, Sampling
-from localllm.engines.llama_server import LlamaServer
-from localllm.engines.xllamacpp import Xllamacpp
-from localllm.errors import EngineUnusable, LocalLLMError, ModelNotFound
+from localllm.engines.base import Sampling
+from localllm.errors import LocalLLMError, ModelNotFound
 from localllm.events import DeviceId
 from localllm.fit.plan import Budget, Plan, Wish
 from localllm.formats.header import Header
 from localllm.hardware.machine import Machine
 from localllm.hardware.probe import probe_machine
 from localllm.paths import Paths
-from localllm.planning.choice import Choice, choose_engine, preferred
+from localllm.planning.choice import Choice
 from localllm.planning.considering import Judge
+from localllm.planning.engine_desk import Choices, EngineDesk
 from localllm.planning.ledger import (
     best_known,
     corrected,
@@ -55,9 +54,9 @@ class Desk:
     environment: Mapping[str, str]
     profiles: Path
 
-    def engines(self, environment: Mapping[str, str]) -> Sequence[Engine]:
-        """All that this version knows, the preferred first."""
-        return (Xllamacpp(environment), LlamaServer(self.settings.llama_server, environment))
+    @property
+    def engine_desk(self) -> EngineDesk:
+        return EngineDesk(self.settings, self.paths, self.environment, self.profiles)
 
     def probe(self) -> Machine:
         """Ask the drivers alone: quick, and often enough."""
@@ -65,7 +64,7 @@ class Desk:
 
     def survey(self, held: Held | None = None) -> Survey:
         """Ask the drivers and every engine; what our own instances hold counts as usable."""
-        seen = survey(self.probe(), self.engines, self.environment)
+        seen = survey(self.probe(), self.engine_desk.engines, self.environment)
         return replace(seen, machine=giving_back(seen.machine, held or {}))
 
     def find(self, model: str | None) -> StoredModel:
@@ -91,13 +90,17 @@ class Desk:
         request, sampling = self.resolved(request)
         offers = self._here(request)
         seen = self.survey(reclaimable)
-        choice = self.choose(seen, request)
+        formats = dict.fromkeys(offer.format for offer in offers)
+        choices = self.engine_desk.choices(seen, request, formats)
+        offer = self._best([o for o in offers if o.format in choices.of], request, choices, seen)
+        choice = choices.of[offer.format]
         budgets = self.budgets(choice, seen.machine)
-        offer = self._best(offers, request, budgets)
         stored, header, wish = offer.to_serve(), offer.header, wish_of(request)
         assert header is not None, "a file that is here has one"
         if use_of(request.use) is Use.VISION:
             wish = replace(wish, projector_bytes=offer.projector_bytes)
+        if choice.installed.most_at_once is not None:
+            wish = replace(wish, parallel=min(wish.parallel or 64, choice.installed.most_at_once))
         planned = plan_model(stored, header, choice, seen, budgets, wish)
         excess = self.excess_bytes(planned.plan, header, choice)
         if excess:
@@ -146,13 +149,19 @@ class Desk:
         """What may be spent, less what the user wants kept free."""
         return budgets_of(choice, machine, reserve_bytes=self.settings.plan.reserve_mib * MIB)
 
-    def judge(self, request: ServeRequest) -> Judge:
+    def judge(self, request: ServeRequest, choices: Choices) -> Judge:
         """What offers are judged by: the use's needs, and the user's own words over them."""
         use = use_of(request.use)
         floor = getattr(self.settings.plan.min_tps, use.value)
         need = NEEDS[use] if floor is None else replace(NEEDS[use], least_tps=floor)
         return Judge(
-            use, need, self.ladder(), self.settings.plan.ranking, request.quant, request.context
+            use,
+            need,
+            self.ladder(),
+            self.settings.plan.ranking,
+            request.quant,
+            request.context,
+            frozenset(choices.of),
         )
 
     def _here(self, request: ServeRequest) -> Sequence[Offer]:
@@ -172,34 +181,16 @@ class Desk:
         return [offer_of_file(self.find(name), profile)]
 
     def _best(
-        self, offers: Sequence[Offer], request: ServeRequest, budgets: Sequence[Budget]
+        self, offers: Sequence[Offer], request: ServeRequest, choices: Choices, seen: Survey
     ) -> Offer:
         if len(offers) == 1:
             return offers[0]
-        judge = self.judge(request)
-        considered = [judge.consider(o, budgets, wish_of(request)) for o in offers]
+        judge, wish = self.judge(request, choices), wish_of(request)
+        considered = [
+            judge.consider(o, self.budgets(choices.of[o.format], seen.machine), wish)
+            for o in offers
+        ]
         return offers[judge.choose(considered).index or 0]
-
-    def choose(self, seen: Survey, request: ServeRequest) -> Choice:
-        """Choose the engine.
-
-        Raises:
-            EngineUnusable: There is an accelerator and no engine that can use it, or no engine.
-        """
-        wanted = request.engine or self.settings.engine
-        allow_cpu = request.allow_cpu or self.settings.allow_cpu
-        return choose_engine(seen, wanted, allow_cpu=allow_cpu)
-
-    def choose_or_say(self, seen: Survey, request: ServeRequest) -> tuple[Choice, str | None]:
-        """Choose, or plan for the accelerator all the same and say that no engine reaches it."""
-        wanted = request.engine or self.settings.engine
-        if wanted is not None and all(e.engine != wanted for e in seen.engines):
-            return self.choose(seen, request), None  # which says that there is none of that name
-        try:
-            return self.choose(seen, request), None
-        except EngineUnusable as error:
-            accelerators = tuple(preferred(seen.machine.accelerators()))
-            return Choice(seen.engines[0], accelerators), f"{error.what} {error.fix}."
 
     def catalog(self) -> Sequence[Profile]:
         """All models that are known by name, the user's own among them."""

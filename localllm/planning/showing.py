@@ -13,11 +13,10 @@ from localllm.events import DeviceId
 from localllm.fit.plan import Budget, Verdict
 from localllm.formats.header import Format
 from localllm.hardware.described import describe_machine
-from localllm.hardware.machine import DeviceKind
 from localllm.planning.asking import ask_engine
-from localllm.planning.choice import Choice, preferred
 from localllm.planning.considering import Considered, Judge, advice, best_of
 from localllm.planning.desk import Desk, wish_of
+from localllm.planning.engine_desk import Choices
 from localllm.planning.hub_offers import offers_of_repository, with_own_header
 from localllm.planning.offers import (
     Offer,
@@ -46,30 +45,27 @@ class Showing:
     request: PlanRequest
     judge: Judge
     seen: Survey
-    choice: Choice
+    choices: Choices
     budgets: Sequence[Budget]
     profiles: Sequence[Profile]
-    caveat: str | None
-    """Why no engine could run it; None if one can."""
 
     def answer(self) -> PlanView:
         considered = self._considered()
         considered, asked = self._ask(considered)
         picked = self.judge.choose(considered)
         index = picked.index
-        engine = None if self.caveat else self.choice.installed.engine
         return PlanView(
             hardware=render_machine(self.seen.machine),
             model=render_offered(considered, index) if self.request.model else None,
             use=self.judge.use.value,
-            choice=index if engine else None,
+            choice=None if self.choices.caveat else index,
             candidates=[
                 render_considered(
                     one,
                     self.judge,
                     Light(
-                        engine,
-                        self.caveat,
+                        self.choices.engine(one.offer.format),
+                        self.choices.caveat,
                         lacks or None,
                         explain=self.request.explain and i == (index or 0),
                         from_engine=i == asked,
@@ -102,7 +98,10 @@ class Showing:
         plan, header = considered.plan, considered.offer.header
         if plan is None or header is None or self.request.hardware is not None:
             return considered
-        return replace(considered, plan=self.desk.measured(plan, header, self.choice))
+        choice = self.choices.of.get(offer.format)
+        if choice is None:
+            return considered
+        return replace(considered, plan=self.desk.measured(plan, header, choice))
 
     def _glance(self, offer: Offer) -> Considered:
         wish = replace(wish_of(self.request), exact=False)
@@ -132,9 +131,8 @@ class Showing:
             if index is None or index == asked:
                 break
             one = considered[index]
-            heard = ask_engine(
-                one, self.choice, self.budgets, one.offer.parts, self.desk.environment
-            )
+            choice = self.choices.of[one.offer.format]
+            heard = ask_engine(one, choice, self.budgets, one.offer.parts, self.desk.environment)
             considered[index] = heard.considered
             if heard.excess is not None:
                 considered[index] = self._with_less(one.offer, heard.excess)
@@ -147,7 +145,8 @@ class Showing:
     @property
     def _can_ask(self) -> bool:
         """Whether this machine is meant, and one model: asking takes a second."""
-        return self.request.hardware is None and self.request.model is not None and not self.caveat
+        here = self.request.hardware is None and self.choices.caveat is None
+        return here and self.request.model is not None
 
     def _with_less(self, offer: Offer, excess: Mapping[str, int]) -> Considered:
         budgets = [
@@ -177,8 +176,7 @@ class Showing:
 
     def _is_for(self, offer: Offer) -> bool:
         """Whether the machine has what a format is for: MLX is Apple's."""
-        metal = any(d.kind is DeviceKind.METAL for d in self.choice.devices)
-        return metal or offer.format is Format.GGUF
+        return offer.format in (Format.GGUF, *self.choices.of)
 
     def _named(self, model: str) -> Sequence[Offer]:
         for profile in self.profiles:
@@ -215,23 +213,20 @@ def show_plan(
         LocalLLMError: No such model or machine, a broken file or profile, a hub that refuses.
     """
     request = desk.resolved(request)[0]
-    seen, choice, caveat = _where(desk, request, reclaimable)
-    judge = desk.judge(request)
-    budgets = desk.budgets(choice, seen.machine)
-    return Showing(desk, request, judge, seen, choice, budgets, desk.catalog(), caveat).answer()
+    seen, choices = _where(desk, request, reclaimable)
+    judge = desk.judge(request, choices)
+    budgets = desk.budgets(choices.first, seen.machine)
+    return Showing(desk, request, judge, seen, choices, budgets, desk.catalog()).answer()
 
 
 def _where(
     desk: Desk, request: PlanRequest, reclaimable: Mapping[DeviceId, int] | None
-) -> tuple[Survey, Choice, str | None]:
-    """This machine and the engine that runs on it; of another, all that it has."""
-    if request.hardware is None:
-        seen = desk.survey(reclaimable)
-        return seen, *desk.choose_or_say(seen, request)
-    machine = describe_machine(request.hardware, desk.profiles)
-    engines = tuple(engine.find() for engine in desk.engines(desk.environment)[:1])
-    seen = Survey(machine, engines, {})
-    return seen, Choice(engines[0], tuple(preferred(machine.accelerators()))), None
+) -> tuple[Survey, Choices]:
+    """This machine and the engines that run on it; of another, all that it has."""
+    if request.hardware is not None:
+        return desk.engine_desk.choices_for(describe_machine(request.hardware, desk.profiles))
+    seen = desk.survey(reclaimable)
+    return seen, desk.engine_desk.choices_or_say(seen, request)
 
 
 def _why(best: Considered, considered: Sequence[Considered], judge: Judge) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from localllm.engines.base import Engine, EngineDevice, Installed, cuda_environment
 from localllm.events import DeviceId
+from localllm.hardware.graphics import Graphics
 from localllm.hardware.machine import CPU, Device, DeviceKind, Machine
 
 
@@ -34,18 +36,29 @@ def survey(
     """
     uuids = [d.uuid for d in machine.devices if d.uuid is not None]
     asked_in = {**environment, **cuda_environment(uuids)}
-    return join(machine, [engine.find() for engine in engines(asked_in)])
+    with ThreadPoolExecutor() as pool:  # each asks a process of its own, for most of a second
+        found = pool.map(lambda engine: engine.find(), engines(asked_in))
+        return join(machine, list(found))
 
 
 def join(machine: Machine, found: Sequence[Installed]) -> Survey:
     """Match the engines' devices with the machine's; one that no driver told of is added."""
     reach: dict[str, Mapping[DeviceId, EngineDevice]] = {}
+    undriven = [card for card in machine.graphics if not any(e.devices for e in found)]
     for installed in found:
         matched, unknown = _match(machine, installed)
         added = _as_devices(machine, unknown, installed.engine)
         machine = _with_devices(machine, [device for device, _ in added])
         reach[installed.engine] = {**matched, **{d.id: seen for d, seen in added}}
-    return Survey(machine, tuple(found), reach)
+    warnings = (*machine.warnings, *(_undriven(card) for card in undriven))
+    return Survey(replace(machine, warnings=warnings), tuple(found), reach)
+
+
+def _undriven(card: Graphics) -> str:
+    return (
+        f"{card.name} is here, and no engine that is installed lists it: localllm engine install "
+        "fetches one that may."
+    )
 
 
 def _match(

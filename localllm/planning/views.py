@@ -24,7 +24,6 @@ from localllm.fit.explain import explain
 from localllm.fit.plan import Memory, Placement, Plan
 from localllm.fit.shape import shape_of
 from localllm.fit.speed import Speed, first_token_s
-from localllm.formats.header import Format
 from localllm.hardware.machine import Device, Host, Machine
 from localllm.planning.considering import Considered, Judge
 from localllm.planning.offers import Offer
@@ -126,7 +125,7 @@ def render_considered(considered: Considered, judge: Judge, light: Light) -> Can
         model=offer.model,
         quant=offer.quant,
         format=offer.format.value,
-        engine=light.engine if offer.format is Format.GGUF else None,
+        engine=light.engine,
         source=SourceView(repo=offer.repo, files=list(offer.files), size=offer.size_bytes),
         context=None if plan is None else plan.context,
         parallel=None if plan is None else plan.parallel,

@@ -24,6 +24,9 @@ from localllm.errors import NoNetwork, NoSpace, WrongContent
 from localllm.units import size
 
 _CHUNK_BYTES = 1 << 20
+_AT_RISK_BYTES = 16_384
+"""What aiohttp holds back, twice of it, is lost with a connection that breaks."""
+
 _PAUSES_S = (0.5, 1.0, 2.0, 4.0, 8.0)
 """Between attempts that brought nothing; one that brought something starts over."""
 
@@ -65,7 +68,7 @@ class _Part:
     def digest(self) -> str:
         return self.hasher.hexdigest()
 
-    def append(self, file: IO[bytes], chunk: bytes) -> None:
+    def append(self, file: IO[bytes], chunk: bytes | bytearray) -> None:
         file.write(chunk)
         file.flush()  # what is counted here is in the file, should this process be killed
         self.hasher.update(chunk)
@@ -152,22 +155,41 @@ async def _attempt(
     """
     headers = {"Range": f"bytes={part.here}-"} if part.here else {}
     try:
-        async with session.get(wanted.url, headers=headers) as answer:
+        async with session.get(wanted.url, headers=headers, read_bufsize=_AT_RISK_BYTES) as answer:
             _check(wanted, answer)
             if answer.status == HTTPStatus.OK and part.here:
                 part.restart()  # a server without ranges
-            with part.file.open("ab") as file:
-                async for chunk in answer.content.iter_chunked(_CHUNK_BYTES):
-                    await anyio.to_thread.run_sync(part.append, file, chunk)
-                    tell(part.here)
-                    if part.here > wanted.size_bytes:
-                        return  # whatever it is, it is not what is wanted
+            await _write_down(answer.content, wanted, part, tell)
     except aiohttp.ClientConnectorError as error:
         raise _TryAgain(str(error), answered=False) from error
     except _LOST as error:
         raise _TryAgain(str(error) or type(error).__name__) from error
     if part.here < wanted.size_bytes:
         raise _TryAgain(f"the answer ended after {part.here} of {wanted.size_bytes} bytes")
+
+
+async def _write_down(
+    content: aiohttp.StreamReader, wanted: Wanted, part: _Part, tell: Callable[[int], None]
+) -> None:
+    """Write what comes, a chunk at a time, and what has come when it ends or is cut."""
+    pending = bytearray()
+
+    def write(file: IO[bytes]) -> None:
+        part.append(file, pending)
+        pending.clear()
+
+    with part.file.open("ab") as file:
+        try:
+            async for piece in content.iter_any():
+                pending += piece
+                if len(pending) >= _CHUNK_BYTES:
+                    await anyio.to_thread.run_sync(write, file)
+                    tell(part.here)
+                if part.here > wanted.size_bytes:
+                    return  # whatever it is, it is not what is wanted
+        finally:
+            write(file)
+            tell(part.here)
 
 
 def _check(wanted: Wanted, answer: aiohttp.ClientResponse) -> None:

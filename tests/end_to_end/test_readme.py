@@ -30,7 +30,7 @@ from localllm.events import DeviceId
 from localllm.fit.plan import Wish
 from localllm.hardware.machine import CPU, Device, DeviceKind, Host, Machine
 from localllm.paths import bundled_profiles, paths_for
-from localllm.planning.choice import choose_engine
+from localllm.planning.choice import Wanted, choose_engine
 from localllm.planning.desk import Desk
 from localllm.planning.planner import Planned, budgets_of, plan_model
 from localllm.planning.showing import show_plan
@@ -75,7 +75,7 @@ def planned() -> Planned:
     """The real plan of the real file, for a made-up machine."""
     stored = find_model("smollm2", read_profiles(bundled_profiles()), ROOT, os.environ)
     survey = join(MACHINE, [ENGINE])
-    choice = choose_engine(survey, None, allow_cpu=False)
+    choice = choose_engine(survey, Wanted())
     budgets = budgets_of(choice, MACHINE)
     return plan_model(stored, read_header(stored.file), choice, survey, budgets, Wish())
 

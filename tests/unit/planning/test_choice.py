@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from localllm.engines.base import Installed
 from localllm.errors import EngineUnusable
+from localllm.formats.header import Format
+from localllm.hardware.graphics import Graphics
 from localllm.hardware.machine import Device
-from localllm.planning.choice import Choice, choose_engine
+from localllm.planning.choice import Choice, Wanted, choose_engine
+from localllm.planning.survey import Survey
 from tests.unit.planning.a_machine import (
     GIB,
     LLAMA_SERVER,
@@ -38,7 +43,8 @@ def choose(
     *,
     allow_cpu: bool = False,
 ) -> Choice:
-    return choose_engine(a_survey(a_machine(*devices), *engines), wanted, allow_cpu=allow_cpu)
+    survey = a_survey(a_machine(*devices), *engines)
+    return choose_engine(survey, Wanted(wanted, allow_cpu=allow_cpu))
 
 
 def said(choice: Choice) -> tuple[str, str | None, str | None]:
@@ -117,76 +123,29 @@ def refusal(
     return caught.value
 
 
-OLD_DRIVER = a_card(cuda_version="12.4")
-UNTOLD = a_card(cuda_version=None)
-INDEX = "https://xorbitsai.github.io/xllamacpp/whl"
 OR_CPU = ", or localllm up --allow-cpu to run on the processor"
-PIP = "pip install --force-reinstall --index-url"
+FETCH = f"localllm engine install, which fetches one that does{OR_CPU}"
+ALONE = "xllamacpp 1.0 sees the processor alone"
+BROKEN = replace(an_engine(LLAMA_SERVER), hint="the NVIDIA driver is older than this build needs")
 
 
 @pytest.mark.parametrize(
     ("devices", "engines", "wanted", "why", "fix"),
     [
-        (
-            [CARD],
-            [CPU_BUILD, NO_SERVER],
-            None,
-            "xllamacpp 1.0 sees the processor alone; llama-server: no llama-server on PATH",
-            f"{PIP} {INDEX}/cu128 xllamacpp{OR_CPU}",
-        ),
-        (
-            [a_card(cuda_version="13.2")],
-            [CPU_BUILD],
-            None,
-            "xllamacpp 1.0 sees the processor alone",
-            f"{PIP} {INDEX}/cu132 xllamacpp{OR_CPU}",
-        ),
-        (
-            [OLD_DRIVER],
-            [CPU_BUILD],
-            None,
-            "xllamacpp 1.0 sees the processor alone",
-            f"update the NVIDIA driver (it offers 12.4, engines need 12.8){OR_CPU}",
-        ),
-        (
-            [UNTOLD],
-            [CPU_BUILD],
-            None,
-            "xllamacpp 1.0 sees the processor alone",
-            f"update the NVIDIA driver (it offers an unknown CUDA, engines need 12.8){OR_CPU}",
-        ),
-        (
-            [CARD],
-            [CPU_BUILD, CUDA_SERVER],
-            XLLAMACPP,
-            "xllamacpp 1.0 sees the processor alone",
-            f"localllm up --engine llama-server{OR_CPU}",
-        ),
-        (
-            [CARD],
-            [CPU_BUILD, an_engine(LLAMA_SERVER, vulkan(), version=None)],
-            None,
-            "xllamacpp 1.0 sees the processor alone; llama-server sees llvmpipe (LLVM 15.0.6)",
-            f"{PIP} {INDEX}/cu128 xllamacpp{OR_CPU}",
-        ),
-        (
-            [a_mac_gpu()],
-            [CPU_BUILD],
-            None,
-            "xllamacpp 1.0 sees the processor alone",
-            f"put a llama-server that is built for it on PATH{OR_CPU}",
-        ),
+        ([CARD], [CPU_BUILD, NO_SERVER], None, ALONE, FETCH),
+        ([CARD], [CPU_BUILD, CUDA_SERVER], XLLAMACPP, ALONE, f"localllm up --engine llama-server{OR_CPU}"),
+        ([CARD], [CPU_BUILD, an_engine(LLAMA_SERVER, vulkan(), version=None)], None, f"{ALONE}; llama-server sees llvmpipe (LLVM 15.0.6)", FETCH),
+        ([a_mac_gpu()], [CPU_BUILD], None, ALONE, FETCH),
+        ([CARD], [BROKEN], None, "llama-server 1.0 sees the processor alone (the NVIDIA driver is older than this build needs)", FETCH),
     ],
     ids=[
         "a build for the processor alone",
-        "a newer CUDA gets the newer build",
-        "an old driver",
-        "a driver that tells no CUDA version",
         "the wanted engine cannot, another can",
         "a software Vulkan device is no way to use the card",
         "a Mac",
+        "a build that says why it sees no card",
     ],
-)
+)  # fmt: skip
 def test_a_card_that_no_engine_reaches_is_an_error_and_never_the_processor_by_stealth(
     devices: list[Device],
     engines: list[Installed],
@@ -230,9 +189,79 @@ def test_without_an_engine_each_ones_reason_is_given(
     error = refusal([CARD], [NO_WHEEL, NO_SERVER], wanted)
 
     assert (error.what, error.why) == (what, why)
-    assert error.fix.startswith("pip install xllamacpp")
+    assert error.fix.startswith("localllm engine install")
 
 
 def test_allowing_the_processor_is_no_way_around_an_engine_that_is_not_there() -> None:
     with pytest.raises(EngineUnusable, match="llama-server cannot be used"):
         choose([CARD], [CPU_BUILD, NO_SERVER], LLAMA_SERVER, allow_cpu=True)
+
+
+def test_the_makers_own_way_to_drive_a_card_goes_before_a_general_one() -> None:
+    through_vulkan = an_engine(XLLAMACPP, vulkan(0, CARD.name))
+
+    assert said(choose([CARD], [through_vulkan, CUDA_SERVER])) == (LLAMA_SERVER, "cuda:0", "CUDA0")
+
+
+@pytest.mark.parametrize(
+    ("speeds", "expected"),
+    [({}, XLLAMACPP), ({XLLAMACPP: 80.0, LLAMA_SERVER: 95.0}, LLAMA_SERVER)],
+    ids=["nothing is known: the first", "the bench found the second quicker"],
+)
+@pytest.mark.parametrize("on_card", [True, False])
+def test_of_engines_that_can_do_the_same_the_quicker_one_is_chosen(
+    speeds: dict[str, float], expected: str, on_card: bool
+) -> None:
+    devices, seen = ([CARD], [cuda()]) if on_card else ([], [])
+    survey = a_survey(
+        a_machine(*devices), an_engine(XLLAMACPP, *seen), an_engine(LLAMA_SERVER, *seen)
+    )
+
+    choice = choose_engine(survey, Wanted(speeds=speeds))
+
+    assert choice.installed.engine == expected
+
+
+AMD_CARD = Graphics("amd", "744c", "0000:03:00.0", 24 * GIB, discrete=True)
+INTEGRATED = Graphics("intel", "a780", "0000:00:02.0")
+
+
+def with_graphics(card: Graphics, *engines: Installed) -> Survey:
+    return a_survey(replace(a_machine(), graphics=(card,)), *engines)
+
+
+def test_a_card_that_only_an_engine_could_drive_is_never_left_for_the_processor_by_stealth() -> (
+    None
+):
+    survey = with_graphics(AMD_CARD, CPU_BUILD)
+
+    with pytest.raises(EngineUnusable, match="AMD graphics 744c is here") as caught:
+        choose_engine(survey, Wanted())
+
+    assert "localllm engine install" in caught.value.fix
+    assert "AMD graphics 744c is here" in survey.machine.warnings[0]
+    assert choose_engine(survey, Wanted(allow_cpu=True)).devices == ()
+
+
+def test_an_integrated_graphics_unit_is_no_reason_to_refuse_the_processor() -> None:
+    assert choose_engine(with_graphics(INTEGRATED, CPU_BUILD), Wanted()).devices == ()
+
+
+def test_a_card_that_an_engine_lists_is_one_of_the_machines_devices() -> None:
+    survey = with_graphics(AMD_CARD, an_engine(LLAMA_SERVER, AMD))
+
+    assert said(choose_engine(survey, Wanted())) == (LLAMA_SERVER, "vulkan:0", "Vulkan0")
+    assert survey.machine.warnings == ()
+
+
+MLX = replace(an_engine("mlx"), formats=frozenset({Format.MLX}))
+
+
+def test_a_models_format_decides_which_engines_count() -> None:
+    survey = a_survey(a_machine(), CPU_BUILD, MLX)
+
+    assert choose_engine(survey, Wanted(format=Format.MLX)).installed.engine == "mlx"
+    assert choose_engine(survey, Wanted(format=Format.GGUF)).installed.engine == XLLAMACPP
+    with pytest.raises(EngineUnusable, match="xllamacpp does not serve mlx models") as caught:
+        choose_engine(survey, Wanted(XLLAMACPP, Format.MLX))
+    assert "mlx" in caught.value.fix

@@ -1,0 +1,61 @@
+"""Draws engines and builds for a terminal. Pure: a view in, lines out."""
+
+from __future__ import annotations
+
+from localllm.api.engine_views import BuildView, EnginesView, EngineView
+from localllm.cli.tables import size, speed, table
+
+
+def render_engines(view: EnginesView) -> list[str]:
+    """Draw a table of engines, what is to be said of each, and a table of builds."""
+    lines = table(
+        [
+            ["engine", "version", "serves", "devices", "at once", "bench"],
+            *map(_engine, view.engines),
+        ]
+    )
+    lines += [f"  {e.name}: {text}" for e in view.engines if (text := _remark(e))]
+    if not view.builds:
+        return [*lines, "", "no build is known for this system"]
+    return [
+        *lines,
+        "",
+        *table([["build", "drives", "download", "state"], *map(_build, view.builds)]),
+    ]
+
+
+def _engine(engine: EngineView) -> list[str]:
+    devices = ", ".join(d.name for d in engine.devices) or "processor"
+    return [
+        engine.name,
+        engine.version or "-",
+        ", ".join(engine.formats),
+        devices if engine.available else "-",
+        str(engine.at_once or "many") if engine.available else "-",
+        speed(None if engine.bench is None else engine.bench.decode_tps),
+    ]
+
+
+def _remark(engine: EngineView) -> str:
+    if engine.reason is not None:
+        return f"not usable, {engine.reason}"
+    said = [engine.origin or ""]
+    if engine.at_once == 1:
+        said.append("one request at a time, the others wait")
+    if engine.hint is not None:
+        said.append(engine.hint)
+    return "; ".join(filter(None, said))
+
+
+def _build(build: BuildView) -> list[str]:
+    return [build.id, build.drives, size(build.download), _state(build)]
+
+
+def _state(build: BuildView) -> str:
+    if build.in_use:
+        return f"in use, proved on {build.proved_on or 'the processor'}"
+    if build.rollback:
+        return "installed, in use before"
+    if build.installed:
+        return "installed"
+    return "can be installed" if build.why_not is None else f"not for here: {build.why_not}"

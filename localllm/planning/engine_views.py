@@ -1,0 +1,110 @@
+"""Renders engines and builds as the documents of the contract. Decides nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from localllm.api.engine_views import (
+    BenchView,
+    BuildView,
+    EngineDeviceView,
+    EnginesView,
+    EngineView,
+)
+from localllm.engines.base import EngineDevice, Installed
+from localllm.engines.bench_file import Benched, read_benched
+from localllm.engines.fitting import Candidate
+from localllm.engines.shelf import Shelved
+from localllm.planning.engine_desk import EngineDesk
+from localllm.planning.survey import Survey
+
+_LLAMA_CPP = (
+    *("chat", "completions", "embeddings", "rerank", "images", "tools", "structured output"),
+    *("speculative decoding", "LoRA adapters", "KV quantization"),
+    *("layers on several devices", "experts on the processor", "requests batched"),
+)
+_ABILITIES = {
+    "xllamacpp": _LLAMA_CPP,
+    "llama-server": _LLAMA_CPP,
+    "llama-cpp-python": (
+        *("chat", "completions", "structured output", "LoRA adapters", "KV quantization"),
+        "layers on several devices",
+    ),
+    "mlx": ("chat", "completions", "tools", "KV quantization", "requests batched"),
+    "vllm": ("chat", "completions", "tools", "structured output", "tensor parallel", "requests batched"),
+    "sglang": ("chat", "completions", "tools", "structured output", "tensor parallel", "requests batched"),
+}  # fmt: skip
+"""What can be asked of each through localllm; what a model cannot is the model's affair."""
+
+
+def render_engines(desk: EngineDesk, seen: Survey) -> EnginesView:
+    """Show every engine, and every build for this system."""
+    benched = {one.engine: one for one in read_benched(desk.paths.bench)}
+    return EnginesView(
+        engines=[_engine(installed, benched) for installed in seen.engines],
+        builds=render_builds(desk, desk.candidates(seen.machine)),
+    )
+
+
+def render_builds(desk: EngineDesk, candidates: Sequence[Candidate]) -> list[BuildView]:
+    """Show what is installed, then what could be."""
+    here = {shelved.build.id: shelved for shelved in desk.shelf.builds()}
+    before = {b.build.id for s in here.values() if (b := desk.shelf.before(s.build.engine))}
+    known = [c for c in candidates if c.build.id not in here]
+    installed = [Candidate(shelved.build) for shelved in here.values()]
+    return [_build(c, here.get(c.build.id), before) for c in (*installed, *known)]
+
+
+def _engine(installed: Installed, benched: Mapping[str, Benched]) -> EngineView:
+    bench = benched.get(installed.engine)
+    return EngineView(
+        name=installed.engine,
+        version=installed.version,
+        available=installed.available,
+        origin=installed.origin,
+        formats=sorted(f.value for f in installed.formats),
+        devices=[_device(device) for device in installed.devices],
+        abilities=list(_ABILITIES.get(installed.engine, ())) if installed.available else [],
+        at_once=installed.most_at_once,
+        bench=None if bench is None else _bench(bench),
+        hint=installed.hint,
+        reason=installed.reason,
+    )
+
+
+def _device(device: EngineDevice) -> EngineDeviceView:
+    return EngineDeviceView(
+        name=device.name,
+        kind=device.kind.value,
+        description=device.description,
+        memory_total=device.memory_total,
+        memory_free=device.memory_free,
+    )
+
+
+def _bench(bench: Benched) -> BenchView:
+    return BenchView(
+        model=bench.model,
+        device=bench.device,
+        prefill_tps=bench.prefill_tps,
+        decode_tps=bench.decode_tps,
+    )
+
+
+def _build(candidate: Candidate, shelved: Shelved | None, before: set[str]) -> BuildView:
+    build = candidate.build
+    return BuildView(
+        id=build.id,
+        title=build.title,
+        engine=build.engine,
+        version=build.version,
+        drives=build.drives.value,
+        installed=shelved is not None,
+        in_use=shelved is not None and shelved.in_use,
+        rollback=build.id in before,
+        why_not=candidate.why_not,
+        download=build.download_bytes,
+        hosts=list(build.hosts),
+        licence=build.licence,
+        proved_on=None if shelved is None else shelved.manifest.proved_on,
+    )
