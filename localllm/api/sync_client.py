@@ -12,14 +12,13 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from localllm.api.daemon_file import DaemonFile, read_daemon_file
+from localllm.api.status_views import InstanceView, StatusView
 from localllm.api.views import (
-    InstanceView,
     PlanRequest,
     PlanView,
     ServeReply,
     ServeRequest,
     ShutdownRequest,
-    StatusView,
     StopReply,
 )
 from localllm.errors import LocalLLMError, NotRunning, by_code

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from localllm.api.views import (
-    DeviceView,
-    InstanceView,
-    ProbeView,
-    StatusView,
-)
+from localllm.api.status_views import InstanceView, StatusView
+from localllm.api.views import DeviceView, ProbeView
 from localllm.cli.tables import size, speed, table
 
 _GIGA = 1_000_000_000
@@ -82,6 +78,9 @@ def render_status(view: StatusView) -> list[str]:
     ]
     lines += table([head, *map(_instance, view.models)])
     for model in view.models:
+        lines += [f"{model.id}: warning: {text}" for text in model.warnings]
+        if model.engine_args:
+            lines.append(f"{model.id}: flags of your own: {' '.join(model.engine_args)}")
         if model.error is not None:
             lines += ["", f"{model.id} {model.state}: {model.error.reason}"]
             lines += [f"  | {line}" for line in model.error.log]

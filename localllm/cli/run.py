@@ -8,8 +8,9 @@ from collections.abc import Iterator
 import click
 import msgspec
 
+from localllm.api.status_views import InstanceView
 from localllm.api.sync_client import DaemonClient
-from localllm.api.views import InstanceView, ServeRequest
+from localllm.api.views import ServeRequest
 from localllm.cli.conventions import absolute, here, say
 from localllm.cli.start import a_daemon, wait_for
 from localllm.errors import EngineGone

@@ -12,8 +12,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from localllm import __version__
+from localllm.api.status_views import InstanceView
 from localllm.api.sync_client import DaemonClient, connect
-from localllm.api.views import InstanceView
 from localllm.cli.conventions import say
 from localllm.errors import AlreadyRunning, LocalLLMError, NotRunning, StartFailed, by_code, code_of
 from localllm.paths import Paths
@@ -169,8 +169,11 @@ def _failed(model: InstanceView) -> LocalLLMError:
     reason = model.why if model.error is None else model.error.reason
     lines = [] if model.error is None else model.error.log
     said = "".join(f"\n  | {line}" for line in lines)
+    fix = None if model.error is None else model.error.fix
     return StartFailed(
-        f"{model.id} could not be started.", why=reason + said, fix=f"localllm logs {model.id}"
+        f"{model.id} could not be started.",
+        why=reason + said,
+        fix=f"localllm logs {model.id}" if fix is None else fix,
     )
 
 

@@ -8,8 +8,9 @@ from typing import Any
 import click
 import msgspec
 
+from localllm.api.status_views import InstanceView, StatusView
 from localllm.api.sync_client import DaemonClient
-from localllm.api.views import InstanceView, ServeReply, ServeRequest, StatusView
+from localllm.api.views import ServeReply, ServeRequest
 from localllm.cli.conventions import absolute, here, json_option, print_document, say
 from localllm.cli.render import render_status
 from localllm.cli.start import a_daemon, become_daemon, wait_for, wait_until_gone

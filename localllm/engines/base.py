@@ -140,6 +140,9 @@ class Serving:
     """How long loading may show no progress, beside the time that its bytes take."""
 
     sampling: Sampling = NO_SAMPLING
+    engine_args: tuple[str, ...] = ()
+    """Flags of the user's own, for engines with a command line; they come last."""
+
     projector_file: Path | None = None
     """What turns images into what the model reads; None: images are not served."""
 

@@ -78,7 +78,7 @@ _RULES = (
         "take the compat folder of CUDA out of LD_LIBRARY_PATH",
     ),
     _rule(
-        r"no kernel image is available|no device code for|not compiled for any of the following|invalid device function",
+        r"no kernel image is available|no device code for|not compiled for any of the following|invalid device function|kernel image is invalid",
         "this build has no code for this card",
         _ANOTHER_BUILD,
     ),

@@ -9,33 +9,23 @@ import anyio
 import msgspec
 
 from localllm import __version__
-from localllm.api.views import (
+from localllm.api.status_views import (
     DaemonView,
-    ErrorView,
     InstanceView,
-    LayersView,
-    PlanRequest,
-    PlanView,
-    ProbeView,
-    RequestsView,
-    ServeReply,
-    ServeRequest,
-    SpeedView,
     StatusView,
-    StopReply,
-    UsedMemoryView,
 )
+from localllm.api.views import PlanRequest, PlanView, ProbeView, ServeReply, ServeRequest, StopReply
 from localllm.errors import NotReady
-from localllm.events import ModelId, ModelState
+from localllm.events import ModelId
 from localllm.planning.desk import Desk
 from localllm.planning.planner import require_fit, serving_of
 from localllm.planning.showing import show_plan
 from localllm.planning.views import render_machine
 from localllm.supervisor.fleet import Fleet
 from localllm.supervisor.hosted import Hosted
+from localllm.supervisor.instance_view import render_instance
 from localllm.supervisor.remembered import read_remembered, write_remembered
 
-_TAIL_LINES = 12
 _log = logging.getLogger(__name__)
 
 
@@ -195,48 +185,3 @@ def _reply(hosted: Hosted, *, already: bool) -> ServeReply:
         stand_in=planned.stored.stand_in,
         reason=planned.plan.reason,
     )
-
-
-def render_instance(fleet: Fleet, hosted: Hosted) -> InstanceView:
-    """Show one instance: what was planned, and what it turned out to be."""
-    planned, record, measured = hosted.planned, hosted.runner.record, hosted.runner.measured
-    load = None if measured is None else measured.load
-    speed = None if measured is None else measured.speed
-    return InstanceView(
-        id=planned.stored.id,
-        instance=hosted.id,
-        state=hosted.state.value,
-        wanted=fleet.is_on_its_way(hosted),
-        why=hosted.refused or record.why,
-        engine=planned.choice.installed.engine,
-        device=planned.device_name,
-        quant=planned.header.quantization,
-        context=planned.plan.context,
-        parallel=planned.plan.parallel,
-        pid=record.pid,
-        layers=LayersView(
-            on_device=planned.layers_on_device if load is None else load.layers_on_device(),
-            total=planned.plan.layers,
-        ),
-        memory=UsedMemoryView(
-            predicted=planned.plan.memory.total,
-            measured=None if load is None else load.total_bytes,
-            resident=None if measured is None else measured.resident_bytes,
-        ),
-        speed=SpeedView(
-            predicted_tps=planned.plan.decode_tps,
-            measured_tps=None if speed is None else speed.decode_tps,
-            prefill_tps=None if speed is None else speed.prefill_tps,
-        ),
-        requests=RequestsView(active=hosted.in_flight, waiting=hosted.waiting, total=hosted.total),
-        kv_used=None,
-        error=_error(hosted),
-    )
-
-
-def _error(hosted: Hosted) -> ErrorView | None:
-    if hosted.refused is not None:
-        return ErrorView(reason=hosted.refused, log=[])
-    if hosted.state not in {ModelState.FAILED, ModelState.BACKOFF}:
-        return None
-    return ErrorView(reason=hosted.runner.record.why, log=hosted.log_tail(_TAIL_LINES))

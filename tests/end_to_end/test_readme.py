@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from localllm.api.views import (
+from localllm.api.status_views import (
     DaemonView,
     InstanceView,
     LayersView,
-    PlanRequest,
     RequestsView,
     SpeedView,
     StatusView,
     UsedMemoryView,
 )
+from localllm.api.views import PlanRequest
 from localllm.catalog.profile import read_profiles
 from localllm.cli.bars import Look
 from localllm.cli.main import cli

@@ -6,20 +6,17 @@ from typing import Any
 
 import pytest
 
-from localllm.api.views import (
+from localllm.api.status_views import (
     DaemonView,
-    DeviceView,
     ErrorView,
-    HolderView,
-    HostView,
     InstanceView,
     LayersView,
-    ProbeView,
     RequestsView,
     SpeedView,
     StatusView,
     UsedMemoryView,
 )
+from localllm.api.views import DeviceView, HolderView, HostView, ProbeView
 from localllm.cli.render import render_probe, render_status
 
 MIB, GIB = 1 << 20, 1 << 30

@@ -1,0 +1,114 @@
+"""`status`: the daemon, its models, and what each turned out to be beside its plan."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from localllm.api.views import ProbeView, View
+
+
+class LayersView(View, frozen=True, kw_only=True):
+    on_device: int
+    total: int
+
+
+class UsedMemoryView(View, frozen=True, kw_only=True):
+    predicted: int
+    measured: int | None
+    """What the engine's own log adds up to."""
+
+    resident: int | None
+    """What the operating system says the process holds, mapped model file included."""
+
+
+class PlacedView(View, frozen=True, kw_only=True):
+    """One device's part of a model; bytes."""
+
+    device: str
+    name: str
+    layers: int
+    predicted: int
+    measured: int | None
+
+
+class SpeedView(View, frozen=True, kw_only=True):
+    predicted_tps: float | None
+    measured_tps: float | None
+    prefill_tps: float | None
+
+
+class RequestsView(View, frozen=True, kw_only=True):
+    active: int
+    waiting: int
+    total: int
+
+
+class ErrorView(View, frozen=True, kw_only=True):
+    reason: str
+    fix: str | None = None
+    """What cures it; null where its cause is not known."""
+
+    log: list[str]
+    """The engine's last lines."""
+
+
+State = Literal[
+    "stopped",
+    "downloading",
+    "starting",
+    "warming",
+    "ready",
+    "draining",
+    "stopping",
+    "backoff",
+    "failed",
+]
+
+
+class InstanceView(View, frozen=True, kw_only=True):
+    id: str
+    """What clients send as `model`."""
+
+    instance: str
+    state: State
+    wanted: bool
+    """It serves, or will without being asked again; false for one that was stopped or gave up."""
+
+    why: str
+    """What led to this state, in a few words."""
+
+    engine: str
+    device: str
+    quant: str | None
+    context: int
+    parallel: int
+    pid: int | None
+    layers: LayersView
+    memory: UsedMemoryView
+    placement: list[PlacedView] = []
+    warnings: list[str] = []
+    """Where it turned out otherwise than planned."""
+
+    engine_args: list[str] = []
+    """Flags of the user's own, which the plan does not know."""
+
+    speed: SpeedView
+    requests: RequestsView
+    kv_used: float | None
+    """Share of the cache's cells in use; null where nobody has asked the engine."""
+
+    error: ErrorView | None
+
+
+class DaemonView(View, frozen=True, kw_only=True):
+    version: str
+    pid: int
+    uptime: float
+    endpoint: str
+    log: str
+
+
+class StatusView(View, frozen=True, kw_only=True):
+    daemon: DaemonView
+    hardware: ProbeView
+    models: list[InstanceView]
