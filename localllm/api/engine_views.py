@@ -77,3 +77,26 @@ class EnginesView(msgspec.Struct, frozen=True, kw_only=True):
 
     engines: list[EngineView]
     builds: list[BuildView]
+
+
+class BenchedView(msgspec.Struct, frozen=True, kw_only=True):
+    """One engine of a comparison; tokens per second, each the median of the rounds."""
+
+    engine: str
+    version: str | None
+    device: str
+    prefill_tps: float
+    decode_tps: float
+
+
+class LeftOutView(msgspec.Struct, frozen=True, kw_only=True):
+    engine: str
+    why: str
+
+
+class ComparisonView(msgspec.Struct, frozen=True, kw_only=True):
+    """`engine bench`: the quickest first."""
+
+    model: str
+    benched: list[BenchedView]
+    left_out: list[LeftOutView]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+import msgspec
+
 from localllm.api.views import ProbeView, View
 
 
@@ -41,6 +43,8 @@ class RequestsView(View, frozen=True, kw_only=True):
     active: int
     waiting: int
     total: int
+    remote: int = 0
+    """That the remote answered in its place; not in `total`."""
 
 
 class ErrorView(View, frozen=True, kw_only=True):
@@ -85,11 +89,11 @@ class InstanceView(View, frozen=True, kw_only=True):
     pid: int | None
     layers: LayersView
     memory: UsedMemoryView
-    placement: list[PlacedView] = []
-    warnings: list[str] = []
+    placement: list[PlacedView] = msgspec.field(default_factory=list[PlacedView])
+    warnings: list[str] = msgspec.field(default_factory=list[str])
     """Where it turned out otherwise than planned."""
 
-    engine_args: list[str] = []
+    engine_args: list[str] = msgspec.field(default_factory=list[str])
     """Flags of the user's own, which the plan does not know."""
 
     speed: SpeedView

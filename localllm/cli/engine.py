@@ -97,3 +97,33 @@ def remove(build: str) -> None:
     with shelf.locked():
         shelf.remove(shelf.find(build))
     say(f"{build} is removed")
+
+
+@command.command("bench")
+@click.argument("model", required=False)
+@click.option("--rounds", type=click.IntRange(1, 20), default=3, help="How often each is started.")
+@click.option("--allow-cpu", is_flag=True, help="Compare on the processor too.")
+@json_option
+def bench(model: str | None, *, rounds: int, allow_cpu: bool, as_json: bool) -> None:
+    """Measure how fast each engine here serves MODEL; the planner prefers the quicker one.
+
+    Without MODEL: the small one that is embedded.
+    """
+    from localllm.api.sync_client import connect  # noqa: PLC0415  # heavy, all of them
+    from localllm.api.views import ServeRequest  # noqa: PLC0415
+    from localllm.cli.conventions import absolute  # noqa: PLC0415
+    from localllm.cli.get_engine import a_desk  # noqa: PLC0415
+    from localllm.cli.render_engines import render_bench, render_round  # noqa: PLC0415
+    from localllm.planning.benching import bench as compare  # noqa: PLC0415
+    from localllm.planning.engine_views import render_comparison  # noqa: PLC0415
+
+    paths = here()
+    client = connect(paths.daemon_file)
+    if client is not None and client.models():
+        say("warning: models are served meanwhile, which takes speed and memory: localllm down")
+    request = ServeRequest(model=absolute(model), allow_cpu=allow_cpu)
+    benched, left = compare(
+        a_desk(paths), request, rounds, lambda name, pace: say(render_round(name, pace))
+    )
+    view = render_comparison(benched, left)
+    print_document(view, render_bench(view), as_json=as_json)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from localllm.api.status_views import InstanceView, StatusView
+from localllm.api.status_views import InstanceView, RequestsView, StatusView
 from localllm.api.views import DeviceView, ProbeView
 from localllm.cli.tables import size, speed, table
 
@@ -100,8 +100,13 @@ def _instance(model: InstanceView) -> list[str]:
         str(model.context),
         memory,
         speed(model.speed.measured_tps),
-        f"{model.requests.active} active, {model.requests.waiting} waiting, {model.requests.total} done",
+        _requests(model.requests),
     ]
+
+
+def _requests(view: RequestsView) -> str:
+    here = f"{view.active} active, {view.waiting} waiting, {view.total} done"
+    return f"{here}, {view.remote} by the remote" if view.remote else here
 
 
 def _duration(seconds: float) -> str:

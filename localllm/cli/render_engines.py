@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from localllm.api.engine_views import BuildView, EnginesView, EngineView
+from localllm.api.engine_views import BuildView, ComparisonView, EnginesView, EngineView
 from localllm.cli.tables import size, speed, table
+from localllm.engines.bench import Pace
 
 
 def render_engines(view: EnginesView) -> list[str]:
@@ -59,3 +60,29 @@ def _state(build: BuildView) -> str:
     if build.installed:
         return "installed"
     return "can be installed" if build.why_not is None else f"not for here: {build.why_not}"
+
+
+def render_round(engine: str, pace: Pace | str) -> str:
+    """Draw what one round gave, or why it failed."""
+    if isinstance(pace, str):
+        return f"{engine}: {pace}"
+    return f"{engine}: reads {pace.prefill_tps:.0f}, writes {pace.decode_tps:.1f} tok/s"
+
+
+def render_bench(view: ComparisonView) -> list[str]:
+    """Draw a comparison, each beside the quickest."""
+    best = view.benched[0].decode_tps
+    rows = [
+        [
+            one.engine,
+            one.version or "-",
+            one.device,
+            f"{one.prefill_tps:.0f} tok/s",
+            f"{one.decode_tps:.1f} tok/s",
+            f"{one.decode_tps / best:.0%}",
+        ]
+        for one in view.benched
+    ]
+    head = ["engine", "version", "device", "reads", "writes", "of the best"]
+    left = [f"left out: {one.engine}, {one.why}" for one in view.left_out]
+    return [view.model, "", *table([head, *rows]), *left]

@@ -144,23 +144,32 @@ def _with_engine_for(
         get_engine,
     )
 
-    if wanted.engine is not None:
-        if wanted.allow_cpu:
-            return wanted
-        raise error
     if wanted.allow_cpu and not yes and not sys.stdin.isatty():
         return wanted
     desk = a_desk(paths)
     machine = desk.probe()
     candidates = for_the_accelerator(desk.engine_desk.candidates(machine))
+    name = wanted.engine or desk.settings.engine
+    curing = [c for c in candidates if name in {None, c.build.engine}]
+    own = desk.settings.llama_server
+    if own is not None or not curing:  # the user sees to it themselves
+        if wanted.allow_cpu:
+            return wanted
+        raise error if own is None else _with_own_program(error, paths)
     try:
-        get_engine(desk, machine, candidates, yes=yes)
+        get_engine(desk, machine, curing, yes=yes)
     except LocalLLMError as failed:
         if not wanted.allow_cpu:
             raise
         say(f"{failed.what} It runs on the processor, as you allow.\n  why: {failed.why}")
         return wanted
     return msgspec.structs.replace(wanted, allow_cpu=False)
+
+
+def _with_own_program(error: EngineUnusable, paths: Paths) -> EngineUnusable:
+    """What to do where a program of the user's own goes before any that could be fetched."""
+    instead = f"take llama_server out of {paths.config_file}, and `localllm up` fetches a build"
+    return EngineUnusable(error.what, why=error.why, fix=f"{error.fix}; or {instead}")
 
 
 def _fetch_if_nothing_else(paths: Paths, wanted: ServeRequest) -> None:

@@ -46,7 +46,9 @@ def compute_bound(
     inputs = tokens * _mask_bytes(shape, setting)
     copies = PIPELINE_COPIES if len(arrangement.devices) > 1 and arrangement.whole else 1
     margin = _margin(shape)
-    widest = int(margin * FLOAT_BYTES * tokens * widest_floats)
+    widest = int(margin * FLOAT_BYTES * tokens * widest_floats) + _results_bytes(
+        shape, setting, tokens
+    )
     embeddings = STAGED_EMBEDDINGS * tokens * shape.header.embedding * FLOAT_BYTES
     streams = int(1.5 * _per_layer_bytes(shape, tokens))
     passed = 0 if copies == 1 else copies * embeddings + streams
@@ -66,6 +68,13 @@ def compute_bound(
         times[1] * (device + copies * _borrowed_caches(shape, setting, share))
         for share in arrangement.devices
     )
+
+
+def _results_bytes(shape: Shape, setting: Setting, tokens: int) -> int:
+    """The logits of every token, where a model that also writes embeds."""
+    if not setting.embeds or shape.encoder:
+        return 0
+    return tokens * (shape.header.vocabulary + 2 * shape.header.embedding) * FLOAT_BYTES
 
 
 def _margin(shape: Shape) -> float:

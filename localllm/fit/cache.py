@@ -33,6 +33,12 @@ class Setting:
     unified: bool = True
     """One pool of cells for all slots (`--kv-unified`)."""
 
+    rollback: int = 0
+    """Earlier states that a recurrent layer keeps for each slot, so that guesses can be taken back."""
+
+    embeds: bool = False
+    """Every token's result is wanted, since texts become vectors; else one token's of each slot."""
+
     @property
     def streams(self) -> int:
         return 1 if self.unified else self.parallel
@@ -77,8 +83,8 @@ def kv_cache_bytes(shape: Shape, layer: Layer, setting: Setting) -> int:
 
 
 def state_bytes(layer: Layer, setting: Setting) -> int:
-    """A recurrent layer's state, one per slot, whatever the context."""
-    return layer.state * FLOAT_BYTES * setting.parallel
+    """A recurrent layer's state, one per slot and for each that it can go back to."""
+    return layer.state * FLOAT_BYTES * setting.parallel * (1 + setting.rollback)
 
 
 def _row_bytes(kv_type: str, numbers: int) -> int:

@@ -1,4 +1,7 @@
-"""How much context a model has room for in mlx-lm: one text at a time, a cache that grows."""
+"""How much context a model has room for in mlx-lm: one text at a time, a cache that grows.
+
+On a processor attention is not fused, which takes memory with the square of the text.
+"""
 
 from __future__ import annotations
 
@@ -18,24 +21,24 @@ from localllm.formats.header import Header
 
 
 def plan_mlx(header: Header, budgets: Sequence[Budget], wish: Wish) -> Plan:
-    """Plan one model for mlx-lm, on the first device beside the host.
+    """Plan one model for mlx-lm, on the first device beside the host, else on the processor.
 
     Args:
         budgets: As `decide.plan` takes them; the device's wired limit is its budget.
 
     Raises:
         UnsupportedArchitecture: The formulas do not cover the model.
-        ValueError: There is no device beside the host.
+        ValueError: There is no host.
     """
     devices = [budget for budget in budgets if not budget.is_host]
     hosts = [budget for budget in budgets if budget.is_host]
-    if not devices or not hosts:
-        raise ValueError("mlx-lm runs on a device beside the host")
-    shape, device = shape_of(header), devices[0]
+    if not hosts:
+        raise ValueError("every machine has a host")
+    shape, device = shape_of(header), (devices or hosts)[0]
     most = header.context_trained or wish.context or UNSTATED_CONTEXT
     least = wish.context or min(MIN_CONTEXT, most)
     context = wish.context or _longest(shape, device, least, most)
-    part = Part(device, _memory(shape, context))
+    part = Part(device, _memory(shape, context, fused=not device.is_host))
     layout = _layout(shape, device, hosts[0], context)
     fits = part.spare >= 0 and context <= most
     reason = (why_it_fits if fits else why_not)(layout, context, [part])
@@ -50,7 +53,7 @@ def plan_mlx(header: Header, budgets: Sequence[Budget], wish: Wish) -> Plan:
         arrangement=layout.arrangement,
         placement=(
             Placement(device.device, shape.blocks, part.memory),
-            Placement(hosts[0].device, 0, Memory(0, 0, 0, 0)),
+            *(Placement(hosts[0].device, 0, Memory(0, 0, 0, 0)) for _ in devices[:1]),
         ),
         host_cache_bytes=0,
         speed=speed_of(layout, context) if fits else None,
@@ -62,15 +65,18 @@ def _longest(shape: Shape, device: Budget, least: int, most: int) -> int:
     low, high = least // CONTEXT_STEP, most // CONTEXT_STEP
     while low < high:
         middle = (low + high + 1) // 2
-        if _memory(shape, middle * CONTEXT_STEP).total <= device.usable_bytes:
+        if (
+            _memory(shape, middle * CONTEXT_STEP, fused=not device.is_host).total
+            <= device.usable_bytes
+        ):
             low = middle
         else:
             high = middle - 1
     return max(low * CONTEXT_STEP, least)
 
 
-def _memory(shape: Shape, context: int) -> Memory:
-    reading = Reading(tokens=context)
+def _memory(shape: Shape, context: int, *, fused: bool) -> Memory:
+    reading = Reading(tokens=context, fused=fused)
     state = sum(layer.state for layer in shape.layers) * FLOAT_BYTES
     return Memory(
         weights=shape.header.weights_bytes,

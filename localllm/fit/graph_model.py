@@ -78,7 +78,8 @@ def batch_of(setting: Setting) -> Batch:
     """
     tokens = min(setting.padded_context, setting.micro_batch)
     tokens = -(-tokens // setting.parallel) * setting.parallel
-    return Batch(tokens, setting.parallel, min(tokens, setting.parallel))
+    outputs = tokens if setting.embeds else min(tokens, setting.parallel)
+    return Batch(tokens, setting.parallel, outputs)
 
 
 def _all_wanted(model: Model) -> bool:

@@ -114,7 +114,26 @@ def matmul(weights: Weights, name: str, source: Node) -> Node:
     """Multiply with a matrix, of which each row gives one number per token."""
     weight = weights.node(f"{name}.weight")
     wide = (weights.width(f"{name}.weight"), *source.shape[1:])
-    return computed(Op.MATMUL, wide, weight, source)
+    return _adapted(weights, name, source, computed(Op.MATMUL, wide, weight, source))
+
+
+def _adapted(weights: Weights, name: str, source: Node, result: Node) -> Node:
+    """Add what each adapter (LoRA) makes of the same source. Source: llama-graph.cpp, build_lora_mm."""
+    number = 0
+    while (narrow := adapter_tensor(f"{name}.weight", "a", number)) in weights:
+        wide = adapter_tensor(f"{name}.weight", "b", number)
+        small = computed(
+            Op.MATMUL, (weights.width(narrow), *source.shape[1:]), weights.node(narrow), source
+        )
+        change = changed(Op.SCALE, computed(Op.MATMUL, result.shape, weights.node(wide), small))
+        result = changed(Op.ADD, result, change)
+        number += 1
+    return result
+
+
+def adapter_tensor(weight: str, half: str, number: int) -> str:
+    """Name a tensor of an adapter beside the model's own: of several, each has its number."""
+    return f"{weight}.lora_{half}.{number}"
 
 
 def biased(weights: Weights, name: str, source: Node) -> Node:

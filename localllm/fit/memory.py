@@ -129,5 +129,6 @@ def output_bytes(shape: Shape, setting: Setting) -> int:
 
     Source: llama.cpp, src/llama-context.cpp, output_reserve.
     """
-    numbers = shape.header.vocabulary + (shape.header.embedding if shape.embeds else 0)
+    embeds = shape.embeds or setting.embeds
+    numbers = shape.header.vocabulary + (shape.header.embedding if embeds else 0)
     return setting.parallel * numbers * FLOAT_BYTES

@@ -9,6 +9,7 @@ from enum import StrEnum
 from localllm.events import DeviceId
 from localllm.fit.placing import Arrangement
 from localllm.fit.speed import Speed
+from localllm.formats.header import Header, Tensor
 
 
 class Verdict(StrEnum):
@@ -29,6 +30,9 @@ class Memory:
     output: int
     recurrent_state: int = 0
     projector: int = 0
+    draft: int = 0
+    """Of what guesses tokens ahead: weights, cache and buffers; and the logits of its guesses."""
+
     overhead: int = 0
     """What a device's runtime takes beside the buffers (a CUDA context); 0 on the CPU."""
 
@@ -80,6 +84,17 @@ class Budget:
 
 
 @dataclass(frozen=True, slots=True)
+class Draft:
+    """What guesses tokens ahead, which the model then checks all at once."""
+
+    tokens: int
+    """At a time, for each slot."""
+
+    header: Header | None = None
+    """Of a smaller model; None: blocks that the model itself has for it (MTP)."""
+
+
+@dataclass(frozen=True, slots=True)
 class Wish:
     """What the user asked for; None leaves it to the planner."""
 
@@ -95,6 +110,16 @@ class Wish:
 
     projector_bytes: int = 0
     """Weights of the projector that goes with the model; 0: images are not wanted."""
+
+    draft: Draft | None = None
+    adapters: tuple[Tensor, ...] = ()
+    """Of LoRA adapters, named by `adapter_tensor`: each is where the tensor is that it changes."""
+
+    embeds: bool = False
+    """Whether texts are to become vectors, by a model that could also write."""
+
+    whole_texts: bool = False
+    """Whether a text must be read in one micro batch, as it must where all its tokens are pooled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +149,10 @@ class Plan:
     """Host memory that the engine may fill with the prompts of earlier requests."""
 
     speed: Speed | None
-    """Of one stream; None where a bandwidth is unknown."""
+    """Of one stream, without what a draft saves; None where a bandwidth is unknown."""
+
+    rollback: int = 0
+    """Earlier states kept for each slot, to take a draft's guesses back."""
 
     @property
     def memory(self) -> Memory:

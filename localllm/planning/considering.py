@@ -10,9 +10,8 @@ from localllm.catalog.ladder import Ladder
 from localllm.catalog.profile import Profile
 from localllm.errors import LocalLLMError
 from localllm.events import DeviceId
+from localllm.fit.any_format import plan as fit
 from localllm.fit.cache import CONTEXT_STEP
-from localllm.fit.decide import plan as fit
-from localllm.fit.decide_mlx import plan_mlx
 from localllm.fit.plan import Budget, Plan, Verdict, Wish
 from localllm.formats.header import Format, Header
 from localllm.planning.offers import Offer, alike, outlined
@@ -64,8 +63,7 @@ class Judge:
         if self.use is Use.VISION:
             wished = replace(wished, projector_bytes=offer.projector_bytes)
         try:
-            planned_by = plan_mlx if offer.format is Format.MLX else fit
-            plan = planned_by(offer.header, budgets, wished)
+            plan = fit(offer.header, budgets, wished)
         except LocalLLMError as error:
             return Considered(offer, None, f"{error.what} {error.why}.")
         return Considered(offer, plan, note=_room_for_draft(offer, plan, budgets))

@@ -14,6 +14,8 @@ from localllm.engines import installed
 from localllm.engines.base import Engine, Installed, cuda_environment
 from localllm.engines.bench_file import read_speeds
 from localllm.engines.fitting import Candidate, fitting, this_runtime
+from localllm.engines.llama_cpp_python import LlamaCppPython
+from localllm.engines.mlx import Mlx
 from localllm.engines.sglang import Sglang
 from localllm.engines.shelf import Shelf
 from localllm.engines.trial import MODEL
@@ -62,6 +64,8 @@ class EngineDesk:
         return (
             installed.xllamacpp(shelf, environment),
             installed.llama_server(shelf, own, environment),
+            LlamaCppPython(environment),
+            Mlx(environment),
             Vllm(None, environment),
             Sglang(None, environment),
         )
@@ -153,7 +157,7 @@ class EngineDesk:
         alike = tuple(preferred(machine.accelerators()))
         of = {Format.GGUF: Choice(first, alike)}
         if any(device.kind is DeviceKind.METAL for device in alike):
-            of[Format.MLX] = Choice(Installed("mlx", None, ()), alike)
+            of[Format.MLX] = Choice(Installed(Mlx.name, None, ()), alike)
         return Survey(machine, (first,), {}), Choices(of)
 
     def _wanted(self, request: ServeRequest, format_: Format) -> Wanted:

@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from localllm.api.engine_views import (
+    BenchedView,
     BenchView,
     BuildView,
+    ComparisonView,
     EngineDeviceView,
     EnginesView,
     EngineView,
+    LeftOutView,
 )
 from localllm.engines.base import EngineDevice, Installed
 from localllm.engines.bench_file import Benched, read_benched
 from localllm.engines.fitting import Candidate
 from localllm.engines.shelf import Shelved
+from localllm.planning.benching import Left
 from localllm.planning.engine_desk import EngineDesk
 from localllm.planning.survey import Survey
 
@@ -53,6 +57,25 @@ def render_builds(desk: EngineDesk, candidates: Sequence[Candidate]) -> list[Bui
     known = [c for c in candidates if c.build.id not in here]
     installed = [Candidate(shelved.build) for shelved in here.values()]
     return [_build(c, here.get(c.build.id), before) for c in (*installed, *known)]
+
+
+def render_comparison(benched: Sequence[Benched], left: Sequence[Left]) -> ComparisonView:
+    """Show a bench."""
+    quickest_first = sorted(benched, key=lambda one: -one.decode_tps)
+    return ComparisonView(
+        model=benched[0].model,
+        benched=[
+            BenchedView(
+                engine=one.engine,
+                version=one.version,
+                device=one.device,
+                prefill_tps=one.prefill_tps,
+                decode_tps=one.decode_tps,
+            )
+            for one in quickest_first
+        ],
+        left_out=[LeftOutView(engine=one.engine, why=one.why) for one in left],
+    )
 
 
 def _engine(installed: Installed, benched: Mapping[str, Benched]) -> EngineView:

@@ -65,8 +65,8 @@ def test_a_card_that_no_engine_reaches_is_refused_with_the_cure(
     ran = here.run("up")
 
     assert ran.code == 7, ran
-    assert "is needed and not installed" in ran.err
-    assert "--yes" in ran.err
+    assert "NVIDIA GeForce RTX 4090 is here, but no engine that is installed can use it" in ran.err
+    assert "take llama_server out of" in ran.err
     assert here.processes() == []
 
 

@@ -59,6 +59,16 @@ def test_all_is_on_the_device_and_a_speed_is_predicted() -> None:
     assert on_a_mac(64 * GIB).decode_tps is not None
 
 
-def test_without_a_device_it_cannot_be_asked() -> None:
-    with pytest.raises(ValueError, match="beside the host"):
-        plan_mlx(replace(llama_8b()), [HOST], Wish())
+def test_without_a_device_it_is_planned_for_the_processor_whose_attention_takes_more() -> None:
+    usable = peak(8192)
+    plan = plan_mlx(llama_8b(), [replace(HOST, usable_bytes=usable)], Wish())
+
+    assert [(p.device, p.size_bytes) for p in plan.placement] == [("cpu", plan.memory.total)]
+    assert plan.verdict is Verdict.FITS
+    assert plan.context < 8192
+    assert plan.memory.total <= usable
+
+
+def test_a_machine_without_a_host_is_a_mistake() -> None:
+    with pytest.raises(ValueError, match="every machine has a host"):
+        plan_mlx(llama_8b(), [], Wish())

@@ -1,0 +1,73 @@
+"""Runs in the child: answers chats and texts from one mlx model, streamed or not."""
+
+from __future__ import annotations
+
+import time
+from threading import Thread
+from typing import Any
+
+from localllm.engines.mlx_answer import Documents
+from localllm.engines.mlx_memory import log_load, plan_limits, set_limits
+from localllm.engines.mlx_model import FINGERPRINT, Model, tools_of
+from localllm.engines.mlx_request import Chat, Request, Text, checked
+from localllm.engines.mlx_telling import Telling
+from localllm.engines.mlx_worker import WorkerSettings
+from localllm.engines.worker_http import WorkerHandler, WorkerServer
+
+_KINDS: dict[str, type[Request]] = {"/v1/chat/completions": Chat, "/v1/completions": Text}
+
+
+def serve(settings: WorkerSettings) -> None:
+    """Load the model, then answer until the process is ended, or the model can no more."""
+    limits = plan_limits(settings)
+    set_limits(limits)
+    model = Model(settings, limits)
+    log_load(settings)
+    server = _Server(settings, model)
+    Thread(target=server.serve_forever, daemon=True).start()
+    model.join()
+    raise SystemExit("the thread that generates has died, see above")
+
+
+class _Server(WorkerServer):
+    def __init__(self, settings: WorkerSettings, model: Model) -> None:
+        self.model, self.alias = model, settings.alias
+        super().__init__(settings.listening, _Handler)
+
+
+class _Handler(WorkerHandler):
+    server: _Server
+
+    def answer(self, path: str, body: dict[str, Any]) -> None:
+        if path not in _KINDS:
+            return super().answer(path, body)
+        model = self.server.model
+        request = checked(body, _KINDS[path], model.abilities)
+        generation = model.start(request, body, self._require_client)
+        documents = Documents(
+            self.server.alias, FINGERPRINT, int(time.time()), isinstance(request, Chat)
+        )
+        told = Telling(model, request, generation, tools_of(request, body))
+        try:
+            if request.stream:
+                self._stream(told, documents)
+            else:
+                said = list(told.deltas())
+                whole = documents.whole(said, told.finish, told.counts, told.take_probabilities())
+                self.send_document(whole)
+        finally:
+            generation.stop()
+
+    def _stream(self, told: Telling, documents: Documents) -> None:
+        for delta in told.deltas():
+            self.send_event(documents.event(delta, None, told.take_probabilities()))
+        last = documents.event({}, told.finish, told.take_probabilities())
+        if told.request.wants_usage:
+            self.send_event(last)
+            last = documents.usage(told.counts)
+        self.send_event({**last, "timings": told.counts.timings})
+        self.end_stream()
+
+    def _require_client(self) -> None:
+        if self.client_has_gone():
+            raise ConnectionAbortedError
