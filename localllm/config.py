@@ -86,6 +86,41 @@ class UserProfile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sampling: Sampling = Sampling()
 
 
+class Remote(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A server elsewhere that speaks OpenAI's API; nothing goes there but what `when` names."""
+
+    url: Annotated[str, msgspec.Meta(pattern=r"^https?://[\w.:\[\]-]+(/[\w./~-]*)?\Z")]
+    """Its base URL, which mostly ends in /v1."""
+
+    when: tuple[Literal["overflow", "fallback"], ...] = ()
+    """overflow: the model here has too many requests. fallback: it cannot answer."""
+
+    model: str | None = None
+    """What is asked for there; None is the name that the client sent."""
+
+    models: Mapping[str, str] = msgspec.field(default_factory=dict[str, str])
+    """From names here to names there, before `model`. What nothing serves here goes there only if
+    it is listed."""
+
+    key_env: Annotated[str, msgspec.Meta(pattern=r"^[A-Z_][A-Z0-9_]*\Z")] | None = None
+    """The variable that holds the key; in capitals, so that no key is taken for one."""
+
+    keyring: Annotated[str, msgspec.Meta(pattern=r"^.+/[^/]+\Z")] | None = None
+    """Where the system's keyring holds the key: service/user."""
+
+    key: str | None = None
+    """Refused: only here to say why."""
+
+    def __post_init__(self) -> None:
+        if self.key is not None:
+            raise ValueError(
+                "a key in this file is shown to whoever reads or copies it: name the variable that "
+                "holds it with key_env, or its place in the system's keyring with keyring"
+            )
+        if self.key_env is not None and self.keyring is not None:
+            raise ValueError("key_env and keyring are two places for one key: keep one of them")
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All of config.toml. A key that is not here is an error that names it."""
 
@@ -104,6 +139,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_body_mib: Count = 64
     supervision: Supervision = Supervision()
     plan: Planning = Planning()
+    remote: Remote | None = None
     profiles: Mapping[str, UserProfile] = msgspec.field(default_factory=dict[str, UserProfile])
 
     def profile(self, name: str, file: Path) -> UserProfile:
@@ -129,6 +165,7 @@ _TABLES = {
     "$.supervision": Supervision,
     "$.plan": Planning,
     "$.plan.min_tps": Floors,
+    "$.remote": Remote,
     "$.profiles[...]": UserProfile,
     "$.profiles[...].sampling": Sampling,
 }

@@ -67,6 +67,8 @@ class Daemon:
         """Why what it was started for is not served; it has ended then."""
 
         self._desk = Desk(settings, paths, dict(os.environ), bundled_profiles())
+        if settings.remote is not None and settings.remote.key_env is not None:
+            os.environ.pop(settings.remote.key_env, None)  # no engine needs to inherit it
         self._fleet = Fleet(self._tools())
 
     async def run(self) -> None:

@@ -17,6 +17,7 @@ from localllm.gateway.control import Control
 from localllm.gateway.middleware import guard, sign_answers
 from localllm.gateway.models import Models
 from localllm.gateway.proxy import Proxy
+from localllm.gateway.remote import RemoteBackend
 from localllm.supervisor.lending import Lending
 from localllm.supervisor.operations import Operations
 
@@ -41,13 +42,16 @@ class Gateway:
         fleet = self.operations.fleet
         supervision = self.settings.supervision
         lending = Lending(fleet, self.connect, supervision.max_requests)
-        proxy = Proxy(lending, supervision.request_wait_s)
+        remote = self._remote()
+        proxy = Proxy(lending, supervision.request_wait_s, remote)
         models = Models(fleet, self.started)
         app = web.Application(
             middlewares=[guard(self.rules)],  # type: ignore[list-item]
             client_max_size=self.settings.max_body_mib << 20,
         )
         app.on_response_prepare.append(sign_answers(self.rules))
+        if remote is not None:
+            app.on_cleanup.append(lambda _app: remote.aclose())
         app.add_routes(
             [
                 web.get("/healthz", _healthy),
@@ -59,6 +63,12 @@ class Gateway:
             ]
         )
         return app
+
+    def _remote(self) -> RemoteBackend | None:
+        remote = self.settings.remote
+        if remote is None or not remote.when:
+            return None
+        return RemoteBackend(remote, self.operations.desk.environment)
 
     async def _ready(self, _request: web.Request) -> web.Response:
         states = [hosted.state for hosted in self.operations.fleet.instances()]

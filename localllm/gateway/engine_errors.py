@@ -7,6 +7,8 @@ import msgspec
 from localllm.errors import BadRequest, ContextTooLong, EngineGone, LocalLLMError
 
 _CLIENT_ERRORS = range(400, 500)
+_CLIENTS_FAULT = ("Failed to parse messages", "Failed to parse tools")
+"""What llama.cpp calls a failure of its own, status 500, and is one of the request."""
 
 
 class _Detail(msgspec.Struct):
@@ -34,7 +36,7 @@ def engine_error(status: int, body: bytes) -> LocalLLMError:
             why=f"{detail.n_prompt_tokens} tokens > {detail.n_ctx} maximum",
             fix="shorten the prompt, or: localllm up --context with more tokens",
         )
-    if status in _CLIENT_ERRORS:
+    if status in _CLIENT_ERRORS or detail.message.startswith(_CLIENTS_FAULT):
         return BadRequest(
             detail.message or "The engine refused the request.",
             why=f"the engine answered with status {status}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
+from urllib.parse import quote
 
 from aiohttp import web
 
@@ -17,8 +18,14 @@ _ALWAYS = {
     "X-Frame-Options": "DENY",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
 }
+_IN_NAMES = ":/[]@+ "
+"""What a model's name may have and a header, too: the id of a file is made of its name."""
+
 _BEGUN = web.RequestKey("begun", bool)
 """Set in a request once its answer's headers are on their way."""
+
+SERVED_BY = web.RequestKey("served_by", str)
+"""Set in a request to who answers it: an instance, or `remote:` and a host."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -51,6 +58,8 @@ def sign_answers(rules: Callable[[], Rules]) -> Callable[..., Awaitable[None]]:
     async def sign(request: web.Request, response: web.StreamResponse) -> None:
         request[_BEGUN] = True
         response.headers.update(_ALWAYS)
+        if SERVED_BY in request:
+            response.headers["X-Localllm-Served-By"] = quote(request[SERVED_BY], safe=_IN_NAMES)
         origins = request.headers.getall("Origin", [])
         if len(origins) == 1:
             response.headers.update(cors_headers(origins[0], rules()))

@@ -19,24 +19,16 @@ from aiohttp import web
 from localllm.engine_client.client import EngineClient
 from localllm.errors import BadRequest, EngineGone, LocalLLMError, StillLoading
 from localllm.gateway.engine_errors import engine_error
-from localllm.gateway.http_errors import openai_error
+from localllm.gateway.middleware import SERVED_BY
+from localllm.gateway.remote import Asked, RemoteBackend
+from localllm.gateway.streams import OPENED, copy_stream, end_with, open_stream
 from localllm.supervisor.lending import Lending
-
-_DONE = b"data: [DONE]"
-_TAIL = len(_DONE) + 8
-_ENGINES_ERROR = b'data: {"error"'
-"""llama.cpp ends a stream that fails with such an event, and without [DONE]."""
 
 _ERROR_BYTES = 1 << 16
 _PATIENCE_S = 2.0
 """A stream that has to wait for its model opens after this, so that the client sees life."""
 
 _HEARTBEAT_S = 10.0
-_STREAM_HEADERS = {
-    "Content-Type": "text/event-stream; charset=utf-8",
-    "Cache-Control": "no-cache",
-    "X-Accel-Buffering": "no",
-}
 _LOST = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionError)
 """How a connection fails that the engine had closed: before the first byte of an answer."""
 
@@ -65,14 +57,22 @@ class Proxy:
 
     Args:
         wait_s: How long a request waits for a model that is loading or restarting.
+        remote: Where requests go that no instance can answer; None keeps them all here.
     """
 
     lending: Lending
     wait_s: float
+    remote: RemoteBackend | None = None
 
     async def chat_completions(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
         head = _read_head(body)
+        try:
+            return await self._here(request, head, body)
+        except LocalLLMError as error:  # no byte of an answer has been sent
+            return await self._elsewhere(request, head, body, error)
+
+    async def _here(self, request: web.Request, head: _Head, body: bytes) -> web.StreamResponse:
         answer = self._stream if head.stream else self._whole
         for pause_s in _PAUSES_S:
             try:
@@ -81,27 +81,39 @@ class Proxy:
                 await anyio.sleep(pause_s)
         return await answer(request, head.model, body)
 
+    async def _elsewhere(
+        self, request: web.Request, head: _Head, body: bytes, error: LocalLLMError
+    ) -> web.StreamResponse:
+        """Have the remote answer, or say why nobody does."""
+        fleet = self.lending.fleet
+        try:
+            if self.remote is None or fleet.closing:
+                raise error
+            asked = Asked(request, body, head.model, is_stream=bool(head.stream))
+            return await self.remote.answer(asked, fleet.find(head.model), error)
+        except LocalLLMError as failure:
+            stream = request.get(OPENED)
+            if stream is None:
+                raise
+            return await end_with(stream, failure)
+
     async def _whole(self, request: web.Request, model: str | None, body: bytes) -> web.Response:
-        async with self.lending.borrow(model, self.wait_s) as client:
-            return await _answer_whole(client, request.path, body)
+        async with self.lending.borrow(model, self.wait_s) as lent:
+            request[SERVED_BY] = lent.instance
+            return await _answer_whole(lent.client, request.path, body)
 
     async def _stream(
         self, request: web.Request, model: str | None, body: bytes
     ) -> web.StreamResponse:
         async with AsyncExitStack() as stack:
-            stream: web.StreamResponse | None = None
             try:
-                borrowed = self.lending.borrow(model, _PATIENCE_S)
-                client = await stack.enter_async_context(borrowed)
+                lent = await stack.enter_async_context(self.lending.borrow(model, _PATIENCE_S))
             except StillLoading:
-                stream = await _open(request)
-                try:
-                    async with _heartbeat(stream):
-                        borrowed = self.lending.borrow(model, self.wait_s)
-                        client = await stack.enter_async_context(borrowed)
-                except LocalLLMError as error:
-                    return await _end_with(stream, error)
-            return await _answer_stream(client, request, body, stream)
+                async with _heartbeat(await open_stream(request)):
+                    borrowed = self.lending.borrow(model, self.wait_s)
+                    lent = await stack.enter_async_context(borrowed)
+            request[SERVED_BY] = lent.instance
+            return await _answer_stream(lent.client, request, body)
 
 
 def _read_head(body: bytes) -> _Head:
@@ -125,19 +137,12 @@ async def _answer_whole(client: EngineClient, path: str, body: bytes) -> web.Res
 
 
 async def _answer_stream(
-    client: EngineClient, request: web.Request, body: bytes, stream: web.StreamResponse | None
+    client: EngineClient, request: web.Request, body: bytes
 ) -> web.StreamResponse:
-    """Pass a stream on; an error before its first byte is an HTTP error, unless it is open."""
-    try:
-        async with _sent(client, request.path, body) as answer:
-            if answer.status != HTTPStatus.OK:
-                raise engine_error(answer.status, await answer.content.read(_ERROR_BYTES))
-            stream = stream or await _open(request)
-            return await _copy(answer.content, stream)
-    except LocalLLMError as error:
-        if stream is None:
-            raise
-        return await _end_with(stream, error)
+    async with _sent(client, request.path, body) as answer:
+        if answer.status != HTTPStatus.OK:
+            raise engine_error(answer.status, await answer.content.read(_ERROR_BYTES))
+        return await copy_stream(answer.content, await open_stream(request), _gone)
 
 
 @asynccontextmanager
@@ -164,39 +169,6 @@ async def _post(client: EngineClient, path: str, body: bytes) -> aiohttp.ClientR
         raise _gone(_Unreached) from error
     except _LOST:
         return await client.post(path, body, fresh=True)
-
-
-async def _copy(source: aiohttp.StreamReader, stream: web.StreamResponse) -> web.StreamResponse:
-    tail = last = b""
-    while True:
-        try:
-            chunk = await source.readany()
-        except (aiohttp.ClientError, ConnectionError):
-            chunk = b""
-        if not chunk:
-            break
-        await stream.write(chunk)
-        last, tail = chunk, chunk if len(chunk) >= _TAIL else (tail + chunk)[-_TAIL:]
-    if _DONE not in tail[-_TAIL:] and not last.lstrip().startswith(_ENGINES_ERROR):
-        if not tail.endswith(b"\n\n"):
-            await stream.write(b"\n\n")  # the event that was cut off
-        return await _end_with(stream, _gone())
-    await stream.write_eof()
-    return stream
-
-
-async def _open(request: web.Request) -> web.StreamResponse:
-    stream = web.StreamResponse(headers=_STREAM_HEADERS)
-    await stream.prepare(request)
-    return stream
-
-
-async def _end_with(stream: web.StreamResponse, error: LocalLLMError) -> web.StreamResponse:
-    """End an open stream with an error event, in OpenAI's shape: the client raises it."""
-    body = msgspec.json.encode(openai_error(error).body)
-    await stream.write(b"data: " + body + b"\n\n")
-    await stream.write_eof()
-    return stream
 
 
 @asynccontextmanager

@@ -33,6 +33,9 @@ class Hosted:
     in_flight: int = 0
     waiting: int = 0
     total: int = 0
+    remote: int = 0
+    """Requests for it that the remote answered in its place."""
+
     refused: str | None = None
     """Why the scheduler would not start it; None if it did or has not been asked."""
 

@@ -66,7 +66,12 @@ def render_instance(fleet: Fleet, hosted: Hosted) -> InstanceView:
             measured_tps=None if speed is None else speed.decode_tps,
             prefill_tps=None if speed is None else speed.prefill_tps,
         ),
-        requests=RequestsView(active=hosted.in_flight, waiting=hosted.waiting, total=hosted.total),
+        requests=RequestsView(
+            active=hosted.in_flight,
+            waiting=hosted.waiting,
+            total=hosted.total,
+            remote=hosted.remote,
+        ),
         kv_used=None,
         error=_error(hosted),
     )

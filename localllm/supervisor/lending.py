@@ -11,10 +11,19 @@ import anyio
 from localllm.engine_client.client import EngineClient
 from localllm.engines.base import LaunchSpec
 from localllm.errors import Busy, NotReady, StartFailed, StillLoading
+from localllm.events import InstanceId
 from localllm.events import ModelState as S
 from localllm.supervisor import messages as msg
 from localllm.supervisor.fleet import Fleet
 from localllm.supervisor.hosted import Hosted
+
+
+@dataclass(frozen=True, slots=True)
+class Lent:
+    """An instance, for as long as one request has it."""
+
+    instance: InstanceId
+    client: EngineClient
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +39,7 @@ class Lending:
     most: int
 
     @asynccontextmanager
-    async def borrow(self, name: str | None, wait_s: float) -> AsyncIterator[EngineClient]:
+    async def borrow(self, name: str | None, wait_s: float) -> AsyncIterator[Lent]:
         """Use an instance for one request.
 
         Raises:
@@ -46,7 +55,7 @@ class Lending:
         hosted.in_flight += 1
         hosted.total += 1
         try:
-            yield client
+            yield Lent(hosted.id, client)
         finally:
             hosted.in_flight -= 1
             hosted.used_at = anyio.current_time()

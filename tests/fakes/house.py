@@ -17,7 +17,7 @@ import aiohttp
 import anyio
 from aiohttp import web
 
-from localllm.config import Settings, Supervision
+from localllm.config import Remote, Settings, Supervision
 from localllm.daemon import _connect, _serving
 from localllm.engines.base import Endpoint, Installed, LaunchSpec, Serving
 from localllm.events import DeviceId
@@ -132,10 +132,12 @@ async def a_house(
     wait_s: float = 20.0,
     max_body_mib: int = 1,
     max_requests: int = 1024,
+    remote: Remote | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> AsyncIterator[House]:
     """Build it, without a model; leaving the block ends all of it."""
     supervision = Supervision(request_wait_s=wait_s, max_requests=max_requests)
-    settings = Settings(supervision=supervision, max_body_mib=max_body_mib)
+    settings = Settings(supervision=supervision, max_body_mib=max_body_mib, remote=remote)
     given, record = list(flags), logs / "record"
     with tempfile.TemporaryDirectory(prefix="lg") as folder, socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
@@ -146,7 +148,8 @@ async def a_house(
             return _spec(planned, endpoint, [*given, "--fake-record", str(record)])
 
         fleet = Fleet(Tools(EventBus(), POLICY, logs, _connect, launch, lambda *_: None))
-        app = _gateway(fleet, settings, port, logs).application()
+        desk = _desk(settings, logs, environment or {})
+        app = _gateway(fleet, desk, port).application()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(fleet.run)
             await anyio.wait_all_tasks_blocked()
@@ -162,12 +165,15 @@ async def a_house(
             tasks.cancel_scope.cancel()
 
 
-def _gateway(fleet: Fleet, settings: Settings, port: int, folder: Path) -> Gateway:
+def _desk(settings: Settings, folder: Path, environment: Mapping[str, str]) -> Desk:
     paths = Paths(*(folder / name for name in ("config", "data", "state", "cache")))
-    desk = Desk(settings, paths, {}, bundled_profiles())
+    return Desk(settings, paths, environment, bundled_profiles())
+
+
+def _gateway(fleet: Fleet, desk: Desk, port: int) -> Gateway:
     operations = Operations(desk, fleet, f"http://127.0.0.1:{port}/v1", 1, anyio.current_time())
     rules = Rules(port, frozenset({LISTED}), TOKEN)
-    return Gateway(operations, settings, _connect, lambda: rules, lambda: None, 1_764_000_000)
+    return Gateway(operations, desk.settings, _connect, lambda: rules, lambda: None, 1_764_000_000)
 
 
 def _spec(planned: Planned, endpoint: Endpoint, flags: list[str]) -> LaunchSpec:

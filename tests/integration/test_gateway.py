@@ -651,7 +651,7 @@ async def test_a_bug_in_a_stream_cuts_it_and_puts_no_second_answer_into_it(
     async def broken(*_: object) -> None:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(proxy, "_copy", broken)
+    monkeypatch.setattr(proxy, "copy_stream", broken)
     async with a_house(tmp_path) as house:
         await house.ready()
 

@@ -1,0 +1,66 @@
+"""Streams of events to a client: how one opens, passes bytes on, and ends, well or not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import aiohttp
+import msgspec
+from aiohttp import web
+
+from localllm.errors import LocalLLMError
+from localllm.gateway.http_errors import openai_error
+
+OPENED = web.RequestKey("opened", web.StreamResponse)
+"""Set in a request once its stream is open: from then on an error is an event in it."""
+
+_DONE = b"data: [DONE]"
+_TAIL = len(_DONE) + 8
+_ENGINES_ERROR = b'data: {"error"'
+"""llama.cpp ends a stream that fails with such an event, and without [DONE]."""
+
+_HEADERS = {
+    "Content-Type": "text/event-stream; charset=utf-8",
+    "Cache-Control": "no-cache",
+    "X-Accel-Buffering": "no",
+}
+
+
+async def open_stream(request: web.Request) -> web.StreamResponse:
+    """Open the request's stream; it has but one, so a second call finds that."""
+    stream = request.get(OPENED)
+    if stream is None:
+        stream = web.StreamResponse(headers=_HEADERS)
+        await stream.prepare(request)
+        request[OPENED] = stream
+    return stream
+
+
+async def copy_stream(
+    source: aiohttp.StreamReader, stream: web.StreamResponse, broken: Callable[[], LocalLLMError]
+) -> web.StreamResponse:
+    """Pass all of a stream on as it comes; `broken` says what it means if it has no end."""
+    tail = last = b""
+    while True:
+        try:
+            chunk = await source.readany()
+        except (aiohttp.ClientError, ConnectionError):
+            chunk = b""
+        if not chunk:
+            break
+        await stream.write(chunk)
+        last, tail = chunk, chunk if len(chunk) >= _TAIL else (tail + chunk)[-_TAIL:]
+    if _DONE not in tail[-_TAIL:] and not last.lstrip().startswith(_ENGINES_ERROR):
+        if not tail.endswith(b"\n\n"):
+            await stream.write(b"\n\n")  # the event that was cut off
+        return await end_with(stream, broken())
+    await stream.write_eof()
+    return stream
+
+
+async def end_with(stream: web.StreamResponse, error: LocalLLMError) -> web.StreamResponse:
+    """End an open stream with an error event, in OpenAI's shape: the client raises it."""
+    body = msgspec.json.encode(openai_error(error).body)
+    await stream.write(b"data: " + body + b"\n\n")
+    await stream.write_eof()
+    return stream
