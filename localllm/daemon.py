@@ -35,7 +35,7 @@ from localllm.gateway.access import Rules
 from localllm.gateway.app import Gateway
 from localllm.paths import Paths, bundled_profiles, paths_for
 from localllm.planning.desk import Desk
-from localllm.planning.ledger import Entry, in_the_log, remember, setting_of
+from localllm.planning.ledger import Entry, in_the_log, remember
 from localllm.planning.planner import Planned
 from localllm.supervisor.bus import EventBus
 from localllm.supervisor.endpoints import clear_sockets, new_endpoint
@@ -113,7 +113,7 @@ class Daemon:
     def _record(self, planned: Planned, measured: Measured) -> None:
         """Keep what a start has measured; a disk that is full costs the memory of it alone."""
         entry = Entry(
-            setting=setting_of(planned.plan, planned.header, planned.choice),
+            setting=planned.setting,
             predicted_bytes=in_the_log(planned.plan.memory),
             measured_bytes=measured.load.total_bytes or None,
             decode_tps=measured.speed.decode_tps,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from http import HTTPStatus
 from io import BytesIO
@@ -33,7 +34,7 @@ _AGAIN_WITHIN_S, _LONG_WITHIN_S = 10.0, 3.0
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """What one short chat measured, by the engine's own clock."""
+    """What one short chat measured: by the engine's own clock, else by ours."""
 
     prefill_tps: float
     decode_tps: float | None
@@ -51,8 +52,14 @@ class _Timings(msgspec.Struct):
     predicted_ms: float
 
 
+class _Usage(msgspec.Struct):
+    prompt_tokens: int
+    completion_tokens: int
+
+
 class _ChatAnswer(msgspec.Struct):
-    timings: _Timings
+    timings: _Timings | None = None
+    usage: _Usage | None = None
 
 
 class EngineClient:
@@ -134,6 +141,29 @@ class EngineClient:
         return again
 
     async def _timed_chat(self, prompt: str, tokens: int) -> Speed:
+        text, _ = await self._chat(prompt, tokens)
+        timings = _read(text).timings
+        return await self._by_our_clock(prompt, tokens) if timings is None else _speed(timings)
+
+    async def _by_our_clock(self, prompt: str, tokens: int) -> Speed:
+        """Time an engine that tells no times: once for a single token, once for all.
+
+        The prompts begin differently, so that the second is not in a cache of prefixes.
+        """
+        first, first_s = await self._chat(f"1. {prompt}", 1)
+        whole, whole_s = await self._chat(f"2. {prompt}", tokens)
+        read, both = _read(first).usage, _read(whole).usage
+        if read is None or both is None:
+            raise WarmUpFailed("an answer with neither timings nor usage")
+        written = both.completion_tokens - read.completion_tokens
+        return Speed(
+            prefill_tps=read.prompt_tokens / max(first_s, 0.001),
+            decode_tps=written / max(whole_s - first_s, 0.001) if written > 0 else None,
+            prompt_tokens=read.prompt_tokens,
+        )
+
+    async def _chat(self, prompt: str, tokens: int) -> tuple[bytes, float]:
+        """Ask; return the answer, and the seconds that it took."""
         body = msgspec.json.encode(
             {
                 "messages": [{"role": "user", "content": prompt}],
@@ -141,6 +171,7 @@ class EngineClient:
                 "cache_prompt": False,
             }
         )
+        begun = time.monotonic()
         try:
             async with self.post("/v1/chat/completions", body, fresh=True) as answer:
                 text = await answer.read()
@@ -148,7 +179,15 @@ class EngineClient:
             raise WarmUpFailed(f"the engine closed the connection ({error})") from error
         if answer.status != HTTPStatus.OK:
             raise WarmUpFailed(f"status {answer.status}: {text[:200].decode(errors='replace')}")
-        return _speed(text)
+        return text, time.monotonic() - begun
+
+    async def metrics(self) -> str | None:
+        """What it says of itself to Prometheus; None where it does not."""
+        try:
+            async with self._fresh.get(f"{self._url}/metrics") as answer:
+                return await answer.text() if answer.status == HTTPStatus.OK else None
+        except (aiohttp.ClientError, OSError, UnicodeDecodeError):
+            return None
 
 
 class WarmUpFailed(Exception):
@@ -175,11 +214,14 @@ def _expected_s(speed: Speed, prompt_tokens: int, tokens: int) -> float:
     return prompt_tokens / speed.prefill_tps + tokens / (speed.decode_tps or speed.prefill_tps)
 
 
-def _speed(text: bytes) -> Speed:
+def _read(text: bytes) -> _ChatAnswer:
     try:
-        timings = msgspec.json.decode(text, type=_ChatAnswer).timings
+        return msgspec.json.decode(text, type=_ChatAnswer)
     except msgspec.DecodeError as error:
-        raise WarmUpFailed(f"an answer without timings ({error})") from error
+        raise WarmUpFailed(f"an answer that is none ({error})") from error
+
+
+def _speed(timings: _Timings) -> Speed:
     if timings.predicted_n < 1:
         raise WarmUpFailed("an empty answer")
     # The first token comes with the prompt: the clock of the others starts after it. Source:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import anyio
 import msgspec
 
-from localllm.catalog.builds import Archive, Build, Drives
+from localllm.catalog.builds import Archive, Build, Drives, Package
 from localllm.engines.fitting import Candidate
 from localllm.engines.install import install, take_in
 from localllm.engines.installed import engine_in
@@ -88,11 +89,18 @@ def from_disk(candidates: Sequence[Candidate], place: Path) -> Build | None:
 
 
 def _is_there(build: Build, place: Path) -> bool:
-    if place.is_dir():
-        return bool(build.archives or list(place.glob("*.whl"))) and all(
-            (place / archive.name).is_file() for archive in build.archives
-        )
-    return [a.name for a in build.archives] == [place.name]
+    if place.is_file():
+        return [a.name for a in build.archives] == [place.name]
+    if build.archives:  # and if a wheel is lacking beside them, its installer names it
+        return all((place / archive.name).is_file() for archive in build.archives)
+    return all(_has_wheel(place, package) for package in build.packages)
+
+
+def _has_wheel(folder: Path, package: Package) -> bool:
+    """Whether there is a file of this package and version, whatever system it is for."""
+    name = re.sub(r"[-_.]+", "_", package.name).lower()
+    begin = f"{name}-{package.version}-"
+    return any(file.name.lower().startswith(begin) for file in folder.glob("*.whl"))
 
 
 async def install_own(file: Path, host: Host, workshop: Workshop) -> Shelved:

@@ -14,12 +14,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from localllm.catalog.builds import Package
-from localllm.errors import EngineUnusable, NoNetwork
+from localllm.errors import EngineUnusable, LocalLLMError, NoNetwork, NoSpace
 
 _WITHIN_S = 3 * 3600.0
 """For a gigabyte over a slow line."""
 
 _HASH_WORDS = ("do not match the hashes", "hash mismatch")
+_NO_SPACE = "no space left on device"
+_NO_PIP = "No module named pip"
 
 
 def install_packages(
@@ -36,7 +38,8 @@ def install_packages(
 
     Raises:
         NoNetwork: The index is out of reach, or has no such file.
-        EngineUnusable: What it has is another file.
+        EngineUnusable: What it has is another file; or there is no installer.
+        NoSpace: The disk is too full.
     """
     for package in packages:
         _install(package, into, environment, find_in)
@@ -45,33 +48,39 @@ def install_packages(
 def _install(
     package: Package, into: Path, environment: Mapping[str, str], find_in: Path | None
 ) -> None:
-    with tempfile.NamedTemporaryFile("w", suffix=".txt") as wanted:
-        wanted.write(f"{package.name}=={package.version} --hash=sha256:{package.sha256}\n")
-        wanted.flush()
+    """Install it into a folder of its own first.
+
+    Pip would not add to a folder that is there, but take its place: `nvidia`, which all wheels
+    of NVIDIA have. And it unpacks in TMPDIR first, which may be in memory.
+    """
+    with tempfile.TemporaryDirectory(dir=into, prefix=".wheel-") as draft:
+        content, wanted = Path(draft) / "content", Path(draft) / "wanted.txt"
+        wanted.write_text(f"{package.name}=={package.version} --hash=sha256:{package.sha256}\n")
         command = [
             *_installer(environment),
             *("--no-deps", "--only-binary", ":all:", "--require-hashes"),
-            *("--target", str(into), *_where(package, environment, find_in)),
-            *("-r", wanted.name),
+            *("--target", str(content), *_where(package, environment, find_in)),
+            *("-r", str(wanted)),
         ]
-        said = _run(command, environment)
-    if said is not None:
-        raise _failed(package, said)
+        said = _run(command, {**environment, "TMPDIR": draft})
+        if said is not None:
+            raise _failed(package, said)
+        _merge(content, into)
+
+
+def _merge(content: Path, into: Path) -> None:
+    """Move files beside those that are there."""
+    for file in [path for path in content.rglob("*") if not path.is_dir()]:
+        target = into / file.relative_to(content)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        file.rename(target)
 
 
 def _installer(environment: Mapping[str, str]) -> Sequence[str]:
     """Uv, since an environment made by it has no pip; else pip."""
     if (uv := _uv(environment)) is not None:
         return (uv, "pip", "install", "--python", sys.executable)
-    return (
-        sys.executable,
-        "-P",
-        "-m",
-        "pip",
-        "install",
-        "--disable-pip-version-check",
-        "--upgrade",
-    )
+    return (sys.executable, "-P", "-m", "pip", "install", "--disable-pip-version-check")
 
 
 def _uv(environment: Mapping[str, str]) -> str | None:
@@ -82,7 +91,7 @@ def _where(package: Package, environment: Mapping[str, str], find_in: Path | Non
     if find_in is not None:
         return ("--no-index", "--find-links", str(find_in))
     index = package.index or _index_of_the_other(environment)
-    return () if index is None else ("--index-url", index)
+    return ("--index-url", index) if index else ()
 
 
 def _index_of_the_other(environment: Mapping[str, str]) -> str | None:
@@ -113,7 +122,7 @@ def _run(command: Sequence[str], environment: Mapping[str, str]) -> str | None:
     return None if done.returncode == 0 else done.stderr.strip()
 
 
-def _failed(package: Package, said: str) -> NoNetwork | EngineUnusable:
+def _failed(package: Package, said: str) -> LocalLLMError:
     lines = [line for line in said.splitlines() if line.strip()]
     last = lines[-1].strip() if lines else "the installer gave no reason"
     name = f"{package.name} {package.version}"
@@ -123,8 +132,16 @@ def _failed(package: Package, said: str) -> NoNetwork | EngineUnusable:
             why=f"the index has a file whose SHA-256 is not {package.sha256}",
             fix="do not use it; see whether the index in between changes files",
         )
+    what = f"{name} could not be installed."
+    if _NO_SPACE in said.lower():
+        return NoSpace(
+            what, why=last, fix="free some space, or let LOCALLLM_HOME name another disk"
+        )
+    if _NO_PIP in said:
+        why = "there is neither uv nor pip here"
+        return EngineUnusable(what, why=why, fix="install uv, or pip into localllm's environment")
     return NoNetwork(
-        f"{name} could not be installed.",
+        what,
         why=last,
         fix="connect to the network, or name an index that has it in PIP_INDEX_URL",
     )

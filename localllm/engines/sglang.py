@@ -81,6 +81,7 @@ class Sglang:
                 if flag in found.abilities
                 for word in words
             ),
+            *serving.engine_args,
         ]
         key = {} if endpoint.key is None else {KEY_VARIABLE: endpoint.key}
         return LaunchSpec(
@@ -88,6 +89,7 @@ class Sglang:
             endpoint,
             quiet_s(serving),
             env={**found.env, **PRIVATE, **cuda_environment(serving.uuids), **key},
+            tells_placement=False,
         )
 
 

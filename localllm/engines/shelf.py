@@ -22,6 +22,9 @@ from localllm.errors import EngineUnusable
 FORMAT = 1
 _MANIFEST = "localllm.json"
 _IN_USE = "in-use.json"
+_NEW, _OLD = ".new-", ".old-"
+"""What names begin with while a build is unpacked, and while it is replaced."""
+
 _LOCK_WITHIN_S = 3600.0
 """Another `engine install` may be downloading for as long; its own progress is seen there."""
 
@@ -69,7 +72,7 @@ class Shelf:
     def builds(self) -> Sequence[Shelved]:
         """Read all that is whole, by id."""
         in_use = self._read_in_use().current
-        found = (_read_manifest(path) for path in sorted(self.folder.glob(f"*/{_MANIFEST}")))
+        found = (_read_manifest(path) for path in sorted(self.folder.glob(f"[!.]*/{_MANIFEST}")))
         return [
             Shelved(path, manifest, in_use.get(manifest.build.engine) == manifest.build.id)
             for path, manifest in found
@@ -105,13 +108,11 @@ class Shelf:
 
     def use(self, shelved: Shelved) -> None:
         """Make a build the one in use of its engine."""
-        engine, state = shelved.build.engine, self._read_in_use()
-        last = state.current.get(engine)
-        before = (
-            state.before if last in {None, shelved.build.id} else {**state.before, engine: last}
-        )
-        current = {**state.current, engine: shelved.build.id}
-        self._write_in_use(_InUse(current=current, before=before))
+        engine, name, state = shelved.build.engine, shelved.build.id, self._read_in_use()
+        last = state.current.get(engine, name)
+        before = state.before if last == name else {**state.before, engine: last}
+        others = {e: b for e, b in before.items() if b != name}
+        self._write_in_use(_InUse(current={**state.current, engine: name}, before=others))
 
     def roll_back(self, engine: str) -> Shelved:
         """Put the build in use that was before; twice is where it began.
@@ -146,7 +147,7 @@ class Shelf:
         (staging / _MANIFEST).write_bytes(msgspec.json.encode(manifest))
         folder = self.folder / manifest.build.id
         if folder.exists():
-            old = folder.with_name(f".old-{folder.name}")
+            old = folder.with_name(f"{_OLD}{folder.name}")
             shutil.rmtree(old, ignore_errors=True)
             folder.rename(old)  # engines that run from it keep their files open
             staging.rename(folder)
@@ -157,16 +158,37 @@ class Shelf:
 
     @contextmanager
     def locked(self) -> Generator[None]:
-        """Be the only one that changes it."""
+        """Be the only one that changes it; what a killed one had begun is undone first.
+
+        Raises:
+            EngineUnusable: Another one does not let go of it.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(self.folder / ".lock", timeout=_LOCK_WITHIN_S):
+        try:
+            held = filelock.FileLock(self.folder / ".lock").acquire(timeout=_LOCK_WITHIN_S)
+        except filelock.Timeout as error:
+            raise EngineUnusable(
+                "Engines cannot be changed now.",
+                why=f"another localllm has been at it for {_LOCK_WITHIN_S / 3600:.0f} h",
+                fix="wait for it, or end it, and try again",
+            ) from error
+        with held:
+            self._undo()
             yield
+
+    def _undo(self) -> None:
+        """Put back what was being replaced; delete what was being unpacked."""
+        for old in self.folder.glob(f"{_OLD}*"):
+            folder = self.folder / old.name.removeprefix(_OLD)
+            if not folder.exists():
+                old.rename(folder)
+        for leftover in (*self.folder.glob(f"{_OLD}*"), *self.folder.glob(f"{_NEW}*")):
+            shutil.rmtree(leftover, ignore_errors=True)
 
     @contextmanager
     def staging(self, build: Build) -> Generator[Path]:
         """A new folder to unpack into, gone again unless it was taken in."""
-        folder = self.folder / f".new-{build.id}"
-        shutil.rmtree(folder, ignore_errors=True)  # of one that was killed
+        folder = self.folder / f"{_NEW}{build.id}"
         folder.mkdir(parents=True)
         try:
             yield folder
@@ -180,9 +202,10 @@ class Shelf:
 
     def _read_in_use(self) -> _InUse:
         try:
-            return msgspec.json.decode((self.folder / _IN_USE).read_bytes(), type=_InUse)
+            read = msgspec.json.decode((self.folder / _IN_USE).read_bytes(), type=_InUse)
         except (OSError, msgspec.DecodeError):
             return _InUse()
+        return read if read.format == FORMAT else _InUse()
 
     def _write_in_use(self, state: _InUse) -> None:
         draft = self.folder / f"{_IN_USE}.draft"

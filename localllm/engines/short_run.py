@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import secrets
 import socket
 import subprocess
@@ -20,6 +21,8 @@ from localllm.engines.tied import kill_tied, start_tied
 from localllm.units import how_it_ended
 
 _LOOK_EVERY_S, _ANSWER_WITHIN_S = 0.05, 300.0
+_HEALTH_WITHIN_S = 2.0
+"""One that takes the question and says nothing is asked again, until its time is over."""
 
 
 class RunFailed(Exception):
@@ -63,8 +66,9 @@ class ShortRun:
         raise RunFailed(f"it answers with {status}: {answer[:200]}")
 
     def log(self) -> str:
-        self.out.seek(0)
-        return self.out.read().decode(errors="replace")
+        """What it has said so far; without seeking, since its next word would go there."""
+        size = os.fstat(self.out.fileno()).st_size
+        return os.pread(self.out.fileno(), size, 0).decode(errors="replace")
 
     def _how_it_ended(self) -> str | None:
         """Give it a moment: its connections break before it is gone."""
@@ -75,13 +79,15 @@ class ShortRun:
 
     def _is_healthy(self) -> bool:
         try:
-            return self._ask("GET", "/health", None)[0] == HTTPStatus.OK
+            return self._ask("GET", "/health", None, _HEALTH_WITHIN_S)[0] == HTTPStatus.OK
         except (OSError, http.client.HTTPException):
             return False
 
-    def _ask(self, method: str, path: str, body: str | None) -> tuple[int, str]:
+    def _ask(
+        self, method: str, path: str, body: str | None, within_s: float = _ANSWER_WITHIN_S
+    ) -> tuple[int, str]:
         assert self.endpoint.port is not None
-        link = http.client.HTTPConnection("127.0.0.1", self.endpoint.port, timeout=_ANSWER_WITHIN_S)
+        link = http.client.HTTPConnection("127.0.0.1", self.endpoint.port, timeout=within_s)
         headers = {
             "Authorization": f"Bearer {self.endpoint.key}",
             "Content-Type": "application/json",

@@ -86,8 +86,9 @@ def _unusable(trial: Trial, wrong: str, said: str) -> EngineUnusable:
     known = diagnose(f"{said[-_SHOWN_BYTES:]}\n{wrong}")
     lines = said.strip().splitlines()
     last = f"; its last words: {lines[-1].strip()}" if lines else ""
+    name = " ".join(filter(None, (trial.found.engine, trial.found.version)))
     return EngineUnusable(
-        f"{trial.found.engine} {trial.found.version or ''} does not run on {trial.place}.",
+        f"{name} does not run on {trial.place}.",
         why=f"{known.why} ({wrong})" if known is not None else wrong + last,
         fix=known.fix if known is not None else "localllm engine list shows what else there is",
     )

@@ -75,6 +75,7 @@ class Vllm:
             *_how_much(serving),
             *_sampling(serving.sampling),
             *(flag for flag in _OPTIONAL if flag in found.abilities),
+            *serving.engine_args,
         ]
         key = {} if endpoint.key is None else {"VLLM_API_KEY": endpoint.key}
         return LaunchSpec(
@@ -88,6 +89,7 @@ class Vllm:
                 **cuda_environment(serving.uuids),
                 **key,
             },
+            tells_placement=False,
         )
 
 

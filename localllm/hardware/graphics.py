@@ -14,7 +14,7 @@ from pathlib import Path
 _VENDORS = {"0x1002": "amd", "0x8086": "intel"}
 _MAKERS = {"amd": "AMD", "intel": "Intel"}
 _CARD = re.compile(r"^card\d+$")
-_DISCRETE_INTEL = re.compile(r"^0x(4905|4906|4907|4908|56[0-9a-f]{2}|e2[0-9a-f]{2})$")
+_DISCRETE_INTEL = re.compile(r"^0x(490[5-9]|56[0-9a-f]{2}|e2[0-9a-f]{2})$")
 """DG1, Alchemist and Battlemage. Source: Linux, include/drm/intel/pciids.h."""
 
 _LEAST_DISCRETE_BYTES = 3 << 30
@@ -49,10 +49,14 @@ def probe_graphics(root: Path = Path("/")) -> tuple[Graphics, ...]:
     """Read every card of /sys/class/drm that AMD or Intel made; none where there is no /sys."""
     drm = root / "sys/class/drm"
     try:
-        cards = sorted(p for p in drm.iterdir() if _CARD.match(p.name))
+        cards = sorted((p for p in drm.iterdir() if _CARD.match(p.name)), key=_number)
     except OSError:
         return ()
     return tuple(_read(cards))
+
+
+def _number(card: Path) -> int:
+    return int(card.name.removeprefix("card"))
 
 
 def _read(cards: list[Path]) -> Iterator[Graphics]:

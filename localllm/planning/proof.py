@@ -56,14 +56,14 @@ def placed(planned: Planned, serving: Serving, load: LoadReport | None) -> Seque
 
 
 def broken_promises(placed_: Sequence[Placed]) -> Iterator[str]:
-    """Say where a load took more than the plan had promised, with both numbers."""
+    """Say where a load took more than the plan had promised, and how much more."""
     for one in placed_:
         measured, predicted = one.measured_bytes, one.predicted_bytes
         if measured is None or measured <= predicted * (1 + PROMISED_SHARE) + _ROUNDING_BYTES:
             continue
         yield (
-            f"{one.name} took {size(measured)} where {size(predicted)} were planned: the next "
-            "start is planned with what was measured"
+            f"{one.name} took {size(measured)}, {size(measured - predicted)} more than planned: "
+            "the next start is planned with what was measured"
         )
 
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 import anyio
 from anyio.abc import TaskGroup
 
+from localllm.engine_client.client import EngineClient
 from localllm.engines.base import Serving
 from localllm.errors import ModelNotFound
 from localllm.events import DeviceId, InstanceId, Missed, ModelId, StateChanged
@@ -140,6 +141,10 @@ class Fleet:
         hosted.retired = False
         self.want(hosted)
         return hosted, True
+
+    def client_of(self, hosted: Hosted) -> EngineClient | None:
+        """How to talk to its process; None when there is none."""
+        return hosted.client(self._tools.connect)
 
     async def stop(self, model: ModelId, why: str) -> list[InstanceId]:
         """Drain and stop every instance of a model for good, and forget them."""

@@ -15,6 +15,7 @@ from localllm.api.status_views import (
     StatusView,
 )
 from localllm.api.views import PlanRequest, PlanView, ProbeView, ServeReply, ServeRequest, StopReply
+from localllm.engines.engine_metrics import parse_metrics
 from localllm.errors import NotReady
 from localllm.events import ModelId
 from localllm.planning.desk import Desk
@@ -26,6 +27,7 @@ from localllm.supervisor.hosted import Hosted
 from localllm.supervisor.instance_view import render_instance
 from localllm.supervisor.remembered import read_remembered, write_remembered
 
+_METRICS_WITHIN_S = 0.5
 _log = logging.getLogger(__name__)
 
 
@@ -149,8 +151,19 @@ class Operations:
                 log=str(self.desk.paths.daemon_log),
             ),
             hardware=await anyio.to_thread.run_sync(lambda: render_machine(self.desk.probe())),
-            models=self.models(),
+            models=[await self._with_use_of_cache(h) for h in self.fleet.instances()],
         )
+
+    async def _with_use_of_cache(self, hosted: Hosted) -> InstanceView:
+        """Add what the engine tells Prometheus of its cache; llama.cpp's server does not."""
+        view = render_instance(self.fleet, hosted)
+        if not hosted.takes_requests() or (client := self.fleet.client_of(hosted)) is None:
+            return view
+        text: str | None = None
+        with anyio.move_on_after(_METRICS_WITHIN_S):
+            text = await client.metrics()
+        used = None if text is None else parse_metrics(text).kv_used_share
+        return msgspec.structs.replace(view, kv_used=used)
 
     def models(self) -> list[InstanceView]:
         return [render_instance(self.fleet, hosted) for hosted in self.fleet.instances()]

@@ -11,7 +11,8 @@ import anyio
 import psutil
 
 from localllm.engine_client.client import EngineClient, Speed
-from localllm.engines.base import LaunchSpec, Serving
+from localllm.engine_client.texts import EMBEDDINGS, RERANK, warm_up_texts
+from localllm.engines.base import LaunchSpec, Serving, Task
 from localllm.engines.load_log import LoadReport, misplaced, parse_load_log
 
 
@@ -63,7 +64,7 @@ class Misplaced(Exception):
 
 
 class EngineProbe:
-    """Asks llama.cpp's server, in whatever process it runs.
+    """Asks an engine over HTTP, in whatever process it runs.
 
     Args:
         connect: Makes a client for a spec's endpoint.
@@ -86,14 +87,23 @@ class EngineProbe:
 
     async def warm_up(self, watched: Watched) -> Measured:
         load = parse_load_log(watched.log_text())
-        wrong = misplaced(load, self._serving)
-        if wrong is not None:
+        if watched.spec.tells_placement and (wrong := misplaced(load, self._serving)) is not None:
             raise Misplaced(wrong)
         async with self._connect(watched.spec) as client:
-            speed = await client.warm_up(self._serving.context)
+            speed = await self._first_requests(client)
         measured = Measured(load, resident_bytes(watched.pid), speed)
         await anyio.to_thread.run_sync(self._record, measured)
         return measured
+
+    async def _first_requests(self, client: EngineClient) -> Speed:
+        """Ask for what the model is for."""
+        match self._serving.task:
+            case Task.WRITE:
+                return await client.warm_up(self._serving.context)
+            case Task.EMBED:
+                return await warm_up_texts(client, EMBEDDINGS)
+            case Task.RERANK:
+                return await warm_up_texts(client, RERANK)
 
     def progress(self, watched: Watched) -> int | None:
         """Pages that came into memory, lines that were written, seconds that were computed.

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import math
+import os
 import shutil
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -38,6 +40,17 @@ _SPARE_BYTES = 64 << 20
 
 _AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
 _LOST = (aiohttp.ClientError, TimeoutError, ConnectionError)
+_NOBODY = (
+    *(aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError),
+    *(aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError),
+)
+"""There is no server at all, or no way to it."""
+
+_AS_IT_IS = {"Accept-Encoding": "identity"}
+"""Else a mirror may compress what it sends, and its hash and its ranges are another file's."""
+
+_CONNECT = "connect to the network, or set HTTPS_PROXY if there is a proxy in between"
+_TRUST = "if your network inspects TLS, name the file of its certificates in SSL_CERT_FILE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +96,11 @@ class _TryAgain(Exception):
     """An attempt failed in a way that may pass.
 
     Args:
-        after_s: What the server asks for; None leaves it to us.
-        answered: Whether there is a server at all; without one there is no point in waiting.
+        after_s: What the server asks for; 0 leaves it to us.
+        answered: Whether there is a server at all; if there never was, waiting is of no use.
     """
 
-    def __init__(self, why: str, after_s: float | None = None, *, answered: bool = True) -> None:
+    def __init__(self, why: str, after_s: float = 0.0, *, answered: bool = True) -> None:
         super().__init__(why)
         self.after_s = after_s
         self.answered = answered
@@ -113,7 +126,7 @@ async def download(
     if whole.exists():
         tell(wanted.size_bytes)
         return whole
-    with _about_the_disk(wanted, folder):
+    with about_the_disk(wanted.name, folder):
         part = await _fetched(session, wanted, folder, tell)
         if part.digest != wanted.sha256:  # a proxy's error page, a broken part: once more, from 0
             part.file.unlink()
@@ -121,7 +134,7 @@ async def download(
         if part.digest != wanted.sha256:
             part.file.unlink()
             raise _wrong(wanted, f"its SHA-256 is {part.digest}, not {wanted.sha256}")
-        part.file.rename(whole)
+        await anyio.to_thread.run_sync(_settle, part.file, whole)
     return whole
 
 
@@ -130,17 +143,18 @@ async def _fetched(
 ) -> _Part:
     part = await anyio.to_thread.run_sync(_resume, folder / f"{wanted.sha256}.part")
     _require_space(wanted, folder, part.here)
+    began = most = part.here
     pauses = iter(_PAUSES_S)
     while part.here < wanted.size_bytes:
-        before = part.here
         try:
             await _attempt(session, wanted, part, tell)
         except _TryAgain as again:
-            pauses = iter(_PAUSES_S) if part.here > before else pauses
-            pause_s = next(pauses, None) if again.after_s is None else again.after_s
-            if pause_s is None or (not part.here and not again.answered):
+            if part.here > most:
+                most, pauses = part.here, iter(_PAUSES_S)
+            pause_s = max(next(pauses, math.inf), again.after_s)
+            if pause_s > _LONGEST_PAUSE_S or (most == began and not again.answered):
                 raise _unreachable(wanted, str(again)) from again
-            await anyio.sleep(min(pause_s, _LONGEST_PAUSE_S))
+            await anyio.sleep(pause_s)
     return part
 
 
@@ -151,17 +165,23 @@ async def _attempt(
 
     Raises:
         _TryAgain: The connection was lost, or the server is busy.
-        NoNetwork: The server refuses.
+        NoNetwork: The server refuses, or is not to be trusted.
+        WrongContent: It has a file of another length.
     """
-    headers = {"Range": f"bytes={part.here}-"} if part.here else {}
+    headers = {**_AS_IT_IS, **({"Range": f"bytes={part.here}-"} if part.here else {})}
     try:
         async with session.get(wanted.url, headers=headers, read_bufsize=_AT_RISK_BYTES) as answer:
             _check(wanted, answer)
             if answer.status == HTTPStatus.OK and part.here:
                 part.restart()  # a server without ranges
             await _write_down(answer.content, wanted, part, tell)
-    except aiohttp.ClientConnectorError as error:
-        raise _TryAgain(str(error), answered=False) from error
+    except aiohttp.ClientConnectorCertificateError as error:
+        raise _unreachable(wanted, str(error), _TRUST) from error
+    except aiohttp.ClientHttpProxyError as error:
+        why = f"the proxy answers with {error.status} {error.message}"
+        raise _TryAgain(why, answered=error.status in _AGAIN) from error
+    except _NOBODY as error:
+        raise _TryAgain(str(error) or type(error).__name__, answered=False) from error
     except _LOST as error:
         raise _TryAgain(str(error) or type(error).__name__) from error
     if part.here < wanted.size_bytes:
@@ -175,8 +195,9 @@ async def _write_down(
     pending = bytearray()
 
     def write(file: IO[bytes]) -> None:
-        part.append(file, pending)
-        pending.clear()
+        chunk = bytes(pending)
+        pending.clear()  # first: what failed on a full disk is never written twice
+        part.append(file, chunk)
 
     with part.file.open("ab") as file:
         try:
@@ -188,19 +209,29 @@ async def _write_down(
                 if part.here > wanted.size_bytes:
                     return  # whatever it is, it is not what is wanted
         finally:
-            write(file)
-            tell(part.here)
+            if pending:
+                write(file)
+                tell(part.here)
 
 
 def _check(wanted: Wanted, answer: aiohttp.ClientResponse) -> None:
-    if answer.status in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}:
+    if answer.status == HTTPStatus.OK:
+        _check_length(wanted, answer.content_length)
+        return
+    if answer.status == HTTPStatus.PARTIAL_CONTENT:
         return
     if answer.status in _AGAIN:
         after = answer.headers.get("Retry-After", "")
-        raise _TryAgain(f"status {answer.status}", float(after) if after.isdigit() else None)
+        raise _TryAgain(f"status {answer.status}", float(after) if after.isdecimal() else 0.0)
     if answer.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
         raise _wrong(wanted, "what is there is shorter than it should be")
     raise _unreachable(wanted, f"{urlsplit(wanted.url).hostname} answers with {answer.status}")
+
+
+def _check_length(wanted: Wanted, told: int | None) -> None:
+    """Refuse a page to log in, say, before it becomes the beginning of the file."""
+    if told not in {None, wanted.size_bytes}:
+        raise _wrong(wanted, f"it has {told} bytes, not {wanted.size_bytes}")
 
 
 def _resume(file: Path) -> _Part:
@@ -213,6 +244,13 @@ def _resume(file: Path) -> _Part:
                 part.hasher.update(chunk)
                 part.here += len(chunk)
     return part
+
+
+def _settle(part: Path, whole: Path) -> None:
+    """Give what is right its name; its bytes first, or a power cut leaves the name without them."""
+    with part.open("rb") as file:
+        os.fsync(file.fileno())
+    part.rename(whole)
 
 
 def sha256_of(file: Path) -> str:
@@ -232,25 +270,23 @@ def _require_space(wanted: Wanted, folder: Path, here: int) -> None:
 
 
 @contextmanager
-def _about_the_disk(wanted: Wanted, folder: Path) -> Generator[None]:
+def about_the_disk(name: str, folder: Path) -> Generator[None]:
+    """Raise NoSpace, with the file and the place, where the system says that the disk is full."""
     try:
         yield
     except OSError as error:
         if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
             raise
         raise NoSpace(
-            f"The disk was full before {wanted.name} was here.",
+            f"The disk was full before {name} was here.",
             why=f"{folder}: {error.strerror}",
             fix="free some space there and try again: what has come is kept",
         ) from error
 
 
-def _unreachable(wanted: Wanted, why: str) -> NoNetwork:
-    return NoNetwork(
-        f"{wanted.name} could not be fetched.",
-        why=f"{why} ({wanted.url})",
-        fix="connect to the network, or set HTTPS_PROXY if there is a proxy in between",
-    )
+def _unreachable(wanted: Wanted, why: str, fix: str = _CONNECT) -> NoNetwork:
+    what = f"{wanted.name} could not be fetched."
+    return NoNetwork(what, why=f"{why} ({wanted.url})", fix=fix)
 
 
 def _wrong(wanted: Wanted, why: str) -> WrongContent:

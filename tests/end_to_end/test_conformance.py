@@ -13,6 +13,7 @@ import pytest
 
 from tests.fakes import vulkan_engine
 from tests.fakes.installation import Installation, wait_until
+from tests.llama_cpp_python import require_llama_cpp_python
 from tests.mlx_smollm2 import mlx_smollm2
 from tests.smollm2 import smollm2
 
@@ -32,6 +33,8 @@ SCHEMA = {
 def served(request: pytest.FixtureRequest) -> Iterator[Installation]:
     """SmolLM2 on one engine, on the processor."""
     engine: str = request.param
+    if engine == "llama-cpp-python":
+        require_llama_cpp_python()
     with tempfile.TemporaryDirectory(prefix="lll-") as home:
         here = Installation(Path(home))
         if engine == "llama-server":

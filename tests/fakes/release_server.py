@@ -61,9 +61,13 @@ class Outside:
     def index(self) -> str:
         return f"http://127.0.0.1:{self.port}/simple"
 
+    def path_of(self, url: str) -> str:
+        """Where `url` is seen through the mirror."""
+        return "/mirror/" + url.removeprefix("https://")
+
     def add(self, url: str, content: bytes) -> str:
         """Put a file where `url` is seen through the mirror; return its path here."""
-        path = "/mirror/" + url.removeprefix("https://")
+        path = self.path_of(url)
         self.files[path] = content
         return path
 

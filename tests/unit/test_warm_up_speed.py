@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-import msgspec
 import pytest
 
-from localllm.engine_client.client import WarmUpFailed, _speed
+from localllm.engine_client.client import WarmUpFailed, _speed, _Timings
 
-
-def an_answer(prompt_n: int, prompt_ms: float, predicted_n: int, predicted_ms: float) -> bytes:
-    timings = {
-        "prompt_n": prompt_n,
-        "prompt_ms": prompt_ms,
-        "predicted_n": predicted_n,
-        "predicted_ms": predicted_ms,
-    }
-    return msgspec.json.encode({"timings": timings})
+an_answer = _Timings
 
 
 def test_the_first_token_comes_with_the_prompt_and_is_not_among_those_timed() -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from localllm.engines.base import EngineDevice, Installed
+from localllm.engines.base import Adapter, Drafting, EngineDevice, Installed
 from localllm.engines.estimate import Question, estimate, question
 from localllm.engines.estimate_log import Estimate, NoEstimate, Refused
 from localllm.engines.sparse import Part
@@ -115,6 +115,19 @@ def test_xllamacpp_is_asked_in_a_worker_that_gets_what_serving_gets(tmp_path: Pa
     told = json.loads(asked.argv[-1])
     assert (told["context"], told["parallel"], told["kv_type"]) == (8192, 4, "f16")
     assert told["model"] == "/models/my model.gguf"
+
+
+def test_what_goes_with_a_model_is_not_asked_about(tmp_path: Path) -> None:
+    serving = on_processor(
+        drafting=Drafting(3, Path("/models/small.gguf"), "f16"),
+        adapters=(Adapter(Path("/models/a.gguf")),),
+        engine_args=("--seed", "7"),
+    )
+
+    told = json.loads(question(XLLAMACPP, serving, tmp_path).argv[-1])
+    argv = question(SERVER, serving, tmp_path).argv
+    assert (told["draft"], told["adapters"]) == (None, [])
+    assert {"--spec-type", "--lora-scaled", "--seed"}.isdisjoint(argv)
 
 
 def test_a_projector_is_not_asked_about(tmp_path: Path) -> None:

@@ -8,9 +8,22 @@ from pathlib import Path
 
 import pytest
 
-from localllm.engines.base import Endpoint, Installed, LaunchSpec, Serving
+from localllm.engines.base import (
+    Adapter,
+    Drafting,
+    Endpoint,
+    Installed,
+    LaunchSpec,
+    Serving,
+    Task,
+)
 from localllm.engines.xllamacpp import Xllamacpp, kind_of
-from localllm.engines.xllamacpp_worker import KEY_VARIABLE, WorkerSettings
+from localllm.engines.xllamacpp_worker import (
+    KEY_VARIABLE,
+    DraftSettings,
+    WorkerSettings,
+    parse_settings,
+)
 from localllm.hardware.machine import DeviceKind
 from tests.unit.engines.a_serving import CUDA, on_device, on_processor
 
@@ -119,7 +132,7 @@ def test_the_worker_reads_exactly_what_the_plan_says(
     spec = launch(on_device(CUDA), endpoint)
 
     assert spec.argv[:-1] == ["python", "-m", "worker"]
-    assert WorkerSettings(**json.loads(spec.argv[-1])) == WorkerSettings(
+    assert parse_settings(spec.argv[-1]) == WorkerSettings(
         model="/models/my model.gguf",
         alias="smol",
         context=8192,
@@ -133,6 +146,11 @@ def test_the_worker_reads_exactly_what_the_plan_says(
         split=[31],
         experts_on_host=0,
         projector=None,
+        batch=2048,
+        task="write",
+        pooling=None,
+        draft=None,
+        adapters=[],
         sampling={},
         socket=socket,
         port=port,
@@ -144,6 +162,28 @@ def test_on_the_processor_no_layer_is_on_a_device() -> None:
 
     told = json.loads(spec.argv[-1])
     assert (told["whole"], told["devices"], told["split"]) == (False, [], [])
+
+
+def test_what_goes_with_a_model_reaches_the_worker() -> None:
+    serving = on_device(
+        CUDA,
+        drafting=Drafting(5, Path("/models/small.gguf"), "q8_0", CUDA, 13),
+        adapters=(Adapter(Path("/models/a.gguf"), 0.5),),
+        task=Task.EMBED,
+        pooling="last",
+    )
+
+    told = parse_settings(launch(serving, Endpoint(port=1)).argv[-1])
+
+    assert told.draft == DraftSettings("/models/small.gguf", 5, "q8_0", "CUDA0", 13)
+    assert [tuple(adapter) for adapter in told.adapters] == [("/models/a.gguf", 0.5)]
+    assert (told.task, told.pooling, told.batch) == ("embed", "last", 512)
+
+
+def test_heads_of_the_models_own_are_no_file_to_the_worker() -> None:
+    spec = launch(on_processor(drafting=Drafting(2, None, "f16")), Endpoint(port=1))
+
+    assert parse_settings(spec.argv[-1]).draft == DraftSettings(None, 2, "f16", None, 0)
 
 
 def test_key_and_cards_go_by_the_environment() -> None:

@@ -1,0 +1,174 @@
+"""Runs in the child: answers chats and texts from one model, one after the other."""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import itertools
+import threading
+import time
+from collections import deque
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from typing import Any
+
+from localllm.engines.llama_cpp_python_model import Gone, Model
+from localllm.engines.llama_cpp_python_request import Chat, Request, Text, checked
+from localllm.engines.llama_cpp_python_worker import WorkerSettings
+from localllm.engines.mlx_answer import Counts, Documents
+from localllm.engines.mlx_text import Stops
+from localllm.engines.worker_http import WorkerHandler, WorkerServer, too_long
+
+_KINDS: dict[str, type[Request]] = {"/v1/chat/completions": Chat, "/v1/completions": Text}
+_LOOK_S = 0.25
+"""How often those that wait look whether their client still does."""
+
+
+def serve(settings: WorkerSettings) -> None:
+    """Load the model, then answer until the process is ended."""
+    model = Model(settings)
+    _Server(settings, model).serve_forever()
+
+
+class Turns:
+    """One at a time, in the order of arrival."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[object] = deque()
+        self._moved = threading.Condition()
+
+    @contextlib.contextmanager
+    def turn(self, gone: Gone) -> Iterator[None]:
+        """Wait for the turn, and keep it for the length of the block.
+
+        Raises:
+            ConnectionAbortedError: The client has gone meanwhile; its place is free again.
+        """
+        place = object()
+        with self._moved:
+            self._waiting.append(place)
+        try:
+            self._wait(place, gone)
+            yield
+        finally:
+            with self._moved:
+                self._waiting.remove(place)
+                self._moved.notify_all()
+
+    def _wait(self, place: object, gone: Gone) -> None:
+        with self._moved:
+            while self._waiting[0] is not place:
+                self._moved.wait(_LOOK_S)
+                if gone():
+                    raise ConnectionAbortedError
+
+
+class _Server(WorkerServer):
+    def __init__(self, settings: WorkerSettings, model: Model) -> None:
+        self.model, self.alias, self.turns = model, settings.alias, Turns()
+        super().__init__(settings.listening, _Handler)
+
+
+class _Handler(WorkerHandler):
+    server: _Server
+
+    def answer(self, path: str, body: dict[str, Any]) -> None:
+        if path not in _KINDS:
+            super().answer(path, body)  # which refuses
+        model = self.server.model
+        request = checked(body, _KINDS[path])
+        answer = Answer(model, request, self.client_has_gone)
+        is_chat = isinstance(request, Chat)
+        documents = Documents(self.server.alias, model.fingerprint, int(time.time()), is_chat)
+        with self.server.turns.turn(self.client_has_gone), closing(answer.texts()) as texts:
+            if request.stream:
+                self._stream(answer, texts, documents)
+            else:
+                deltas = [{"content": text} for text in texts]
+                self.send_document(documents.whole(deltas, answer.finish, answer.counts))
+
+    def _stream(self, answer: Answer, texts: Iterator[str], documents: Documents) -> None:
+        first = next(texts, "")  # what fails before it is told by the status
+        if documents.is_chat:
+            self.send_event(documents.event({"role": "assistant", "content": None}))
+        for text in itertools.chain([first], texts):
+            self.send_event(documents.event({"content": text}))
+        last = documents.event({}, answer.finish)
+        if answer.request.wants_usage:
+            self.send_event(last)
+            last = documents.usage(answer.counts)
+        self.send_event({**last, "timings": answer.counts.timings})
+        self.end_stream()
+
+
+class Answer:
+    """One answer on its way from a request to text; counts and times it.
+
+    Raises:
+        Refusal: The request cannot be answered.
+    """
+
+    def __init__(self, model: Model, request: Request, gone: Gone) -> None:
+        self.request = request
+        self.finish = "length"
+        self._model, self._gone = model, gone
+        self._prompt = model.prompt_of(request)
+        if len(self._prompt) >= model.context:
+            raise too_long(len(self._prompt), model.context)
+        self._stops = Stops(request.stops)
+        self._cached = self._tokens = 0
+        self._begun = self._first = self._last = 0.0
+
+    @property
+    def counts(self) -> Counts:
+        return Counts(
+            prompt=len(self._prompt),
+            cached=self._cached,
+            answer=self._tokens,
+            prompt_s=self._first - self._begun,
+            answer_s=self._last - self._first,
+        )
+
+    def texts(self) -> Generator[str]:
+        """Generate; `finish` and `counts` hold afterwards.
+
+        Raises:
+            ConnectionAbortedError: The client has gone.
+            Refusal: There is no such grammar.
+        """
+        self._begun = time.perf_counter()
+        grammar = self._model.grammar_of(self.request)
+        cached = self.request.cache_prompt is not False
+        self._cached = self._model.read(self._prompt, cached=cached, gone=self._gone)
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        for token in self._some_tokens(grammar):
+            if self._model.ends(token):
+                self.finish = "stop"
+                break
+            yield from _if_any(self._stops.take(decoder.decode(self._model.bytes_of(token))))
+            if self._stops.found:
+                break
+        yield from _if_any(self._stops.take(decoder.decode(b"", final=True)) + self._stops.rest())
+        if self._stops.found:
+            self.finish = "stop"
+
+    def _some_tokens(self, grammar: Any) -> Iterator[int]:  # noqa: ANN401
+        """Generate as many as are wanted and the context has place for."""
+        left = self._model.context - len(self._prompt)
+        most = left if self.request.most_tokens is None else min(left, self.request.most_tokens)
+        with closing(self._model.tokens(self._prompt, self.request, grammar)) as tokens:
+            for token in itertools.islice(tokens, most):
+                self._count()
+                yield token
+                if self._gone():
+                    raise ConnectionAbortedError
+
+    def _count(self) -> None:
+        self._last = time.perf_counter()
+        self._first = self._last if self._tokens == 0 else self._first
+        self._tokens += 1
+
+
+def _if_any(text: str) -> Iterator[str]:
+    if text:
+        yield text

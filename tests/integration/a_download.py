@@ -1,0 +1,76 @@
+"""Somebody who wants a file of the outside, whose connections break where a test says so."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import anyio
+import pytest
+
+from localllm.errors import LocalLLMError
+from localllm.transfer import session
+from localllm.transfer.download import Wanted, download
+from tests.fakes.release_server import Fault, Outside, an_outside, sha256
+
+URL = "https://github.com/me/engine/releases/download/b1/engine.tar.gz"
+CONTENT = random.Random(7).randbytes(3_000_000)
+OTHER = random.Random(8).randbytes(len(CONTENT))
+
+
+class House:
+    """A server with one file, and the folder that it is wanted in."""
+
+    def __init__(self, outside: Outside, folder: Path) -> None:
+        self.outside = outside
+        self.folder = folder
+        self.path = outside.add(URL, CONTENT)
+        self.told: list[int] = []
+        self.whole = folder / sha256(CONTENT)
+        self.part = folder / f"{self.whole.name}.part"
+
+    @property
+    def wanted(self) -> Wanted:
+        url = f"{self.outside.mirror}/{URL.removeprefix('https://')}"
+        return Wanted(url, sha256(CONTENT), len(CONTENT))
+
+    @property
+    def asked(self) -> list[str | None]:
+        """The ranges of all requests."""
+        return [asked for _, asked in self.outside.asked]
+
+    def fails(self, *faults: Fault) -> None:
+        self.outside.faults[self.path] = list(faults)
+
+    def has_part(self, content: bytes) -> None:
+        self.folder.mkdir()
+        self.part.write_bytes(content)
+
+    async def fetch(self, tell: Callable[[int], None] | None = None) -> Path:
+        async with session.outside({}) as outside:
+            return await download(outside, self.wanted, self.folder, tell or self.told.append)
+
+    async def refusal(self, kind: type[LocalLLMError]) -> LocalLLMError:
+        with pytest.raises(kind) as caught:
+            await self.fetch()
+        return caught.value
+
+
+@contextmanager
+def a_house(folder: Path) -> Iterator[House]:
+    with an_outside() as outside:
+        yield House(outside, folder / "downloads")
+
+
+def noted_pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Note all pauses from now on, and make none."""
+    pauses: list[float] = []
+
+    async def note(pause_s: float) -> None:
+        pauses.append(pause_s)
+        await anyio.lowlevel.checkpoint()
+
+    monkeypatch.setattr(anyio, "sleep", note)
+    return pauses
