@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import openai
 import pytest
 
 from tests.fakes import nvml_stand_in, vulkan_engine
-from tests.fakes.installation import Installation
+from tests.fakes.installation import Installation, wait_until
 
 pytestmark = [pytest.mark.xdist_group("engine"), pytest.mark.timeout(300)]
 
@@ -104,3 +105,38 @@ def test_plan_shows_the_card_and_that_nothing_reaches_it(
     assert candidate["engine"] is None
     assert candidate["placement"][0]["device"] == "cuda:0"
     assert "no engine that is installed can use it" in candidate["reason"]
+
+
+NARROW = "[plan]\nreserve_mib = 1770\n"
+"""Of each device's 1843 MiB: what is left holds half of SmolLM2, so that both are needed."""
+
+
+def test_on_two_devices_it_is_split_proved_on_both_and_serves_cancels_and_switches(
+    install: Callable[..., Installation], llama_server: Path
+) -> None:
+    here = install(**vulkan_engine.TWO_DEVICES)
+    here.configure(f'llama_server = "{llama_server}"\n{NARROW}')
+
+    here.ok("up", "--context", "512", "--parallel", "1", within_s=240)
+
+    model = here.model()
+    cards = [part for part in model["placement"] if part["device"].startswith("vulkan")]
+    assert len(cards) == 2
+    assert sum(part["layers"] for part in cards) == model["layers"]["on_device"] == 31
+    for part in model["placement"]:
+        assert 0 < part["measured"] <= 1.01 * part["predicted"], part
+    assert model["warnings"] == []
+
+    client = openai.OpenAI(base_url=f"{here.url}/v1", api_key="none", max_retries=0)
+    asked = {"model": model["id"], "messages": [{"role": "user", "content": "Say hi."}]}
+    stream = client.chat.completions.create(**asked, max_tokens=400, stream=True)
+    next(iter(stream))
+    stream.close()
+    wait_until(lambda: here.model()["requests"]["active"] == 0, "it is cancelled", within_s=60)
+
+    here.ok("up", "--context", "768", within_s=240)
+
+    assert here.model()["context"] == 768
+    answer = client.chat.completions.create(**asked, max_tokens=2)
+    assert answer.usage is not None
+    assert answer.usage.completion_tokens == 2

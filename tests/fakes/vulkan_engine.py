@@ -22,6 +22,9 @@ _BACKEND = "package/bins/linux-x64/libggml-cpu-haswell.so"
 ONE_DEVICE = {"GGML_VK_VISIBLE_DEVICES": "0"}
 """llama.cpp passes software devices over unless they are asked for by number."""
 
+TWO_DEVICES = {"GGML_VK_VISIBLE_DEVICES": "0,0"}
+"""The same one, twice."""
+
 
 def program() -> Path:
     """Build it, or find it built; return the path of `llama-server`.
