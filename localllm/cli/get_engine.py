@@ -42,8 +42,12 @@ def get_engine(
     allow_tls()
     from localllm.engines.obtain import obtain  # noqa: PLC0415  # once there is TLS
 
-    workshop = desk.engine_desk.workshop(machine, Progress())
-    return _done(anyio.run(obtain, candidates, workshop, _asking(desk, yes=yes)))
+    progress = Progress()
+    workshop = desk.engine_desk.workshop(machine, progress)
+    try:
+        return _done(anyio.run(obtain, candidates, workshop, _asking(desk, yes=yes)))
+    finally:
+        progress.end()
 
 
 def get_from_disk(desk: Desk, place: Path, machine: Machine) -> Shelved:
@@ -127,6 +131,13 @@ class Progress:
         self._live = sys.stderr.isatty()
         self._name = ""
         self._said = 0.0
+        self._open = False
+
+    def end(self) -> None:
+        """Leave a line that was begun, for whatever is said next."""
+        if self._open:
+            self._open = False
+            click.echo(err=True)
 
     def __call__(self, name: str, here: int, whole: int) -> None:
         if name != self._name:
@@ -134,7 +145,8 @@ class Progress:
         share = here / whole
         if self._live:
             line = f"{name}: {size(here)} of {size(whole)} ({share:.0%})"
-            click.echo(f"\r\x1b[2K{line}", err=True, nl=here >= whole)
+            self._open = here < whole
+            click.echo(f"\r\x1b[2K{line}", err=True, nl=not self._open)
         elif share >= self._said + _STEP or (here >= whole and self._said < 1.0):
             self._said = share
             say(f"{name}: {share:.0%}")

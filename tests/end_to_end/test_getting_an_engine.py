@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pty
 import signal
 import tarfile
 import threading
@@ -100,6 +102,41 @@ def test_nothing_is_fetched_where_nobody_can_be_asked_and_the_error_says_how(
     assert "--yes" in ran.err
     assert outside.asked == []
     assert here.processes() == []
+
+
+@pytest.mark.parametrize(("answer", "code"), [("n", 7), ("y", 0)], ids=["no", "yes"])
+def test_on_a_terminal_the_user_is_asked_and_what_they_say_counts(
+    machine: Callable[..., Installation], outside: Outside, answer: str, code: int
+) -> None:
+    here = machine("rtx5090")
+    serve_build(outside, here)
+    ours, theirs = pty.openpty()
+
+    with here.start("up", stdin=theirs, on_terminal=theirs) as process:
+        os.close(theirs)
+        said = read_until(ours, "fetch it? [Y/n]")
+        os.write(ours, f"{answer}\n".encode())
+        said += read_until(ours, None)
+        process.wait(120)
+
+    assert "0 MiB from github.com and the Python package registry" in said
+    assert process.returncode == code, said
+    assert ("you said no" in said) is (code == 7)
+    assert bool(outside.asked) is (code == 0)
+
+
+def read_until(terminal: int, words: str | None) -> str:
+    """Read what is shown, up to some words, or to the end."""
+    shown = b""
+    while words is None or words.encode() not in shown:
+        try:
+            piece = os.read(terminal, 4096)
+        except OSError:  # how a terminal ends on Linux
+            break
+        if not piece:
+            break
+        shown += piece
+    return shown.decode(errors="replace")
 
 
 def test_a_driver_too_old_for_a_build_is_known_before_its_download(
@@ -241,7 +278,7 @@ def test_one_that_is_killed_in_the_middle_leaves_nothing_half_installed_and_goes
 ) -> None:
     here = machine("rtx5090")
     build = serve_build(outside, here, padding=3_000_000)
-    outside.faults[build.path] = [Fault(hold=(go_on := threading.Event()), cut_at=2_000_000)]
+    outside.faults[build.path] = [Fault(hold=(go_on := threading.Event()), hold_at=1_500_000)]
 
     with here.start("engine", "install", "--yes") as process:
         part = here.home / "data" / "engines" / ".downloads"

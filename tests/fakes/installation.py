@@ -61,13 +61,16 @@ class Installation:
         (self.home / "config").mkdir(parents=True, exist_ok=True)
         (self.home / "config" / "config.toml").write_text(text)
 
-    def start(self, *words: str, **options: Any) -> subprocess.Popen[str]:
+    def start(
+        self, *words: str, on_terminal: int | None = None, **options: Any
+    ) -> subprocess.Popen[str]:
+        """Start a command; on a terminal, if one is given, else with pipes."""
         command = [sys.executable, "-m", "localllm", *words]
         return subprocess.Popen(
             command,
             env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stdout=subprocess.PIPE if on_terminal is None else on_terminal,
+            stderr=subprocess.PIPE if on_terminal is None else on_terminal,
             text=True,
             **options,
         )

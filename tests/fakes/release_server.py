@@ -35,7 +35,9 @@ class Fault:
     no_ranges: bool = False
     headers: dict[str, str] = field(default_factory=dict)
     hold: threading.Event | None = None
-    """After a first piece, nothing more until it is set."""
+    """Nothing more until it is set, once so many bytes are sent:"""
+
+    hold_at: int = 0
 
 
 @dataclass(slots=True)
@@ -144,7 +146,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self.wfile.write(piece)
                 if outside is not None:
                     outside.sent[self.path] += len(piece)
-                if fault is not None and fault.hold is not None:
+                if fault is not None and fault.hold is not None and at >= fault.hold_at:
                     fault.hold.wait(60)
         except ConnectionError:
             pass
