@@ -71,6 +71,16 @@ class Sampling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     min_p: Share | None = None
 
 
+class Lora(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An adapter that changes what a model says, without being part of its file."""
+
+    file: str
+    """A GGUF."""
+
+    scale: float = 1.0
+    """How much it counts."""
+
+
 class UserProfile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A model and how to serve it, under a name of the user's own; None leaves it to the planner."""
 
@@ -84,6 +94,23 @@ class UserProfile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kv_type: Literal["f16", "q8_0", "q4_0"] | None = None
     engine: str | None = None
     sampling: Sampling = Sampling()
+    draft: str | None = None
+    """What guesses tokens ahead: a smaller model of the same family, named as models are, or "mtp"
+    for the blocks that some models have for it."""
+
+    draft_tokens: Annotated[int, msgspec.Meta(ge=1, le=64)] | None = None
+    """Guessed at a time."""
+
+    lora: tuple[Lora, ...] = ()
+    pooling: Literal["mean", "cls", "last", "rank"] | None = None
+    """How an embedding model makes one vector of a text, where its file does not say."""
+
+    engine_args: tuple[str, ...] = ()
+    """Flags for an engine with a command line, word by word. They come last; no plan knows them."""
+
+    def __post_init__(self) -> None:
+        if self.draft_tokens is not None and self.draft is None:
+            raise ValueError("draft_tokens is of no use without a draft: name one, too")
 
 
 class Remote(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -160,6 +187,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 _UNKNOWN_KEY = re.compile(r"unknown field `(?P<key>[^`]*)`(?: - at `(?P<path>[^`]*)`)?")
+_NUMBERED = re.compile(r"\[\d+\]")
 _TABLES = {
     "$": Settings,
     "$.supervision": Supervision,
@@ -168,6 +196,7 @@ _TABLES = {
     "$.remote": Remote,
     "$.profiles[...]": UserProfile,
     "$.profiles[...].sampling": Sampling,
+    "$.profiles[...].lora[...]": Lora,
 }
 _FROM_ENVIRONMENT = ("port", "engine", "llama_server", "engine_mirror", "allow_cpu", "max_body_mib")
 
@@ -226,6 +255,6 @@ def _first_step(why: str) -> str:
     unknown = _UNKNOWN_KEY.search(why)
     if unknown is None:
         return "correct"
-    table = _TABLES[unknown["path"] or "$"]
+    table = _TABLES[_NUMBERED.sub("[...]", unknown["path"] or "$")]
     near = get_close_matches(unknown["key"], table.__struct_fields__, n=1)
     return f"write {near[0]} instead of {unknown['key']} in" if near else "correct"

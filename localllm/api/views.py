@@ -83,6 +83,9 @@ class MemoryView(View, frozen=True, kw_only=True):
     compute: int
     output: int
     projector: int
+    draft: int
+    """Of what guesses tokens ahead: weights, cache and buffers."""
+
     overhead: int
     total: int
     host_cache: int

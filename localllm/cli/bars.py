@@ -40,7 +40,7 @@ PIECES = (
     Piece("KV cache", "▓", "=", "cyan"),
     Piece("buffers", "▒", "+", "yellow"),
 )
-"""Buffers: compute, output, the runtime's own, and a projector."""
+"""Buffers: compute, output, the runtime's own; and a projector or a draft."""
 
 FREE = Piece("free", "·", ".", "")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
@@ -41,6 +42,10 @@ class LaunchSpec:
 
     env: Mapping[str, str] = field(default_factory=dict[str, str])
     """Added to the daemon's environment."""
+
+    tells_placement: bool = True
+    """Whether its log says, as llama.cpp's does, which layers are where; others refuse to start
+    where they cannot have the devices."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +111,47 @@ class Sampling:
 NO_SAMPLING = Sampling()
 
 
+_BATCH_TOKENS = 2048
+"""llama.cpp's own default; nothing that is planned depends on it."""
+
+
+class Task(StrEnum):
+    """What an engine does with a text."""
+
+    WRITE = "write"
+    EMBED = "embed"
+    """Makes a vector of it."""
+
+    RERANK = "rerank"
+    """Says how well it answers a question."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drafting:
+    """What guesses tokens ahead, for the model to check all at once."""
+
+    tokens: int
+    """At a time, for each slot."""
+
+    file: Path | None
+    """A smaller model; None: blocks of the model's own (MTP)."""
+
+    kv_type: str
+    device: EngineDevice | None = None
+    """Where all of it goes; None: where the model is, on the processor if that is there."""
+
+    layers: int = 0
+    """All of a smaller model's, as llama.cpp counts them; 0 on the processor."""
+
+
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """A LoRA adapter."""
+
+    file: Path
+    scale: float = 1.0
+
+
 @dataclass(frozen=True, slots=True)
 class Serving:
     """What an engine is asked to serve: the parts of a plan that become its settings."""
@@ -145,6 +191,23 @@ class Serving:
 
     projector_file: Path | None = None
     """What turns images into what the model reads; None: images are not served."""
+
+    task: Task = Task.WRITE
+    pooling: str | None = None
+    """How the vectors of tokens become one, in llama.cpp's words; None is as the file says."""
+
+    drafting: Drafting | None = None
+    adapters: tuple[Adapter, ...] = ()
+
+    @property
+    def batch(self) -> int:
+        """Tokens that the engine takes at a time, in micro batches; of texts for vectors just one.
+
+        Left to llama.cpp it would cap the micro batch.
+        """
+        if self.task is not Task.WRITE:
+            return self.micro_batch
+        return max(_BATCH_TOKENS, self.micro_batch)
 
     @property
     def layers_on_device(self) -> int:

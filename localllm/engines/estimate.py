@@ -84,7 +84,8 @@ def estimate(
 
 def question(found: Installed, serving: Serving, folder: Path) -> Question:
     """Say how to ask: as to serve, but measured, aloud, and with a socket in `folder`."""
-    spec = _launch(found, replace(serving, projector_file=None), _endpoint(found, folder))
+    alone = replace(serving, projector_file=None, drafting=None, adapters=(), engine_args=())
+    spec = _launch(found, alone, _endpoint(found, folder))
     if found.engine == Xllamacpp.name:
         return Question((sys.executable, "-P", "-m", _WORKER, spec.argv[-1]), spec.env)
     mapped = ("--load-mode", "mmap") if "--load-mode" in found.abilities else ("--mmap",)

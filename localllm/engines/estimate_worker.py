@@ -6,13 +6,12 @@ the parent is late to kill it: `no_alloc` holds for the load that follows the me
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from typing import Any
 
 from localllm.engines import xllamacpp_worker as serving
-from localllm.engines.xllamacpp_worker import WorkerSettings
+from localllm.engines.xllamacpp_worker import WorkerSettings, parse_settings
 
 _SHOWS_TABLE = 5
 """llama.cpp's verbosity that prints what it measures; there is no prompt to print."""
@@ -23,7 +22,7 @@ def main(argument: str) -> None:
     import xllamacpp  # type: ignore[import-untyped]  # noqa: PLC0415
 
     os.umask(0o077)  # its socket is the user's alone
-    xllamacpp.Server(_parameters(WorkerSettings(**json.loads(argument)), xllamacpp))
+    xllamacpp.Server(_parameters(parse_settings(argument), xllamacpp))
 
 
 def _parameters(settings: WorkerSettings, xllamacpp: Any) -> object:  # noqa: ANN401

@@ -12,17 +12,21 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from localllm.engines.base import (
+    Adapter,
+    Drafting,
     Endpoint,
     EngineDevice,
     Installed,
     LaunchSpec,
     Sampling,
     Serving,
+    Task,
     cuda_environment,
     library_environment,
     start_deadline_s,
 )
 from localllm.engines.diagnosis import diagnose
+from localllm.engines.extras import Extra, require_flags, require_plain
 from localllm.engines.query import Answer, ask
 from localllm.engines.xllamacpp import kind_of
 
@@ -102,12 +106,18 @@ class LlamaServer:
         )
 
     def launch(self, found: Installed, serving: Serving, endpoint: Endpoint) -> LaunchSpec:
+        """Say how to serve.
+
+        Raises:
+            EngineUnusable: This build lacks a flag that it takes.
+        """
         argv = [
             *found.program,
             *_where(serving, endpoint),
             *_how_much(serving),
             *_on_what(serving),
             *_with_images(serving),
+            *_with_extras(serving, found),
             *_sampling(serving.sampling),
             *_without_mapping(serving, found),
             *(
@@ -117,6 +127,7 @@ class LlamaServer:
                 for word in words
             ),
             *("--log-verbosity", "4"),
+            *serving.engine_args,
         ]
         key = {} if endpoint.key is None else {"LLAMA_API_KEY": endpoint.key}
         return LaunchSpec(
@@ -159,7 +170,8 @@ def _how_much(serving: Serving) -> Sequence[str]:
     return (
         *("--ctx-size", str(serving.context), "--parallel", str(serving.parallel), "--kv-unified"),
         *("--cache-type-k", serving.kv_type, "--cache-type-v", serving.kv_type),
-        *("--ubatch-size", str(serving.micro_batch), "--flash-attn", "on"),
+        *("--batch-size", str(serving.batch), "--ubatch-size", str(serving.micro_batch)),
+        *("--flash-attn", "on"),
         *("--threads", str(serving.threads), "--cache-ram", str(serving.host_cache_bytes >> 20)),
     )
 
@@ -183,6 +195,51 @@ def _sampling(sampling: Sampling) -> Sequence[str]:
 
 def _with_images(serving: Serving) -> Sequence[str]:
     return () if serving.projector_file is None else ("--mmproj", str(serving.projector_file))
+
+
+def _with_extras(serving: Serving, found: Installed) -> Sequence[str]:
+    """What few models are served with; a build that cannot is not served without it."""
+    return (
+        *_drafting(serving.drafting, found),
+        *_adapters(serving.adapters, found),
+        *_task(serving, found),
+    )
+
+
+def _drafting(drafting: Drafting | None, found: Installed) -> Sequence[str]:
+    if drafting is None:
+        return ()
+    require_flags(found, Extra.DRAFT)
+    argv = [
+        *("--spec-type", "draft-mtp" if drafting.file is None else "draft-simple"),
+        *("--spec-draft-n-max", str(drafting.tokens)),
+        *("--spec-draft-type-k", drafting.kv_type, "--spec-draft-type-v", drafting.kv_type),
+    ]
+    if drafting.file is not None:
+        argv += ["--spec-draft-model", str(drafting.file), "--spec-draft-ngl", str(drafting.layers)]
+    if drafting.device is not None:
+        argv += ["--spec-draft-device", drafting.device.name]
+    return argv
+
+
+def _adapters(adapters: Sequence[Adapter], found: Installed) -> Sequence[str]:
+    if not adapters:
+        return ()
+    require_flags(found, Extra.ADAPTERS)
+    for adapter in adapters:
+        require_plain(adapter.file)
+    return ("--lora-scaled", ",".join(f"{a.file}:{a.scale:g}" for a in adapters))
+
+
+def _task(serving: Serving, found: Installed) -> Sequence[str]:
+    if serving.task is Task.WRITE:
+        return ()
+    if serving.task is Task.RERANK:
+        require_flags(found, Extra.RERANK)
+        return ("--reranking",)
+    require_flags(found, Extra.EMBED)
+    pooling = () if serving.pooling is None else ("--pooling", serving.pooling)
+    return ("--embeddings", *pooling)
 
 
 def _on_what(serving: Serving) -> Sequence[str]:

@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from localllm.engines.base import (
+    Drafting,
     Endpoint,
     EngineDevice,
     Installed,
@@ -24,7 +25,7 @@ from localllm.engines.base import (
 )
 from localllm.engines.diagnosis import diagnose
 from localllm.engines.query import Answer, ask
-from localllm.engines.xllamacpp_worker import KEY_VARIABLE, WorkerSettings
+from localllm.engines.xllamacpp_worker import KEY_VARIABLE, DraftSettings, WorkerSettings
 from localllm.hardware.machine import DeviceKind
 
 _WORKER = "localllm.engines.xllamacpp_worker"
@@ -97,6 +98,11 @@ class Xllamacpp:
             split=list(serving.split),
             experts_on_host=serving.experts_on_host,
             projector=None if serving.projector_file is None else str(serving.projector_file),
+            batch=serving.batch,
+            task=serving.task.value,
+            pooling=serving.pooling,
+            draft=_draft(serving.drafting),
+            adapters=[(str(adapter.file), adapter.scale) for adapter in serving.adapters],
             sampling=_sampling(serving.sampling),
             socket=None if endpoint.socket is None else str(endpoint.socket),
             port=endpoint.port,
@@ -134,6 +140,18 @@ def _import_path(folder: Path, environment: Mapping[str, str]) -> Mapping[str, s
     name = "PYTHONPATH"
     others = [environment[name]] if environment.get(name) else []
     return {name: ":".join([str(folder), *others])}
+
+
+def _draft(drafting: Drafting | None) -> DraftSettings | None:
+    if drafting is None:
+        return None
+    return DraftSettings(
+        file=None if drafting.file is None else str(drafting.file),
+        tokens=drafting.tokens,
+        kv_type=drafting.kv_type,
+        device=None if drafting.device is None else drafting.device.name,
+        layers=drafting.layers,
+    )
 
 
 def _sampling(sampling: Sampling) -> dict[str, float]:

@@ -19,6 +19,21 @@ _SHOWS_BUFFERS = 4
 
 
 @dataclass(frozen=True, slots=True)
+class DraftSettings:
+    """What guesses tokens ahead."""
+
+    file: str | None
+    """None: blocks of the model's own."""
+
+    tokens: int
+    kv_type: str
+    device: str | None
+    """None: where the model is."""
+
+    layers: int
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerSettings:
     """What the daemon asks for, as the JSON object on the command line."""
 
@@ -41,6 +56,15 @@ class WorkerSettings:
 
     experts_on_host: int
     projector: str | None
+    batch: int
+    task: str
+    """write, embed or rerank."""
+
+    pooling: str | None
+    draft: DraftSettings | None
+    adapters: list[tuple[str, float]]
+    """Files, and how much each counts."""
+
     sampling: dict[str, float]
     """Defaults of requests, by llama.cpp's names."""
 
@@ -53,11 +77,18 @@ def main(argument: str) -> None:
     if argument == "--devices":
         _print_devices()
         return
-    settings = WorkerSettings(**json.loads(argument))
+    settings = parse_settings(argument)
     os.umask(0o077)  # the socket is the user's alone
     server = _serve(settings)
     signal.pause()
     del server
+
+
+def parse_settings(argument: str) -> WorkerSettings:
+    """Read the JSON object of the command line."""
+    told = json.loads(argument)
+    draft = told.pop("draft")
+    return WorkerSettings(**told, draft=None if draft is None else DraftSettings(**draft))
 
 
 def _serve(settings: WorkerSettings) -> object:
@@ -69,6 +100,7 @@ def _serve(settings: WorkerSettings) -> object:
     params.cpuparams.n_threads = settings.threads
     params.cpuparams_batch.n_threads = settings.threads
     _say_on_what(params, settings, xllamacpp)
+    _say_extras(params, settings, xllamacpp)
     params.ui = False
     params.endpoint_metrics = True
     params.verbosity = _SHOWS_BUFFERS
@@ -116,15 +148,53 @@ def _say_how_much(params: Any, settings: WorkerSettings, xllamacpp: Any) -> None
     params.n_ctx = settings.context
     params.n_parallel = settings.parallel
     params.kv_unified = True
-    params.n_ubatch = settings.micro_batch
-    kv_type = getattr(xllamacpp.ggml_type, f"GGML_TYPE_{settings.kv_type.upper()}")
-    params.cache_type_k = params.cache_type_v = kv_type
+    params.n_batch, params.n_ubatch = settings.batch, settings.micro_batch
+    params.cache_type_k = params.cache_type_v = _kv_type(settings.kv_type, xllamacpp)
     params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_ENABLED
     params.fit_params = False
     params.cache_ram_mib = settings.host_cache_mib
     params.n_ctx_checkpoints = 0
     if not settings.whole:  # mapped, repacked weights would be there twice
         params.load_mode = xllamacpp.llama_load_mode.LLAMA_LOAD_MODE_NONE
+
+
+def _kv_type(name: str, xllamacpp: Any) -> Any:  # noqa: ANN401
+    return getattr(xllamacpp.ggml_type, f"GGML_TYPE_{name.upper()}")
+
+
+def _say_extras(params: Any, settings: WorkerSettings, xllamacpp: Any) -> None:  # noqa: ANN401
+    """Say what few models are served with; an estimate, which is of plain serving, leaves it out."""
+    params.embedding = settings.task != "write"
+    pooling = "rank" if settings.task == "rerank" else settings.pooling
+    if pooling is not None:
+        kinds = xllamacpp.llama_pooling_type
+        params.pooling_type = getattr(kinds, f"LLAMA_POOLING_TYPE_{pooling.upper()}")
+    params.lora_adapters = [_adapter(*adapter, xllamacpp) for adapter in settings.adapters]
+    if settings.draft is not None:
+        _say_draft(params.speculative, settings.draft, xllamacpp)
+
+
+def _adapter(file: str, scale: float, xllamacpp: Any) -> object:  # noqa: ANN401
+    adapter = xllamacpp.CommonAdapterLoraInfo()
+    adapter.path, adapter.scale = file, scale
+    return adapter
+
+
+def _say_draft(speculative: Any, draft: DraftSettings, xllamacpp: Any) -> None:  # noqa: ANN401
+    kinds = xllamacpp.common_speculative_type
+    own = draft.file is None
+    speculative.types = [
+        kinds.COMMON_SPECULATIVE_TYPE_DRAFT_MTP
+        if own
+        else kinds.COMMON_SPECULATIVE_TYPE_DRAFT_SIMPLE
+    ]
+    params = speculative.draft
+    params.n_max = draft.tokens
+    params.cache_type_k = params.cache_type_v = _kv_type(draft.kv_type, xllamacpp)
+    if draft.file is not None:
+        params.mparams.path, params.n_gpu_layers = draft.file, draft.layers
+    if draft.device is not None:
+        params.devices = draft.device
 
 
 def _print_devices() -> None:

@@ -53,6 +53,17 @@ class Setting:
         return padded(self.context, CONTEXT_STEP)
 
 
+def can_be_quantized(shape: Shape) -> bool:
+    """Whether a head's keys and values divide into blocks; else llama.cpp refuses the cache.
+
+    Source: llama.cpp, src/llama-context.cpp, llama_init_from_model.
+    """
+    header = shape.header
+    block = KV_TYPES["q8_0"].block
+    cached = any(layer.key for layer in shape.layers)
+    return cached and not header.key_dim % block and not header.value_dim % block
+
+
 def padded(size: int, step: int) -> int:
     """Round up to whole steps."""
     return -(-size // step) * step

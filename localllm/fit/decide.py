@@ -6,9 +6,10 @@ Nothing is asked of the machine here; the same numbers give the same plan.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from localllm.fit.cache import CONTEXT_STEP, KV_TYPES, Setting
+from localllm.fit.cache import CONTEXT_STEP, Setting, can_be_quantized
+from localllm.fit.drafter import drafter_of, rollback_of
 from localllm.fit.layout import Layout, Part, total_of
 from localllm.fit.plan import Budget, Placement, Plan, Verdict, Wish
 from localllm.fit.reasons import why_it_fits, why_not
@@ -66,6 +67,7 @@ def plan(header: Header, budgets: Sequence[Budget], wish: Wish) -> Plan:
         ValueError: There is not exactly one host, or a wish is not positive.
     """
     _check(wish)
+    header = replace(header, tensors=(*header.tensors, *wish.adapters))
     ground = _ground(shape_of(header), budgets, wish)
     most = header.context_trained or wish.context or UNSTATED_CONTEXT
     least = wish.context or min(MIN_CONTEXT, most)
@@ -77,6 +79,8 @@ def plan(header: Header, budgets: Sequence[Budget], wish: Wish) -> Plan:
         return _too_big(first, most, reason)
     most = wish.context or max(least, most // CONTEXT_STEP * CONTEXT_STEP)
     goal = wish.context or min(wish.goal or USEFUL_CONTEXT, most)
+    if ground.shape.encoder or wish.whole_texts:
+        most = goal  # a text is one micro batch, so what goes beyond that cannot be used
     found = _search(ground, wish, least=least, goal=goal, most=most)
     if found is None:
         return _too_big(_roomiest(ground, wish, least), least, None)
@@ -98,7 +102,14 @@ def _ground(shape: Shape, budgets: Sequence[Budget], wish: Wish) -> Ground:
     tables = tabulate(shape, [device.kind for device in devices])
     roomy = tuple(d for d in devices if tables.has_room_for_a_layer(d.kind, _left(d)))
     devices = roomy or devices  # a card that others have filled is no reason against the rest
-    return Ground(tables, hosts[0], devices, wish.projector_bytes, wish.exact)
+    return Ground(
+        tables,
+        hosts[0],
+        devices,
+        wish.projector_bytes,
+        wish.exact,
+        drafter_of(wish.draft, shape.header, [device.kind for device in devices]),
+    )
 
 
 def _left(device: Budget) -> int:
@@ -109,28 +120,21 @@ def _settings(shape: Shape, wish: Wish, context: int) -> list[Setting]:
     """What may be asked of the engine, nothing given up first; a wish is never given up."""
     settings: list[Setting] = []
     for kv_type, parallel, micro_batch in SAVINGS:
-        if kv_type != "f16" and not _can_be_quantized(shape):
+        if kv_type != "f16" and not can_be_quantized(shape):
             continue
         setting = Setting(
             context=context,
             parallel=wish.parallel or parallel,
-            micro_batch=context if shape.encoder else wish.micro_batch or micro_batch,
+            micro_batch=context
+            if shape.encoder or wish.whole_texts
+            else wish.micro_batch or micro_batch,
             kv_type=wish.kv_type or kv_type,
+            rollback=rollback_of(wish.draft, shape),
+            embeds=wish.embeds,
         )
         if setting not in settings:
             settings.append(setting)
     return settings
-
-
-def _can_be_quantized(shape: Shape) -> bool:
-    """Whether a head's keys and values divide into blocks; else llama.cpp refuses the cache.
-
-    Source: llama.cpp, src/llama-context.cpp, llama_init_from_model.
-    """
-    header = shape.header
-    block = KV_TYPES["q8_0"].block
-    cached = any(layer.key for layer in shape.layers)
-    return cached and not header.key_dim % block and not header.value_dim % block
 
 
 def _search(ground: Ground, wish: Wish, *, least: int, goal: int, most: int) -> Found | None:
@@ -205,12 +209,22 @@ def _plan(
             for part, share in zip(parts, shares, strict=True)
         ),
         host_cache_bytes=_host_cache_bytes(layout, context, parts[-1]) if fits else 0,
-        speed=speed_of(layout, context) if fits and not layout.shape.encoder else None,
+        speed=speed_of(layout, context) if fits and _writes(layout) else None,
+        rollback=layout.setting.rollback,
     )
 
 
+def _writes(layout: Layout) -> bool:
+    return not layout.shape.encoder and not layout.setting.embeds
+
+
 def _host_cache_bytes(layout: Layout, context: int, host: Part) -> int:
-    """Host memory for earlier prompts, in whole MiB as the engine counts it."""
+    """Host memory for earlier prompts, in whole MiB as the engine counts it.
+
+    Of texts that are embedded nothing is kept.
+    """
+    if not _writes(layout):
+        return 0
     kept = total_of(layout.at(context))
     contexts = CACHED_CONTEXTS * (kept.kv_cache + kept.recurrent_state)
     return min(contexts, int(CACHE_SHARE * host.spare), MAX_CACHE_BYTES) // MIB * MIB

@@ -27,7 +27,9 @@ class Explained:
 
 def explain(shape: Shape, plan: Plan) -> tuple[Explained, ...]:
     """Take a plan's memory apart, device by device."""
-    setting = Setting(plan.context, plan.parallel, plan.micro_batch, plan.kv_type)
+    setting = Setting(
+        plan.context, plan.parallel, plan.micro_batch, plan.kv_type, rollback=plan.rollback
+    )
     shares = (*plan.arrangement.devices, plan.arrangement.host)
     return tuple(
         Explained(placed.device, part, size, formula)
@@ -46,6 +48,11 @@ def _parts(
     yield "compute", memory.compute, _compute(setting)
     yield "output", memory.output, _output(shape, setting)
     yield "projector", memory.projector, "the projector's tensors and its buffers"
+    yield (
+        "draft",
+        memory.draft,
+        "what guesses ahead: weights, cache, buffers, logits of the guesses",
+    )
     yield "overhead", memory.overhead, "what the device's runtime takes before any buffer"
 
 
@@ -101,7 +108,8 @@ def _state(shape: Shape, setting: Setting, share: Share) -> str:
         each = f"{min(numbers)} to {max(numbers)} numbers"
     else:
         each = f"{max(numbers, default=0)} numbers"
-    return f"{len(numbers)} layers x {setting.parallel} slots x {each} x 4 bytes"
+    kept = f" x {1 + setting.rollback} kept" if setting.rollback else ""
+    return f"{len(numbers)} layers x {setting.parallel} slots{kept} x {each} x 4 bytes"
 
 
 def _compute(setting: Setting) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from localllm.fit.cache import CONTEXT_STEP, Setting
+from localllm.fit.cache import CONTEXT_STEP, FLOAT_BYTES, Setting
+from localllm.fit.drafter import Drafter
 from localllm.fit.memory import bounded_buffers_of, buffers_of, kept_of, with_buffers
 from localllm.fit.placing import Arrangement
 from localllm.fit.plan import Budget, Memory
@@ -46,6 +47,8 @@ class Layout:
     exact: bool = True
     """Whether the graph is replayed; else its buffers are bounded, which is quick."""
 
+    drafter: Drafter | None = None
+
     @property
     def shape(self) -> Shape:
         return self.tables.shape
@@ -54,7 +57,8 @@ class Layout:
         """The devices' parts in their order, the host's last."""
         setting = replace(self.setting, context=context)
         kept = kept_of(self.tables, setting, self.arrangement, self.weights)
-        return self._parts(with_buffers(kept, self._buffers(setting)))
+        drafts = self._drafts(setting, exact=self.exact)
+        return self._parts(with_buffers(kept, self._buffers(setting)), drafts)
 
     def _buffers(self, setting: Setting) -> tuple[int, ...]:
         kinds = [device.kind for device in self.devices]
@@ -65,7 +69,21 @@ class Layout:
     def kept_at(self, context: int) -> tuple[Part, ...]:
         """As `at`, without the compute buffers: quick, and never too much."""
         setting = replace(self.setting, context=context)
-        return self._parts(kept_of(self.tables, setting, self.arrangement, self.weights))
+        kept = kept_of(self.tables, setting, self.arrangement, self.weights)
+        return self._parts(kept, self._drafts(setting, exact=None))
+
+    def _drafts(self, setting: Setting, *, exact: bool | None) -> Sequence[int]:
+        """What a draft takes of each device, the host last, where the logits of guesses are."""
+        taken = [0] * (len(self.devices) + 1)
+        if self.drafter is None:
+            return taken
+        place = self.drafter.place(self.arrangement)
+        kind = self.devices[place].kind if place < len(self.devices) else None
+        on_device, on_host = self.drafter.takes(setting, kind, exact=exact)
+        guesses = setting.parallel * self.drafter.tokens
+        taken[place] += on_device
+        taken[-1] += on_host + guesses * self.shape.header.vocabulary * FLOAT_BYTES
+        return taken
 
     def short_of(self, context: int) -> Part | None:
         """The device that lacks most; None where all suffice."""
@@ -88,10 +106,12 @@ class Layout:
         """As `fits_devices`, compute buffers left out: quick, and true too often, never too seldom."""
         return all(part.spare >= 0 for part in self.kept_at(context)[:-1])
 
-    def _parts(self, memories: Sequence[Memory]) -> tuple[Part, ...]:
+    def _parts(self, memories: Sequence[Memory], drafts: Sequence[int]) -> tuple[Part, ...]:
         parts = [
-            Part(budget, replace(memory, overhead=budget.overhead_bytes))
-            for budget, memory in zip((*self.devices, self.host), memories, strict=True)
+            Part(budget, replace(memory, draft=draft, overhead=budget.overhead_bytes))
+            for budget, memory, draft in zip(
+                (*self.devices, self.host), memories, drafts, strict=True
+            )
         ]
         first = replace(parts[0].memory, projector=self.projector_bytes)
         return (replace(parts[0], memory=first), *parts[1:])

@@ -59,4 +59,6 @@ def _breakdown(memory: Memory, layout: Layout, context: int) -> str:
         said.append(f"state {size(memory.recurrent_state)}")
     if memory.projector:
         said.append(f"projector {size(memory.projector)}")
+    if memory.draft:
+        said.append(f"draft {size(memory.draft)}")
     return ", ".join([*said, f"buffers {size(buffers)}"])

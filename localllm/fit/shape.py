@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from localllm.fit.architectures import (
     BOTH_IN_EVERY_LAYER,
@@ -12,6 +12,7 @@ from localllm.fit.architectures import (
     OUTPUT_BEFORE_TABLE,
     WITHOUT_OUTPUT,
 )
+from localllm.fit.errors import UnsupportedArchitecture
 from localllm.fit.keys import Keys
 from localllm.fit.rules import (
     check_covered,
@@ -198,6 +199,25 @@ def shape_of(header: Header) -> Shape:
         copied=tuple(t for t in header.tensors if t.name.startswith(ROPE_FACTORS)),
         entry=tuple(t for t in header.tensors if t.name.startswith(ENTRY)),
     )
+
+
+def draft_heads(header: Header) -> Shape:
+    """The blocks at a model's end that only drafts use (MTP), as if they were a model.
+
+    Raises:
+        UnsupportedArchitecture: It has none.
+    """
+    shape = shape_of(header)
+    if not shape.idle_layers:
+        raise UnsupportedArchitecture(
+            f"{header.name or header.architecture} has no blocks that guess tokens ahead.",
+            why="its file states no nextn_predict_layers",
+            fix="name a smaller model of its family as draft, or none",
+        )
+    layer, tensors = _layer_maker(header, Keys(header)), _by_layer(header, header.layers)
+    numbers = range(len(shape.layers), header.layers)
+    own = tuple(layer(i, False, False, tensors.get(i, ())) for i in numbers)  # noqa: FBT003
+    return replace(shape, layers=own, idle_layers=0, entry=())
 
 
 def _layer_maker(

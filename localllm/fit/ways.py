@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from localllm.fit.cache import Setting
+from localllm.fit.drafter import Drafter
 from localllm.fit.layout import Layout
 from localllm.fit.placing import Arrangement, arrange, on_host
-from localllm.fit.plan import Budget
+from localllm.fit.plan import Budget, Memory
 from localllm.fit.shape import Shape
 from localllm.fit.tables import Tables
 
@@ -22,6 +23,7 @@ class Ground:
     devices: tuple[Budget, ...]
     projector_bytes: int = 0
     exact: bool = True
+    drafter: Drafter | None = None
 
     @property
     def shape(self) -> Shape:
@@ -107,9 +109,7 @@ class Ground:
         blocks = self.shape.blocks
         even = [1] * len(self.devices)
         parts = self._layout(self.devices, arrange(self.shape, even), setting).at(setting.context)
-        room = [
-            max(1, p.budget.usable_bytes - p.memory.overhead - p.memory.compute) for p in parts[:-1]
-        ]
+        room = [max(1, p.budget.usable_bytes - _beside_layers(p.memory)) for p in parts[:-1]]
         split = [max(1, blocks * r // sum(room)) for r in room]
         for _ in range(blocks - sum(split)):
             lacking = [blocks * r / sum(room) - n for r, n in zip(room, split, strict=True)]
@@ -129,7 +129,13 @@ class Ground:
             weights,
             self.projector_bytes,
             self.exact,
+            self.drafter,
         )
+
+
+def _beside_layers(memory: Memory) -> int:
+    """What of a device's part does not grow with its layers."""
+    return memory.overhead + memory.compute + memory.projector + memory.draft
 
 
 def _least_aside(most: int, layout_of: Callable[[int], Layout], context: int) -> Layout | None:

@@ -1,7 +1,8 @@
 """Chat completions: the engine's bytes, passed on as they come.
 
 Nothing is parsed and rebuilt. Of the request, the model's name and the wish to stream are
-read; of a stream, its last bytes, to know whether it ended as it should.
+read; of a stream, its last bytes, to know whether it ended as it should. One field is added
+where a draft would hurt, see drafting.py.
 """
 
 from __future__ import annotations
@@ -18,11 +19,12 @@ from aiohttp import web
 
 from localllm.engine_client.client import EngineClient
 from localllm.errors import BadRequest, EngineGone, LocalLLMError, StillLoading
+from localllm.gateway.drafting import without_draft
 from localllm.gateway.engine_errors import engine_error
 from localllm.gateway.middleware import SERVED_BY
 from localllm.gateway.remote import Asked, RemoteBackend
 from localllm.gateway.streams import OPENED, copy_stream, end_with, open_stream
-from localllm.supervisor.lending import Lending
+from localllm.supervisor.lending import Lending, Lent
 
 _ERROR_BYTES = 1 << 16
 _PATIENCE_S = 2.0
@@ -100,7 +102,7 @@ class Proxy:
     async def _whole(self, request: web.Request, model: str | None, body: bytes) -> web.Response:
         async with self.lending.borrow(model, self.wait_s) as lent:
             request[SERVED_BY] = lent.instance
-            return await _answer_whole(lent.client, request.path, body)
+            return await _answer_whole(lent.client, request.path, _sendable(lent, body))
 
     async def _stream(
         self, request: web.Request, model: str | None, body: bytes
@@ -113,7 +115,11 @@ class Proxy:
                     borrowed = self.lending.borrow(model, self.wait_s)
                     lent = await stack.enter_async_context(borrowed)
             request[SERVED_BY] = lent.instance
-            return await _answer_stream(lent.client, request, body)
+            return await _answer_stream(lent.client, request, _sendable(lent, body))
+
+
+def _sendable(lent: Lent, body: bytes) -> bytes:
+    return without_draft(body) if lent.drafts else body
 
 
 def _read_head(body: bytes) -> _Head:

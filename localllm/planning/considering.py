@@ -23,6 +23,7 @@ from localllm.planning.ranking import (
     choose,
     is_useful,
 )
+from localllm.planning.tasks import for_texts, pooling_of
 from localllm.planning.uses import BENCHMARK
 from localllm.units import size
 
@@ -62,6 +63,8 @@ class Judge:
         wished = replace(wish, goal=self.need.context)
         if self.use is Use.VISION:
             wished = replace(wished, projector_bytes=offer.projector_bytes)
+        if self.use is Use.EMBED:
+            wished = for_texts(wished, offer.header, pooling_of(offer.header, None))
         try:
             plan = fit(offer.header, budgets, wished)
         except LocalLLMError as error:

@@ -10,32 +10,39 @@ from typing import TypeVar
 import msgspec
 
 from localllm.api.views import ServeRequest
-from localllm.catalog.facts import Use
 from localllm.catalog.ladder import Ladder, read_ladder
 from localllm.catalog.profile import Profile, read_profiles
-from localllm.config import Settings, read_settings
+from localllm.config import Settings, UserProfile, read_settings
 from localllm.engines.base import Sampling
+from localllm.engines.extras import require_able
 from localllm.errors import LocalLLMError, ModelNotFound
 from localllm.events import DeviceId
-from localllm.fit.plan import Budget, Plan, Wish
-from localllm.formats.header import Header
+from localllm.fit.plan import Budget, Plan
 from localllm.hardware.machine import Machine
 from localllm.hardware.probe import probe_machine
 from localllm.paths import Paths
 from localllm.planning.choice import Choice
+from localllm.planning.companions import (
+    NO_COMPANIONS,
+    Companions,
+    extras_of,
+    read_companions,
+)
 from localllm.planning.considering import Judge
 from localllm.planning.engine_desk import Choices, EngineDesk
 from localllm.planning.ledger import (
+    Setting,
     best_known,
     corrected,
     excess_bytes,
     read_ledger,
-    setting_of,
 )
 from localllm.planning.offers import Offer, offer_of_file, offers_of_profile
 from localllm.planning.planner import Planned, budgets_of, giving_back, plan_model
 from localllm.planning.survey import Survey, survey
+from localllm.planning.tasks import task_of
 from localllm.planning.uses import NEEDS, use_of
+from localllm.planning.wishes import whole_wish, wish_of
 from localllm.store.local import find_model
 from localllm.store.places import folders_of
 from localllm.store.stored import StoredModel
@@ -88,6 +95,7 @@ class Desk:
                 fit is returned.
         """
         request, sampling = self.resolved(request)
+        companions = self.companions(request)
         offers = self._here(request)
         seen = self.survey(reclaimable)
         formats = dict.fromkeys(offer.format for offer in offers)
@@ -95,29 +103,52 @@ class Desk:
         offer = self._best([o for o in offers if o.format in choices.of], request, choices, seen)
         choice = choices.of[offer.format]
         budgets = self.budgets(choice, seen.machine)
-        stored, header, wish = offer.to_serve(), offer.header, wish_of(request)
+        stored, header = offer.to_serve(), offer.header
         assert header is not None, "a file that is here has one"
-        if use_of(request.use) is Use.VISION:
-            wish = replace(wish, projector_bytes=offer.projector_bytes)
+        companions.check(header)
+        task = task_of(header, request.use, companions.pooling)
+        require_able(choice.installed, companions.extras | extras_of(task))
+        wish = whole_wish(request, offer, companions, task)
         if choice.installed.most_at_once is not None:
             wish = replace(wish, parallel=min(wish.parallel or 64, choice.installed.most_at_once))
-        planned = plan_model(stored, header, choice, seen, budgets, wish)
-        excess = self.excess_bytes(planned.plan, header, choice)
+        first = plan_model(stored, header, choice, seen, budgets, wish)
+        planned = replace(
+            first, sampling=_over(sampling, offer.profile), task=task, companions=companions
+        )
+        excess = self.excess_bytes(planned.setting)
         if excess:
             less = [replace(b, usable_bytes=max(0, b.usable_bytes - excess)) for b in budgets]
-            planned = plan_model(stored, header, choice, seen, less, wish)
-        plan = self.measured(planned.plan, header, choice)
-        return replace(planned, plan=plan, sampling=_over(sampling, offer.profile))
+            again = plan_model(stored, header, choice, seen, less, wish)
+            planned = replace(planned, plan=again.plan, budget=again.budget)
+        return replace(planned, plan=self.measured(planned.plan, planned.setting))
 
-    def excess_bytes(self, plan: Plan, header: Header, choice: Choice) -> int:
-        """What an earlier start of the plan took beyond what was predicted."""
-        setting = setting_of(plan, header, choice)
+    def excess_bytes(self, setting: Setting) -> int:
+        """What an earlier start of a plan took beyond what was predicted."""
         return excess_bytes(best_known(read_ledger(self.paths.ledger), setting), setting)
 
-    def measured(self, plan: Plan, header: Header, choice: Choice) -> Plan:
+    def measured(self, plan: Plan, setting: Setting) -> Plan:
         """A plan with what an earlier start of it has measured, if there was one."""
-        known = best_known(read_ledger(self.paths.ledger), setting_of(plan, header, choice))
-        return corrected(plan, known)
+        return corrected(plan, best_known(read_ledger(self.paths.ledger), setting))
+
+    def companions(self, request: ServeRequest) -> Companions:
+        """What the user's profile puts beside a model.
+
+        Raises:
+            LocalLLMError: One of them is not here, or broken.
+        """
+        if request.profile is None:
+            return NO_COMPANIONS
+        return read_companions(self._user_profile(request.profile), self._smallest)
+
+    def _smallest(self, name: str) -> StoredModel:
+        """Of a model that is here in several quantizations, the one that a draft should be."""
+        offers = self._here(self._by_name(ServeRequest(model=name)))
+        return min(offers, key=lambda offer: offer.size_bytes or 0).to_serve()
+
+    def _user_profile(self, name: str) -> UserProfile:
+        """Read it again: a daemon may be older than the profile."""
+        file = self.paths.config_file
+        return read_settings(file, self.environment).profile(name, file)
 
     def resolved(self, request: Request) -> tuple[Request, Sampling]:
         """Put what the request says over the user's profile that it names.
@@ -128,8 +159,7 @@ class Desk:
         """
         if request.profile is None:
             return self._by_name(request), Sampling()
-        file = self.paths.config_file  # read again: a daemon may be older than the profile
-        profile = read_settings(file, self.environment).profile(request.profile, file)
+        profile = self._user_profile(request.profile)
         said = {
             name: getattr(request, name) or getattr(profile, name)
             for name in ("model", "use", "context", "parallel", "quant", "kv_type", "engine")
@@ -244,14 +274,4 @@ def _over(said: Sampling, profile: Profile | None) -> Sampling:
         theirs.top_p if said.top_p is None else said.top_p,
         theirs.top_k if said.top_k is None else said.top_k,
         theirs.min_p if said.min_p is None else said.min_p,
-    )
-
-
-def wish_of(request: ServeRequest) -> Wish:
-    """What the user asked for, as the formulas take it."""
-    return Wish(
-        context=request.context,
-        parallel=request.parallel,
-        kv_type=request.kv_type,
-        goal=NEEDS[use_of(request.use)].context,
     )

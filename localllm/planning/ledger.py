@@ -44,6 +44,8 @@ class Setting(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     parallel: int
     kv_type: str
     micro_batch: int
+    beside: str | None = None
+    """What else there is that counts: a draft, adapters, flags of the user's own; None: nothing."""
 
     def same_speed(self, other: Setting) -> bool:
         """Whether one stream would be as fast: the rest of a setting hardly counts for it."""
@@ -51,7 +53,7 @@ class Setting(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def _file_and_place(self) -> tuple[object, ...]:
         file = (self.engine, self.quant, self.file_bytes, self.architecture)
-        return (*file, self.devices, self.layers, self.experts_on_host)
+        return (*file, self.devices, self.layers, self.experts_on_host, self.beside)
 
 
 class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -153,7 +155,7 @@ def corrected(plan: Plan, known: Entry | None) -> Plan:
     return replace(plan, speed=measured)
 
 
-def setting_of(plan: Plan, header: Header, choice: Choice) -> Setting:
+def setting_of(plan: Plan, header: Header, choice: Choice, *, beside: str | None = None) -> Setting:
     """What of a plan a measurement is kept under."""
     used = {p.device for p in plan.placement if p.layers}
     return Setting(
@@ -169,6 +171,7 @@ def setting_of(plan: Plan, header: Header, choice: Choice) -> Setting:
         parallel=plan.parallel,
         kv_type=plan.kv_type,
         micro_batch=plan.micro_batch,
+        beside=beside,
     )
 
 

@@ -5,14 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from localllm.engines.base import NO_SAMPLING, EngineDevice, Sampling, Serving
+from localllm.engines.base import (
+    NO_SAMPLING,
+    Drafting,
+    EngineDevice,
+    Sampling,
+    Serving,
+    Task,
+)
 from localllm.errors import DoesNotFit
 from localllm.events import DeviceId, InstanceId, ModelId
-from localllm.fit.decide import plan as fit
+from localllm.fit.any_format import plan as fit
+from localllm.fit.cache import can_be_quantized
 from localllm.fit.plan import Budget, Plan, Verdict, Wish
+from localllm.fit.shape import shape_of
 from localllm.formats.header import Header
 from localllm.hardware.machine import CPU, Device, DeviceKind, Machine
 from localllm.planning.choice import Choice
+from localllm.planning.companions import NO_COMPANIONS, Companions, beside_of
+from localllm.planning.ledger import Setting, setting_of
 from localllm.planning.survey import Survey
 from localllm.store.stored import StoredModel
 
@@ -37,6 +48,14 @@ class Planned:
     """Bytes that all our instances together may take of each device."""
 
     sampling: Sampling = NO_SAMPLING
+    task: Task = Task.WRITE
+    companions: Companions = NO_COMPANIONS
+
+    @property
+    def setting(self) -> Setting:
+        """What is measured of it is kept under this."""
+        beside = beside_of(self.companions, self.task)
+        return setting_of(self.plan, self.header, self.choice, beside=beside)
 
     @property
     def instance(self) -> InstanceId:
@@ -180,6 +199,29 @@ def serving_of(planned: Planned, *, silence_s: float) -> Serving:
         silence_s=silence_s,
         sampling=planned.sampling,
         projector_file=planned.stored.projector if planned.plan.memory.projector else None,
+        task=planned.task,
+        pooling=planned.companions.pooling,
+        drafting=_drafting(planned, tuple(_as_launched(planned, uuids))),
+        adapters=planned.companions.adapters,
+        engine_args=planned.companions.engine_args,
+    )
+
+
+def _drafting(planned: Planned, devices: Sequence[EngineDevice]) -> Drafting | None:
+    """Have a draft where the plan has it: on the first device, or else on the processor."""
+    draft = planned.companions.draft
+    if draft is None:
+        return None
+    kv_type = planned.plan.kv_type
+    if draft.header is None:
+        return Drafting(draft.tokens, None, kv_type)
+    shape = shape_of(draft.header)
+    return Drafting(
+        draft.tokens,
+        planned.companions.draft_file,
+        kv_type if can_be_quantized(shape) else "f16",
+        device=devices[0] if len(devices) > 1 else None,
+        layers=shape.blocks if devices else 0,
     )
 
 

@@ -7,17 +7,21 @@ from dataclasses import dataclass, replace
 from typing import NoReturn
 
 from localllm.api.views import PlanRequest, PlanView
+from localllm.catalog.facts import Use
 from localllm.catalog.profile import Profile
+from localllm.engines.base import Task
 from localllm.errors import ModelNotFound
 from localllm.events import DeviceId
-from localllm.fit.plan import Budget, Verdict
+from localllm.fit.plan import Budget, Verdict, Wish
 from localllm.formats.header import Format
 from localllm.hardware.described import describe_machine
 from localllm.planning.asking import ask_engine
+from localllm.planning.companions import NO_COMPANIONS, Companions, beside_of
 from localllm.planning.considering import Considered, Judge, advice, best_of
-from localllm.planning.desk import Desk, wish_of
+from localllm.planning.desk import Desk
 from localllm.planning.engine_desk import Choices
 from localllm.planning.hub_offers import offers_of_repository, with_own_header
+from localllm.planning.ledger import setting_of
 from localllm.planning.offers import (
     Offer,
     Told,
@@ -25,6 +29,7 @@ from localllm.planning.offers import (
 )
 from localllm.planning.survey import Survey
 from localllm.planning.views import Light, render_considered, render_machine, render_offered
+from localllm.planning.wishes import wish_of
 from localllm.store.header_cache import HeaderCache
 from localllm.store.names import parse_repository_name
 from localllm.store.places import hub_cache
@@ -48,6 +53,7 @@ class Showing:
     choices: Choices
     budgets: Sequence[Budget]
     profiles: Sequence[Profile]
+    companions: Companions = NO_COMPANIONS
 
     def answer(self) -> PlanView:
         considered = self._considered()
@@ -94,17 +100,19 @@ class Showing:
         return found
 
     def _consider(self, offer: Offer) -> Considered:
-        considered = self.judge.consider(offer, self.budgets, wish_of(self.request))
+        considered = self.judge.consider(offer, self.budgets, self._wish)
         plan, header = considered.plan, considered.offer.header
         if plan is None or header is None or self.request.hardware is not None:
             return considered
         choice = self.choices.of.get(offer.format)
         if choice is None:
             return considered
-        return replace(considered, plan=self.desk.measured(plan, header, choice))
+        beside = beside_of(self.companions, self._task)
+        setting = setting_of(plan, header, choice, beside=beside)
+        return replace(considered, plan=self.desk.measured(plan, setting))
 
     def _glance(self, offer: Offer) -> Considered:
-        wish = replace(wish_of(self.request), exact=False)
+        wish = replace(self._wish, exact=False)
         return self.judge.consider(offer, self.budgets, wish)
 
     def _read_own(self, considered: list[Considered]) -> list[Considered]:
@@ -144,16 +152,28 @@ class Showing:
 
     @property
     def _can_ask(self) -> bool:
-        """Whether this machine is meant, and one model: asking takes a second."""
+        """Whether this machine is meant, and one model: asking takes a second.
+
+        What an engine tells is of the model alone, as it writes.
+        """
         here = self.request.hardware is None and self.choices.caveat is None
-        return here and self.request.model is not None
+        alone = beside_of(self.companions, self._task) is None
+        return here and alone and self.request.model is not None
 
     def _with_less(self, offer: Offer, excess: Mapping[str, int]) -> Considered:
         budgets = [
             replace(b, usable_bytes=b.usable_bytes - max(0, excess.get(b.device, 0)))
             for b in self.budgets
         ]
-        return self.judge.consider(offer, budgets, wish_of(self.request))
+        return self.judge.consider(offer, budgets, self._wish)
+
+    @property
+    def _wish(self) -> Wish:
+        return self.companions.over(wish_of(self.request))
+
+    @property
+    def _task(self) -> Task:
+        return Task.EMBED if self.judge.use is Use.EMBED else Task.WRITE
 
     def _remote(self) -> RemoteHeaders:
         from localllm.store.hub import HuggingFaceHub  # noqa: PLC0415  # half a second
@@ -212,11 +232,14 @@ def show_plan(
     Raises:
         LocalLLMError: No such model or machine, a broken file or profile, a hub that refuses.
     """
+    companions = desk.companions(request)
     request = desk.resolved(request)[0]
     seen, choices = _where(desk, request, reclaimable)
     judge = desk.judge(request, choices)
     budgets = desk.budgets(choices.first, seen.machine)
-    return Showing(desk, request, judge, seen, choices, budgets, desk.catalog()).answer()
+    return Showing(
+        desk, request, judge, seen, choices, budgets, desk.catalog(), companions
+    ).answer()
 
 
 def _where(

@@ -197,6 +197,7 @@ def render_memory(memory: Memory, host_cache_bytes: int) -> MemoryView:
         compute=memory.compute,
         output=memory.output,
         projector=memory.projector,
+        draft=memory.draft,
         overhead=memory.overhead,
         total=memory.total,
         host_cache=host_cache_bytes,

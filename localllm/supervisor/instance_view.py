@@ -12,6 +12,7 @@ from localllm.api.status_views import (
     UsedMemoryView,
 )
 from localllm.engines.diagnosis import diagnose
+from localllm.engines.extras import caveats
 from localllm.events import ModelState
 from localllm.planning.proof import broken_promises, placed
 from localllm.supervisor.fleet import Fleet
@@ -59,7 +60,7 @@ def render_instance(fleet: Fleet, hosted: Hosted) -> InstanceView:
             )
             for part in parts
         ],
-        warnings=list(broken_promises(parts)),
+        warnings=[*broken_promises(parts), *caveats(hosted.serving)],
         engine_args=list(hosted.serving.engine_args),
         speed=SpeedView(
             predicted_tps=planned.plan.decode_tps,

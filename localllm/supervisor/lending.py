@@ -24,6 +24,8 @@ class Lent:
 
     instance: InstanceId
     client: EngineClient
+    drafts: bool = False
+    """Whether something guesses tokens ahead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,7 @@ class Lending:
         hosted.in_flight += 1
         hosted.total += 1
         try:
-            yield Lent(hosted.id, client)
+            yield Lent(hosted.id, client, drafts=hosted.serving.drafting is not None)
         finally:
             hosted.in_flight -= 1
             hosted.used_at = anyio.current_time()

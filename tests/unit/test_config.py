@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from localllm.config import Floors, Sampling, Settings, UserProfile, read_settings
+from localllm.config import Floors, Lora, Sampling, Settings, UserProfile, read_settings
 from localllm.errors import ConfigError, ModelNotFound
 
 
@@ -75,6 +75,9 @@ def test_the_environment_goes_over_the_file(
         ("profiles = 1", "$.profiles"),
         ("[profiles.a]\n[profiles.b]\nuse = 'coding'", "$.profiles.b.use"),
         ("[profiles.b.sampling]\ntop_p = 'low'", "$.profiles.b.sampling.top_p"),
+        ("[[profiles.b.lora]]\nscale = 1.0", "`file` - at `$.profiles.b.lora[0]`"),
+        ("[profiles.b]\nengine_args = '--seed 7'", "$.profiles.b.engine_args"),
+        ("[profiles.b]\npooling = 'max'", "$.profiles.b.pooling"),
     ],
 )
 def test_a_wrong_key_or_value_is_named_with_its_file(file: Path, text: str, named: str) -> None:
@@ -98,6 +101,8 @@ def test_a_wrong_key_or_value_is_named_with_its_file(file: Path, text: str, name
             "[profiles.coding.sampling]\ntemprature = 1",
             "write temperature instead of temprature in",
         ),
+        ("[profiles.coding]\nloras = []", "write lora instead of loras in"),
+        ("[[profiles.coding.lora]]\nfiles = 'a'", "write file instead of files in"),
         ("[profiles.coding]\nzzz = 1", "correct"),
         ("port = 0", "correct"),
     ],
@@ -142,6 +147,11 @@ def test_a_file_that_is_no_toml_is_an_error_that_names_it(file: Path, text: byte
         ("[plan.min_tps]\nchat = -1", ">= 0.0 - at `$.plan.min_tps.chat`"),
         ("[profiles.a]\ncontext = 0", ">= 1 - at `$.profiles.a.context`"),
         ("[profiles.a.sampling]\nmin_p = 2", "<= 1.0 - at `$.profiles.a.sampling.min_p`"),
+        (
+            "[profiles.a]\ndraft = 'mtp'\ndraft_tokens = 0",
+            ">= 1 - at `$.profiles.a.draft_tokens`",
+        ),
+        ("[profiles.a]\ndraft_tokens = 3", "draft_tokens is of no use without a draft"),
     ],
 )
 def test_a_figure_out_of_range_is_an_error_with_its_bound(file: Path, text: str, why: str) -> None:
@@ -184,6 +194,35 @@ def test_a_profile_says_what_to_serve_and_how(file: Path) -> None:
     )
     assert settings.profile("quick", file) == UserProfile(model="smollm2-135m-instruct")
     assert settings.engine == "xllamacpp"
+
+
+def test_a_profile_says_what_goes_with_a_model(file: Path) -> None:
+    file.write_text("""\
+[profiles.quick]
+draft = "hf:owner/small:Q4_K_M"
+draft_tokens = 5
+engine_args = ["--seed", "7"]
+[[profiles.quick.lora]]
+file = "~/pirate.gguf"
+scale = 0.5
+[[profiles.quick.lora]]
+file = "/models/terse.gguf"
+[profiles.search]
+use = "embed"
+pooling = "mean"
+""")
+
+    profiles = read_settings(file, {}).profiles
+
+    assert profiles == {
+        "quick": UserProfile(
+            draft="hf:owner/small:Q4_K_M",
+            draft_tokens=5,
+            lora=(Lora("~/pirate.gguf", 0.5), Lora("/models/terse.gguf", 1.0)),
+            engine_args=("--seed", "7"),
+        ),
+        "search": UserProfile(use="embed", pooling="mean"),
+    }
 
 
 def test_the_environment_goes_over_every_profile(file: Path) -> None:

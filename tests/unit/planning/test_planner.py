@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from localllm.engines.base import Serving
+from localllm.engines.base import Adapter, Drafting, Serving, Task
 from localllm.errors import DoesNotFit
 from localllm.events import DeviceId
-from localllm.fit.plan import Verdict
+from localllm.fit.plan import Draft, Verdict
+from localllm.formats.adapter import AdapterHeader
 from localllm.hardware.machine import CPU
+from localllm.planning.companions import Companions
 from localllm.planning.planner import require_fit, serving_of
+from tests.unit.fit.a_header import smollm2
 from tests.unit.planning.a_machine import GIB, a_card, a_mac_gpu, a_machine, a_plan, cuda
 
 CARD = a_card()
@@ -107,6 +112,51 @@ def test_two_plans_of_one_model_are_two_instances_of_it() -> None:
     assert (small.instance, large.instance) == ("smollm2:q4_1:2048", "smollm2:q4_1:4096")
     assert small.model == large.model == "smollm2"
     assert a_plan(context=2048).instance == small.instance
+
+
+SMALL = Companions(draft=Draft(5, smollm2()), draft_file=Path("/models/small.gguf"))
+
+
+def test_a_draft_on_the_processor_has_no_layer_on_a_device() -> None:
+    planned = replace(a_plan(), companions=SMALL)
+
+    serving = serving_of(planned, silence_s=1.0)
+
+    assert serving.drafting == Drafting(5, Path("/models/small.gguf"), "f16")
+
+
+def test_a_draft_on_the_only_card_is_where_the_model_is_with_all_its_layers() -> None:
+    planned = replace(a_plan(device=CARD, seen=cuda()), companions=SMALL)
+
+    drafting = serving_of(planned, silence_s=1.0).drafting
+
+    assert drafting == Drafting(5, Path("/models/small.gguf"), "f16", layers=31)
+
+
+def test_heads_of_the_models_own_are_named_without_a_file() -> None:
+    planned = replace(a_plan(), companions=Companions(draft=Draft(2)))
+
+    assert serving_of(planned, silence_s=1.0).drafting == Drafting(2, None, "f16")
+
+
+def test_what_else_goes_with_a_model_reaches_its_engine_and_its_measurements() -> None:
+    with_all = Companions(
+        adapters=(Adapter(Path("/models/a.gguf"), 0.5),),
+        adapter_headers=(AdapterHeader("llama", ()),),
+        pooling="mean",
+        engine_args=("--seed", "7"),
+    )
+    alone = a_plan()
+    planned = replace(alone, companions=with_all, task=Task.EMBED)
+
+    serving = serving_of(planned, silence_s=1.0)
+
+    assert (serving.adapters, serving.engine_args) == (with_all.adapters, ("--seed", "7"))
+    assert (serving.task, serving.pooling) == (Task.EMBED, "mean")
+    assert planned.setting == msgspec.structs.replace(
+        alone.setting, beside="embed; lora 0 x0.5; --seed 7"
+    )
+    assert not planned.setting.same_speed(alone.setting)
 
 
 def test_a_plan_that_does_not_fit_is_refused_with_its_numbers() -> None:
