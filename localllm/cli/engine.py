@@ -43,7 +43,7 @@ def install(build: str | None, *, place: Path | None, yes: bool, as_json: bool) 
     Without BUILD: the best one for this machine.
     """
     from localllm.cli import get_engine as get  # noqa: PLC0415  # heavy
-    from localllm.engines.fitting import Candidate  # noqa: PLC0415
+    from localllm.engines.builds.fitting import Candidate  # noqa: PLC0415
     from localllm.planning.engine_views import render_builds  # noqa: PLC0415
 
     desk = get.a_desk(here())
@@ -67,7 +67,7 @@ def install(build: str | None, *, place: Path | None, yes: bool, as_json: bool) 
 @click.argument("build")
 def use(build: str) -> None:
     """Put an installed BUILD in use; what is served changes at its next start."""
-    from localllm.engines.shelf import Shelf  # noqa: PLC0415  # heavy
+    from localllm.engines.builds.shelf import Shelf  # noqa: PLC0415  # heavy
 
     shelf = Shelf(here().engines)
     with shelf.locked():
@@ -79,7 +79,7 @@ def use(build: str) -> None:
 @click.argument("engine", default="llama-server")
 def rollback(engine: str) -> None:
     """Go back to the build of ENGINE that was in use before."""
-    from localllm.engines.shelf import Shelf  # noqa: PLC0415  # heavy
+    from localllm.engines.builds.shelf import Shelf  # noqa: PLC0415  # heavy
 
     shelf = Shelf(here().engines)
     with shelf.locked():
@@ -91,7 +91,7 @@ def rollback(engine: str) -> None:
 @click.argument("build")
 def remove(build: str) -> None:
     """Delete an installed BUILD."""
-    from localllm.engines.shelf import Shelf  # noqa: PLC0415  # heavy
+    from localllm.engines.builds.shelf import Shelf  # noqa: PLC0415  # heavy
 
     shelf = Shelf(here().engines)
     with shelf.locked():

@@ -14,8 +14,8 @@ from localllm.catalog.builds import Build, Drives
 from localllm.cli.conventions import allow_tls, say
 from localllm.cli.tables import size
 from localllm.config import read_settings
-from localllm.engines.fitting import Candidate
-from localllm.engines.shelf import Shelved
+from localllm.engines.builds.fitting import Candidate
+from localllm.engines.builds.shelf import Shelved
 from localllm.errors import EngineUnusable
 from localllm.hardware.machine import Machine
 from localllm.paths import Paths, bundled_profiles
@@ -40,7 +40,7 @@ def get_engine(
         LocalLLMError: There is none, it cannot be had, or nobody can be asked.
     """
     allow_tls()
-    from localllm.engines.obtain import obtain  # noqa: PLC0415  # once there is TLS
+    from localllm.engines.builds.obtain import obtain  # noqa: PLC0415  # once there is TLS
 
     progress = Progress()
     workshop = desk.engine_desk.workshop(machine, progress)
@@ -57,7 +57,7 @@ def get_from_disk(desk: Desk, place: Path, machine: Machine) -> Shelved:
         LocalLLMError: They are no engine, not what they should be, or do not run here.
     """
     allow_tls()
-    from localllm.engines.obtain import from_disk, install_own, obtain  # noqa: PLC0415  # likewise
+    from localllm.engines.builds.obtain import from_disk, install_own, obtain  # noqa: PLC0415  # likewise
 
     folder = place if place.is_dir() else place.parent
     workshop = desk.engine_desk.workshop(machine, Progress(), folder)

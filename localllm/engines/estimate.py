@@ -42,7 +42,7 @@ MAX_LOG_CHARACTERS = 64 << 20
 _LONGEST_SOCKET = 100
 """Bytes in a socket's path; macOS takes 103, Linux 107."""
 
-_WORKER = "localllm.engines.estimate_worker"
+_WORKER = "localllm.engines.workers.estimate"
 
 
 @dataclass(frozen=True, slots=True)

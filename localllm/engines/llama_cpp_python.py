@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 
-import msgspec
-
 from localllm.engines.base import (
     Endpoint,
-    EngineDevice,
     Installed,
     LaunchSpec,
     Sampling,
@@ -20,19 +16,12 @@ from localllm.engines.base import (
     cuda_environment,
     start_deadline_s,
 )
-from localllm.engines.diagnosis import diagnose
-from localllm.engines.llama_cpp_python_worker import SeenDevice, WorkerSettings
-from localllm.engines.query import Answer, ask
-from localllm.engines.worker_http import KEY_VARIABLE, Listening
-from localllm.engines.xllamacpp import kind_of
+from localllm.engines.worker_query import ask_worker, program_of
+from localllm.engines.workers.http import KEY_VARIABLE, Listening
+from localllm.engines.workers.llama_cpp_python.worker import WorkerSettings
 from localllm.errors import EngineUnusable
 
-_WORKER = "localllm.engines.llama_cpp_python_worker"
-
-
-class _Seen(msgspec.Struct):
-    version: str
-    devices: tuple[SeenDevice, ...]
+_WORKER = "localllm.engines.workers.llama_cpp_python.worker"
 
 
 class LlamaCppPython:
@@ -48,21 +37,18 @@ class LlamaCppPython:
         if importlib.util.find_spec("llama_cpp") is None:
             why = "the package llama-cpp-python is not installed"
             return Installed(self.name, None, (), most_at_once=1, reason=why)
-        program = (sys.executable, "-P", "-m", _WORKER)  # -P: never code from the working directory
-        answer = ask((*program, "--devices"), self._environment)
-        seen = _seen(answer)
-        if isinstance(seen, str):
-            return Installed(self.name, None, program, most_at_once=1, reason=seen)
-        known = diagnose(answer.text)
+        program, told = program_of(_WORKER), ask_worker(_WORKER, self._environment)
+        if isinstance(told, str):
+            return Installed(self.name, None, program, most_at_once=1, reason=told)
         return Installed(
             self.name,
-            seen.version,
+            told.version,
             program,
-            tuple(map(_engine_device, seen.devices)),
+            told.devices,
             frozenset({"unix_socket"}),
             most_at_once=1,
             origin="the package llama-cpp-python",
-            hint=None if known is None else known.why,
+            hint=told.hint,
         )
 
     def launch(self, found: Installed, serving: Serving, endpoint: Endpoint) -> LaunchSpec:
@@ -90,21 +76,6 @@ class LlamaCppPython:
             start_deadline_s=start_deadline_s(serving),
             env={**found.env, **cuda_environment(serving.uuids), **key},
         )
-
-
-def _seen(answer: Answer) -> _Seen | str:
-    """What the binding told, or why it did not."""
-    if answer.failure is not None:
-        return answer.failure
-    try:
-        return msgspec.json.decode(answer.last_line, type=_Seen)
-    except msgspec.DecodeError as error:
-        return f"its device list is unreadable: {error}"
-
-
-def _engine_device(seen: SeenDevice) -> EngineDevice:
-    kind = kind_of(seen.name)
-    return EngineDevice(seen.name, kind, seen.description, seen.memory_total, seen.memory_free)
 
 
 def _sampling(sampling: Sampling) -> dict[str, float]:

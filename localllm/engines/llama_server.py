@@ -28,7 +28,7 @@ from localllm.engines.base import (
 from localllm.engines.diagnosis import diagnose
 from localllm.engines.extras import Extra, require_flags, require_plain
 from localllm.engines.query import Answer, ask
-from localllm.engines.xllamacpp import kind_of
+from localllm.engines.worker_query import kind_of
 
 _PROGRAMS = ("llama-server", "llama-server-vulkan", "llama-server-cuda")
 _REQUIRED = ("--kv-unified", "--cache-ram", "--flash-attn", "--alias")

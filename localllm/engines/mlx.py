@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
-import msgspec
-
 from localllm.engines.base import (
     Endpoint,
-    EngineDevice,
     Installed,
     LaunchSpec,
     Sampling,
@@ -20,31 +16,17 @@ from localllm.engines.base import (
     cuda_environment,
     start_deadline_s,
 )
-from localllm.engines.mlx_worker import WorkerSettings
-from localllm.engines.query import Answer, ask
-from localllm.engines.worker_http import KEY_VARIABLE, Listening
+from localllm.engines.worker_query import ask_worker, program_of
+from localllm.engines.workers.http import KEY_VARIABLE, Listening
+from localllm.engines.workers.mlx.worker import WorkerSettings
 from localllm.errors import EngineUnusable
 from localllm.formats.header import Format
-from localllm.hardware.machine import DeviceKind
 
-_WORKER = "localllm.engines.mlx_worker"
+_WORKER = "localllm.engines.workers.mlx.worker"
 _OLDEST = (0, 32)
 """Before it, mlx-lm ran Python that a model's folder brings along: CVE-2026-5843."""
 
 _KV_BITS = {"f16": None, "bf16": None, "q8_0": 8, "q4_0": 4}
-_KINDS = {"MTL0": DeviceKind.METAL, "CUDA0": DeviceKind.CUDA}
-
-
-class _SeenDevice(msgspec.Struct):
-    name: str
-    description: str
-    memory_total: int | None
-    memory_free: int | None
-
-
-class _Seen(msgspec.Struct):
-    version: str
-    devices: tuple[_SeenDevice, ...]
 
 
 class Mlx:
@@ -59,11 +41,21 @@ class Mlx:
         """Ask mlx for its device, in a process of its own: it may crash in a driver."""
         if importlib.util.find_spec("mlx_lm") is None:
             return self._unusable("the package mlx-lm is not installed")
-        program = (sys.executable, "-P", "-m", _WORKER)  # -P: never code from the working directory
-        answer = ask((*program, "--devices"), self._environment)
-        if answer.failure is not None:
-            return self._unusable(answer.failure, program)
-        return self._installed(program, answer)
+        program, told = program_of(_WORKER), ask_worker(_WORKER, self._environment)
+        if isinstance(told, str):
+            return self._unusable(told, program)
+        if _numbers(told.version) < _OLDEST:
+            oldest = ".".join(str(number) for number in _OLDEST)
+            return self._unusable(f"mlx-lm {told.version} is older than {oldest}", program)
+        return Installed(
+            self.name,
+            told.version,
+            program,
+            told.devices,
+            frozenset({"unix_socket"}),
+            formats=frozenset({Format.MLX}),
+            origin="the package mlx-lm",
+        )
 
     def launch(self, found: Installed, serving: Serving, endpoint: Endpoint) -> LaunchSpec:
         """Say how to serve.
@@ -78,24 +70,6 @@ class Mlx:
             start_deadline_s=start_deadline_s(serving),
             # A tokenizer is read from the folder; what it lacks is not to be looked for elsewhere.
             env={**cuda_environment(serving.uuids), "HF_HUB_OFFLINE": "1", **key},
-        )
-
-    def _installed(self, program: Sequence[str], answer: Answer) -> Installed:
-        try:
-            seen = msgspec.json.decode(answer.last_line, type=_Seen)
-        except msgspec.DecodeError as error:
-            return self._unusable(f"its device list is unreadable: {error}", program)
-        if _numbers(seen.version) < _OLDEST:
-            oldest = ".".join(str(number) for number in _OLDEST)
-            return self._unusable(f"mlx-lm {seen.version} is older than {oldest}", program)
-        return Installed(
-            self.name,
-            seen.version,
-            program,
-            tuple(_engine_device(device) for device in seen.devices),
-            frozenset({"unix_socket"}),
-            formats=frozenset({Format.MLX}),
-            origin="the package mlx-lm",
         )
 
     def _unusable(self, reason: str, program: Sequence[str] = ()) -> Installed:
@@ -140,11 +114,6 @@ def _kv_bits(kv_type: str) -> int | None:
 def _sampling(sampling: Sampling) -> dict[str, float]:
     """Only what is said."""
     return {name: value for name, value in asdict(sampling).items() if value is not None}
-
-
-def _engine_device(seen: _SeenDevice) -> EngineDevice:
-    kind = _KINDS[seen.name]
-    return EngineDevice(seen.name, kind, seen.description, seen.memory_total, seen.memory_free)
 
 
 def _numbers(version: str) -> tuple[int, ...]:

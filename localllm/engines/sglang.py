@@ -16,7 +16,7 @@ from localllm.engines.serving_launchers import (
     kv_type_of,
     quiet_s,
 )
-from localllm.engines.worker_http import KEY_VARIABLE
+from localllm.engines.workers.http import KEY_VARIABLE
 
 _START = f"""\
 import os, sys

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-import msgspec
-
 from localllm.engines.base import (
     Drafting,
     Endpoint,
-    EngineDevice,
     Installed,
     LaunchSpec,
     Sampling,
@@ -23,26 +19,10 @@ from localllm.engines.base import (
     library_environment,
     start_deadline_s,
 )
-from localllm.engines.diagnosis import diagnose
-from localllm.engines.query import Answer, ask
-from localllm.engines.xllamacpp_worker import KEY_VARIABLE, DraftSettings, WorkerSettings
-from localllm.hardware.machine import DeviceKind
+from localllm.engines.worker_query import ask_worker, program_of
+from localllm.engines.workers.xllamacpp import KEY_VARIABLE, DraftSettings, WorkerSettings
 
-_WORKER = "localllm.engines.xllamacpp_worker"
-
-
-class _SeenDevice(msgspec.Struct):
-    """One device as `xllamacpp.get_device_info()` tells of it."""
-
-    name: str
-    description: str
-    memory_total: int
-    memory_free: int
-
-
-class _Seen(msgspec.Struct):
-    version: str
-    devices: tuple[_SeenDevice, ...]
+_WORKER = "localllm.engines.workers.xllamacpp"
 
 
 class Xllamacpp:
@@ -77,11 +57,19 @@ class Xllamacpp:
         """Ask the wheel for its devices, in a process of its own: it may crash in a driver."""
         if self._folder is None and importlib.util.find_spec("xllamacpp") is None:
             return Installed(self.name, None, (), reason="the package xllamacpp is not installed")
-        program = (sys.executable, "-P", "-m", _WORKER)  # -P: never code from the working directory
-        answer = ask((*program, "--devices"), self._environment)
-        if answer.failure is not None:
-            return Installed(self.name, None, program, reason=answer.failure)
-        return self._installed(program, answer)
+        program, told = program_of(_WORKER), ask_worker(_WORKER, self._environment)
+        if isinstance(told, str):
+            return Installed(self.name, None, program, reason=told)
+        return Installed(
+            self.name,
+            told.version,
+            program,
+            told.devices,
+            frozenset({"unix_socket"}),
+            origin=self._origin,
+            env=self._own,
+            hint=told.hint,
+        )
 
     def launch(self, found: Installed, serving: Serving, endpoint: Endpoint) -> LaunchSpec:
         settings = WorkerSettings(
@@ -115,25 +103,6 @@ class Xllamacpp:
             env={**found.env, **cuda_environment(serving.uuids), **key},
         )
 
-    def _installed(self, program: tuple[str, ...], answer: Answer) -> Installed:
-        try:
-            seen = msgspec.json.decode(answer.last_line, type=_Seen)
-        except msgspec.DecodeError as error:
-            return Installed(
-                self.name, None, program, reason=f"its device list is unreadable: {error}"
-            )
-        known = diagnose(answer.text)
-        return Installed(
-            self.name,
-            seen.version,
-            program,
-            tuple(_engine_device(d) for d in seen.devices),
-            frozenset({"unix_socket"}),
-            origin=self._origin,
-            env=self._own,
-            hint=None if known is None else known.why,
-        )
-
 
 def _import_path(folder: Path, environment: Mapping[str, str]) -> Mapping[str, str]:
     """Have the worker import the fetched wheel, and localllm from where it is."""
@@ -163,25 +132,3 @@ def _sampling(sampling: Sampling) -> dict[str, float]:
         "min_p": sampling.min_p,
     }
     return {name: value for name, value in stated.items() if value is not None}
-
-
-def _engine_device(seen: _SeenDevice) -> EngineDevice:
-    kind = kind_of(seen.name)
-    return EngineDevice(seen.name, kind, seen.description, seen.memory_total, seen.memory_free)
-
-
-def kind_of(name: str) -> DeviceKind:
-    """Tell the kind of a device by the name that llama.cpp gives it, as in Vulkan0.
-
-    An unknown backend counts as Vulkan does: named by the engine alone.
-    """
-    lowered = name.lower()
-    kinds = {
-        "cuda": DeviceKind.CUDA,
-        "metal": DeviceKind.METAL,
-        "mtl": DeviceKind.METAL,
-        "rocm": DeviceKind.ROCM,
-    }
-    return next(
-        (kind for prefix, kind in kinds.items() if lowered.startswith(prefix)), DeviceKind.VULKAN
-    )

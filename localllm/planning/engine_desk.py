@@ -10,17 +10,17 @@ from pathlib import Path
 from localllm.api.views import ServeRequest
 from localllm.catalog.builds import Build, read_builds
 from localllm.config import Settings
-from localllm.engines import installed
 from localllm.engines.base import Engine, Installed, cuda_environment
 from localllm.engines.bench_file import read_speeds
-from localllm.engines.fitting import Candidate, fitting, this_runtime
+from localllm.engines.builds import installed
+from localllm.engines.builds.fitting import Candidate, fitting, this_runtime
+from localllm.engines.builds.shelf import Shelf
+from localllm.engines.builds.trial import MODEL
+from localllm.engines.builds.workshop import Tell, Workshop
 from localllm.engines.llama_cpp_python import LlamaCppPython
 from localllm.engines.mlx import Mlx
 from localllm.engines.sglang import Sglang
-from localllm.engines.shelf import Shelf
-from localllm.engines.trial import MODEL
 from localllm.engines.vllm import Vllm
-from localllm.engines.workshop import Tell, Workshop
 from localllm.errors import EngineUnusable
 from localllm.formats.header import Format
 from localllm.hardware.machine import DeviceKind, Machine

@@ -16,8 +16,8 @@ from localllm.api.engine_views import (
 )
 from localllm.engines.base import EngineDevice, Installed
 from localllm.engines.bench_file import Benched, read_benched
-from localllm.engines.fitting import Candidate
-from localllm.engines.shelf import Shelved
+from localllm.engines.builds.fitting import Candidate
+from localllm.engines.builds.shelf import Shelved
 from localllm.planning.benching import Left
 from localllm.planning.engine_desk import EngineDesk
 from localllm.planning.survey import Survey

@@ -14,10 +14,10 @@ import gguf
 import numpy as np
 import pytest
 
-from localllm.engines.llama_cpp_python_model import Model
-from localllm.engines.llama_cpp_python_request import Text
-from localllm.engines.llama_cpp_python_worker import WorkerSettings
-from localllm.engines.worker_http import Listening
+from localllm.engines.workers.http import Listening
+from localllm.engines.workers.llama_cpp_python.model import Model
+from localllm.engines.workers.llama_cpp_python.request import Text
+from localllm.engines.workers.llama_cpp_python.worker import WorkerSettings
 from tests.llama_cpp_python import require_llama_cpp_python
 
 pytestmark = [

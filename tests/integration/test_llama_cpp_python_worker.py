@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from http.client import HTTPConnection, HTTPResponse
+from http.client import HTTPResponse
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,11 @@ import pytest
 from localllm.engine_client.client import EngineClient
 from localllm.engines.base import Endpoint, LaunchSpec, Sampling
 from localllm.engines.llama_cpp_python import LlamaCppPython
-from localllm.engines.llama_cpp_python_model import Model
-from localllm.engines.llama_cpp_python_request import Text
-from localllm.engines.llama_cpp_python_worker import settings_from
 from localllm.engines.load_log import misplaced, parse_load_log
+from localllm.engines.workers.llama_cpp_python.model import Model
+from localllm.engines.workers.llama_cpp_python.request import Text
+from localllm.engines.workers.llama_cpp_python.worker import settings_from
+from tests.engine_link import EngineLink
 from tests.llama_cpp_python import require_llama_cpp_python
 from tests.smollm2 import smollm2
 from tests.unit.engines.a_serving import on_processor
@@ -53,20 +54,8 @@ LONG = "The keeper of the lighthouse went up the stairs. " * 45
 USER_ID = {"type": "object", "properties": {"id": {"type": "integer"}}, "required": ["id"]}
 
 
-class Connection(HTTPConnection):
-    """HTTP over a worker's socket, or its port."""
-
-    def __init__(self, endpoint: Endpoint) -> None:
-        super().__init__("127.0.0.1", endpoint.port or 0, timeout=120)
-        self._path = endpoint.socket
-
-    def connect(self) -> None:
-        if self._path is None:
-            super().connect()
-        else:
-            self.sock = socket.socket(socket.AF_UNIX)
-            self.sock.settimeout(self.timeout)
-            self.sock.connect(str(self._path))
+class Connection(EngineLink):
+    """Sends requests to a worker."""
 
     def send_request(self, path: str, key: str | None = None, **body: Any) -> None:
         headers = {} if key is None else {"Authorization": f"Bearer {key}"}

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
-from http.client import HTTPConnection, HTTPResponse
+from http.client import HTTPResponse
 from pathlib import Path
 from threading import Thread
 from types import SimpleNamespace
@@ -30,6 +30,7 @@ from localllm.formats.header import Format
 from localllm.gateway.engine_errors import engine_error
 from localllm.store.headers import read_header
 from localllm.store.local import find_model
+from tests.engine_link import EngineLink
 from tests.mlx_smollm2 import mlx_smollm2
 from tests.unit.engines.a_serving import on_processor
 
@@ -56,22 +57,6 @@ def serving(**more: Any) -> Serving:
     return on_processor(**{**plain, **more})
 
 
-class Connection(HTTPConnection):
-    """HTTP over a worker's socket, or its port."""
-
-    def __init__(self, endpoint: Endpoint) -> None:
-        super().__init__("127.0.0.1", endpoint.port or 0, timeout=200)
-        self._path = endpoint.socket
-
-    def connect(self) -> None:
-        if self._path is None:
-            super().connect()
-        else:
-            self.sock = socket.socket(socket.AF_UNIX)
-            self.sock.settimeout(self.timeout)
-            self.sock.connect(str(self._path))
-
-
 @dataclass(frozen=True)
 class Worker:
     endpoint: Endpoint
@@ -83,7 +68,7 @@ class Worker:
         """Leave the block to leave the worker, at any place of its answer."""
         key = key or self.endpoint.key
         headers = {} if key is None else {"Authorization": f"Bearer {key}"}
-        with closing(Connection(self.endpoint)) as connection:
+        with closing(EngineLink(self.endpoint)) as connection:
             connection.request("POST", path, json.dumps(body), headers)
             yield connection.getresponse()
 
@@ -107,7 +92,7 @@ class Worker:
         return [json.loads(event.removeprefix(b"data: ")) for event in events]
 
     def get(self, path: str) -> tuple[int, dict[str, Any]]:
-        with closing(Connection(self.endpoint)) as connection:
+        with closing(EngineLink(self.endpoint)) as connection:
             connection.request("GET", path)
             answer = connection.getresponse()
             return answer.status, json.loads(answer.read())
@@ -375,7 +360,7 @@ def test_a_prompt_that_nobody_waits_for_is_not_read_to_its_end(worker: Worker) -
 
 
 def leave_at_once(worker: Worker, body: Any) -> None:
-    with closing(Connection(worker.endpoint)) as connection:
+    with closing(EngineLink(worker.endpoint)) as connection:
         connection.request("POST", TEXT, json.dumps(body))
 
 
@@ -409,7 +394,7 @@ def test_the_socket_is_its_users_alone(worker: Worker) -> None:
 def ended(model: Path, before: str = "") -> tuple[int, str]:
     """Run a worker that ends by itself, after a program of ours in its process."""
     spec = spec_of(serving(model_file=model), Endpoint(port=free_port()))
-    run = f"{before}\nfrom localllm.engines import mlx_worker\nmlx_worker.main({spec.argv[-1]!r})"
+    run = f"{before}\nfrom localllm.engines.workers.mlx import worker as mlx_worker\nmlx_worker.main({spec.argv[-1]!r})"
     done = subprocess.run(
         [sys.executable, "-c", run], cwd=ROOT, capture_output=True, text=True, check=False
     )
@@ -456,7 +441,7 @@ def test_when_generating_fails_for_good_the_worker_ends_with_it() -> None:
     ask = f"""
 import json, threading, urllib.request, mlx_lm.server
 mlx_lm.server.BatchGenerator = None
-from localllm.engines import mlx_server
+from localllm.engines.workers.mlx import server as mlx_server
 serve = mlx_server.WorkerServer.serve_forever
 def ask(server):
     url = "http://127.0.0.1:%d{TEXT}" % server.server_address[1]
@@ -474,8 +459,8 @@ def test_mlx_is_held_to_the_memory_of_the_plan() -> None:
     settings = json.loads(spec_of(serving(host_cache_bytes=7 << 20), Endpoint(port=1)).argv[-1])
     program = f"""
 import json, mlx.core as mx
-from localllm.engines.mlx_memory import plan_limits, set_limits
-from localllm.engines.mlx_worker import settings_from
+from localllm.engines.workers.mlx.memory import plan_limits, set_limits
+from localllm.engines.workers.mlx.worker import settings_from
 limits = plan_limits(settings_from({json.dumps(settings)!r}))
 set_limits(limits)
 print(json.dumps([limits.weights, limits.caches, mx.get_memory_limit() - limits.computing,
@@ -496,8 +481,8 @@ def test_reasoning_content_and_calls_come_apart() -> None:
     from mlx_lm.server import Response  # noqa: PLC0415
     from mlx_lm.tool_parsers.json_tools import parse_tool_call  # noqa: PLC0415
 
-    from localllm.engines.mlx_request import Chat  # noqa: PLC0415
-    from localllm.engines.mlx_telling import Telling  # noqa: PLC0415
+    from localllm.engines.workers.mlx.request import Chat  # noqa: PLC0415
+    from localllm.engines.workers.mlx.telling import Telling  # noqa: PLC0415
 
     tokenizer = SimpleNamespace(
         has_thinking=True,

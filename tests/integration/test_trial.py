@@ -13,11 +13,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from localllm.engines import trial
 from localllm.engines.base import Engine, EngineDevice
+from localllm.engines.builds import trial
+from localllm.engines.builds.trial import MODEL, Trial, prove
 from localllm.engines.llama_server import LlamaServer
 from localllm.engines.tied import kill_tied, start_tied
-from localllm.engines.trial import MODEL, Trial, prove
 from localllm.engines.xllamacpp import Xllamacpp
 from localllm.errors import EngineUnusable
 from localllm.hardware.machine import DeviceKind

@@ -37,7 +37,7 @@ SERVER = Installed(
 XLLAMACPP = Installed(
     "xllamacpp",
     "2026.10",
-    (sys.executable, "-P", "-m", "localllm.engines.xllamacpp_worker"),
+    (sys.executable, "-P", "-m", "localllm.engines.workers.xllamacpp"),
     abilities=frozenset({"unix_socket"}),
 )
 
@@ -111,7 +111,7 @@ def test_a_folder_too_deep_for_a_socket_means_a_port() -> None:
 def test_xllamacpp_is_asked_in_a_worker_that_gets_what_serving_gets(tmp_path: Path) -> None:
     asked = question(XLLAMACPP, on_processor(), tmp_path)
 
-    assert asked.argv[:-1] == (sys.executable, "-P", "-m", "localllm.engines.estimate_worker")
+    assert asked.argv[:-1] == (sys.executable, "-P", "-m", "localllm.engines.workers.estimate")
     told = json.loads(asked.argv[-1])
     assert (told["context"], told["parallel"], told["kv_type"]) == (8192, 4, "f16")
     assert told["model"] == "/models/my model.gguf"

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from localllm.catalog.builds import Archive, Build, Drives
-from localllm.engines.fitting import Runtime, fitting, older
+from localllm.engines.builds.fitting import Runtime, fitting, older
 from localllm.hardware.graphics import Graphics
 from localllm.hardware.machine import Machine
 from tests.unit.planning.a_machine import a_card, a_mac_gpu, a_machine

@@ -12,9 +12,9 @@ import pytest
 
 from localllm.engines.base import Endpoint, EngineDevice, Installed, LaunchSpec, Sampling, Serving
 from localllm.engines.llama_cpp_python import LlamaCppPython
-from localllm.engines.llama_cpp_python_server import Turns
-from localllm.engines.llama_cpp_python_worker import WorkerSettings, settings_from
-from localllm.engines.worker_http import KEY_VARIABLE, Listening
+from localllm.engines.workers.http import KEY_VARIABLE, Listening
+from localllm.engines.workers.llama_cpp_python.server import Turns
+from localllm.engines.workers.llama_cpp_python.worker import WorkerSettings, settings_from
 from localllm.errors import EngineUnusable
 from localllm.formats.header import Format
 from localllm.hardware.machine import DeviceKind

@@ -11,8 +11,8 @@ import pytest
 
 from localllm.engines.base import Endpoint, Installed, LaunchSpec, Sampling, Serving
 from localllm.engines.mlx import Mlx
-from localllm.engines.mlx_worker import WorkerSettings, settings_from
-from localllm.engines.worker_http import KEY_VARIABLE, Listening
+from localllm.engines.workers.http import KEY_VARIABLE, Listening
+from localllm.engines.workers.mlx.worker import WorkerSettings, settings_from
 from localllm.errors import EngineUnusable
 from localllm.formats.header import Format
 from localllm.hardware.machine import DeviceKind

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from localllm.engines.mlx_request import Abilities, Chat, Request, Text, checked
-from localllm.engines.worker_http import Refusal
+from localllm.engines.workers.http import Refusal
+from localllm.engines.workers.mlx.request import Abilities, Chat, Request, Text, checked
 
 PLAIN = Abilities(tools=False, images=False, vocabulary=100)
 ABLE = Abilities(tools=True, images=True, vocabulary=100)

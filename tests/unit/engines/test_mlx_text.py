@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from localllm.engines.mlx_answer import Counts, Documents
-from localllm.engines.mlx_text import Delta, Sorter, Stops
+from localllm.engines.workers.answers import Counts, Delta, Documents
+from localllm.engines.workers.mlx.text import Sorter
+from localllm.engines.workers.stops import Stops
 
 COUNTS = Counts(prompt=10, cached=4, answer=3, prompt_s=0.5, answer_s=0.25)
 CALL = '{"name": "look_up", "arguments": {"word": "Straße"}}'

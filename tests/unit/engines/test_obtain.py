@@ -14,11 +14,11 @@ import anyio
 import pytest
 
 from localllm.catalog.builds import Build, Drives, Package
-from localllm.engines.fitting import Candidate
-from localllm.engines.obtain import from_disk, install_own, obtain
-from localllm.engines.shelf import Manifest, Shelf, Shelved
-from localllm.engines.trial import MODEL
-from localllm.engines.workshop import Workshop
+from localllm.engines.builds.fitting import Candidate
+from localllm.engines.builds.obtain import from_disk, install_own, obtain
+from localllm.engines.builds.shelf import Manifest, Shelf, Shelved
+from localllm.engines.builds.trial import MODEL
+from localllm.engines.builds.workshop import Workshop
 from localllm.errors import EngineUnusable, LocalLLMError, NoNetwork, NoSpace
 from localllm.hardware.machine import Host
 from localllm.paths import bundled_profiles

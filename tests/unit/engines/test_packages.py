@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from localllm.catalog.builds import Package
-from localllm.engines.packages import install_packages
+from localllm.engines.builds.packages import install_packages
 from localllm.errors import EngineUnusable, LocalLLMError, NoNetwork, NoSpace
 from tests.fakes.release_server import Outside, a_wheel, an_outside, sha256
 

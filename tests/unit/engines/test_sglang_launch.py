@@ -12,7 +12,7 @@ import pytest
 from localllm.engines.base import Endpoint, EngineDevice, Installed, LaunchSpec, Serving
 from localllm.engines.serving_launchers import parse_flags
 from localllm.engines.sglang import Sglang
-from localllm.engines.worker_http import KEY_VARIABLE
+from localllm.engines.workers.http import KEY_VARIABLE
 from localllm.formats.header import Format
 from localllm.hardware.machine import DeviceKind
 from tests.unit.engines.a_serving import on_processor

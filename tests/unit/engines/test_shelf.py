@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from localllm.catalog.builds import Build
-from localllm.engines import shelf as module
-from localllm.engines.shelf import Manifest, Shelf, Shelved
+from localllm.engines.builds import shelf as module
+from localllm.engines.builds.shelf import Manifest, Shelf, Shelved
 from localllm.errors import EngineUnusable
 from tests.unit.engines.a_build import a_build
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from localllm.engines.unpack import unpack
+from localllm.engines.builds.unpack import unpack
 from localllm.errors import EngineUnusable, NoSpace
 
 MEMBERS = {"llama-b1/llama-server": b"#!/bin/sh\n", "llama-b1/README.md": b"read me\n" * 5000}

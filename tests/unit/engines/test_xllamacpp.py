@@ -17,13 +17,14 @@ from localllm.engines.base import (
     Serving,
     Task,
 )
-from localllm.engines.xllamacpp import Xllamacpp, kind_of
-from localllm.engines.xllamacpp_worker import (
+from localllm.engines.worker_query import kind_of
+from localllm.engines.workers.xllamacpp import (
     KEY_VARIABLE,
     DraftSettings,
     WorkerSettings,
     parse_settings,
 )
+from localllm.engines.xllamacpp import Xllamacpp
 from localllm.hardware.machine import DeviceKind
 from tests.unit.engines.a_serving import CUDA, on_device, on_processor
 

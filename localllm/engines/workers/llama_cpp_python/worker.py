@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from localllm.engines.worker_http import Listening
+from localllm.engines.workers.http import Listening
 
 _GPUS = (1, 2)
 """GPU and IGPU of `ggml_backend_dev_type`; 0 is the processor, 3 a library such as BLAS."""
@@ -68,7 +68,7 @@ def main(argument: str) -> None:
         return
     settings = settings_from(argument)
     os.umask(0o077)  # the socket is the user's alone
-    from localllm.engines.llama_cpp_python_server import serve  # noqa: PLC0415  # costs a second
+    from localllm.engines.workers.llama_cpp_python.server import serve  # noqa: PLC0415  # costs a second
 
     serve(settings)
 

@@ -11,12 +11,12 @@ import anyio
 import msgspec
 
 from localllm.catalog.builds import Archive, Build, Drives, Package
-from localllm.engines.fitting import Candidate
-from localllm.engines.install import install, take_in
-from localllm.engines.installed import engine_in
-from localllm.engines.shelf import Shelved
-from localllm.engines.unpack import unpack
-from localllm.engines.workshop import Workshop
+from localllm.engines.builds.fitting import Candidate
+from localllm.engines.builds.install import install, take_in
+from localllm.engines.builds.installed import engine_in
+from localllm.engines.builds.shelf import Shelved
+from localllm.engines.builds.unpack import unpack
+from localllm.engines.builds.workshop import Workshop
 from localllm.errors import EngineUnusable, LocalLLMError, NoNetwork, NoSpace
 from localllm.hardware.machine import DeviceKind, Host
 from localllm.transfer.download import sha256_of

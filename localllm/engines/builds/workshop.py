@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from localllm.engines.shelf import Shelf
+from localllm.engines.builds.shelf import Shelf
 
 Tell = Callable[[str, int, int], None]
 """Called with a file's name, the bytes that are here, and all its bytes."""

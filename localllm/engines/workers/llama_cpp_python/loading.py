@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from localllm.engines.llama_cpp_python_worker import WorkerSettings, gpus
+from localllm.engines.workers.llama_cpp_python.worker import WorkerSettings, gpus
 
 _DEBUG = 1
 """Of `ggml_log_level`. The binding's own logger takes the levels for others: it would print

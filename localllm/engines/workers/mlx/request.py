@@ -13,14 +13,11 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from localllm.engines.worker_http import invalid
+from localllm.engines.workers.fields import ONE, Fields
+from localllm.engines.workers.http import invalid
 
-_Count = Annotated[int, Meta(ge=1)]
-_Share = Annotated[float, Meta(ge=0, le=1)]
-_Penalty = Annotated[float, Meta(ge=-2, le=2)]
 _Bias = Annotated[float, Meta(ge=-100, le=100)]
 _Alternatives = Annotated[int, Meta(ge=0, le=20)]
-_ONE_ANSWER = (None, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,49 +30,15 @@ class Abilities:
     """Token numbers end below it; mlx reads memory of others when it is given a larger one."""
 
 
-class StreamOptions(msgspec.Struct):
-    include_usage: bool | None = None
-
-
 class ResponseFormat(msgspec.Struct):
     type: str
 
 
-class Request(msgspec.Struct, kw_only=True):
-    """What chats and texts have in common, by the names of OpenAI and of llama.cpp's server."""
+class Request(Fields, kw_only=True):
+    """What chats and texts have in common."""
 
-    stream: bool | None = None
-    stream_options: StreamOptions | None = None
-    max_tokens: _Count | None = None
-    max_completion_tokens: _Count | None = None
-    temperature: Annotated[float, Meta(ge=0, le=100)] | None = None
-    top_p: _Share | None = None
-    top_k: int | None = None
-    min_p: _Share | None = None
-    seed: int | None = None
-    stop: str | list[str] | None = None
-    presence_penalty: _Penalty | None = None
-    frequency_penalty: _Penalty | None = None
-    repeat_penalty: Annotated[float, Meta(gt=0, le=100)] | None = None
     logit_bias: dict[str, _Bias] | None = None
-    cache_prompt: bool | None = None
-    n: int | None = None
     response_format: ResponseFormat | None = None
-    grammar: object = None
-    json_schema: object = None
-
-    @property
-    def most_tokens(self) -> int | None:
-        return self.max_completion_tokens or self.max_tokens
-
-    @property
-    def stops(self) -> tuple[str, ...]:
-        words = [self.stop] if isinstance(self.stop, str) else self.stop or ()
-        return tuple(word for word in words if word)
-
-    @property
-    def wants_usage(self) -> bool:
-        return self.stream_options is not None and bool(self.stream_options.include_usage)
 
     @property
     def alternatives(self) -> int | None:
@@ -84,7 +47,7 @@ class Request(msgspec.Struct, kw_only=True):
 
     def impossible(self, can: Abilities) -> Iterator[str]:
         """Name what the request asks for and cannot have, the field first."""
-        if self.n not in _ONE_ANSWER:
+        if self.n not in ONE:
             yield "n: the mlx engine gives one answer to a request"
         if self.response_format is not None and self.response_format.type != "text":
             yield "response_format: the mlx engine cannot hold an answer to a schema"
@@ -120,15 +83,13 @@ class _Tool(msgspec.Struct):
     type: str = "function"
 
 
-class Chat(Request):
+class Chat(Request, kw_only=True):
     messages: Annotated[list[_Message], Meta(min_length=1)]
     tools: list[_Tool] | None = None
     tool_choice: str | dict[str, Any] | None = None
     parallel_tool_calls: bool | None = None
     logprobs: bool | None = None
     top_logprobs: _Alternatives | None = None
-    chat_template_kwargs: dict[str, Any] | None = None
-    reasoning_effort: str | None = None
 
     @property
     def alternatives(self) -> int | None:
@@ -137,14 +98,6 @@ class Chat(Request):
     @property
     def wants_tools(self) -> bool:
         return bool(self.tools) and self.tool_choice != "none"
-
-    @property
-    def template_settings(self) -> dict[str, Any]:
-        """What the chat template is told beside the messages."""
-        effort = (
-            {} if self.reasoning_effort is None else {"reasoning_effort": self.reasoning_effort}
-        )
-        return {**effort, **(self.chat_template_kwargs or {})}
 
     def impossible(self, can: Abilities) -> Iterator[str]:
         """Name what the request asks for and cannot have, the field first."""
@@ -179,7 +132,7 @@ class Text(Request):
     def impossible(self, can: Abilities) -> Iterator[str]:
         """Name what the request asks for and cannot have, the field first."""
         yield from super().impossible(can)
-        if self.echo or self.suffix or self.best_of not in _ONE_ANSWER:
+        if self.echo or self.suffix or self.best_of not in ONE:
             yield "echo, suffix, best_of: the mlx engine has none of them"
         if not self.prompt:
             yield "prompt: it is empty"

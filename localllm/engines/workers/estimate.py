@@ -10,8 +10,8 @@ import os
 import sys
 from typing import Any
 
-from localllm.engines import xllamacpp_worker as serving
-from localllm.engines.xllamacpp_worker import WorkerSettings, parse_settings
+from localllm.engines.workers import xllamacpp as serving
+from localllm.engines.workers.xllamacpp import WorkerSettings, parse_settings
 
 _SHOWS_TABLE = 5
 """llama.cpp's verbosity that prints what it measures; there is no prompt to print."""

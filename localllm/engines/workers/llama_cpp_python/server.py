@@ -12,12 +12,12 @@ from collections.abc import Generator, Iterator
 from contextlib import closing
 from typing import Any
 
-from localllm.engines.llama_cpp_python_model import Gone, Model
-from localllm.engines.llama_cpp_python_request import Chat, Request, Text, checked
-from localllm.engines.llama_cpp_python_worker import WorkerSettings
-from localllm.engines.mlx_answer import Counts, Documents
-from localllm.engines.mlx_text import Stops
-from localllm.engines.worker_http import WorkerHandler, WorkerServer, too_long
+from localllm.engines.workers.answers import Counts, Documents
+from localllm.engines.workers.http import WorkerHandler, WorkerServer, too_long
+from localllm.engines.workers.llama_cpp_python.model import Gone, Model
+from localllm.engines.workers.llama_cpp_python.request import Chat, Request, Text, checked
+from localllm.engines.workers.llama_cpp_python.worker import WorkerSettings
+from localllm.engines.workers.stops import Stops
 
 _KINDS: dict[str, type[Request]] = {"/v1/chat/completions": Chat, "/v1/completions": Text}
 _LOOK_S = 0.25

@@ -12,12 +12,9 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 from msgspec import Meta
 
-from localllm.engines.worker_http import invalid
+from localllm.engines.workers.fields import ONE, Fields
+from localllm.engines.workers.http import invalid
 
-_Count = Annotated[int, Meta(ge=1)]
-_Share = Annotated[float, Meta(ge=0, le=1)]
-_Penalty = Annotated[float, Meta(ge=-2, le=2)]
-_ONE = (None, 1)
 _FORMATS = ("text", "json_object", "json_schema")
 _ANY_OBJECT: dict[str, Any] = {"type": "object"}
 
@@ -42,46 +39,14 @@ class _Format(msgspec.Struct):
         return given if self.type == "json_schema" else None
 
 
-class _StreamOptions(msgspec.Struct):
-    include_usage: bool | None = None
+class Request(Fields, kw_only=True):
+    """What chats and texts have in common."""
 
-
-class Request(msgspec.Struct, kw_only=True):
-    """What chats and texts have in common, by the names of OpenAI and of llama.cpp's server."""
-
-    stream: bool | None = None
-    stream_options: _StreamOptions | None = None
-    max_tokens: _Count | None = None
-    max_completion_tokens: _Count | None = None
-    temperature: Annotated[float, Meta(ge=0)] | None = None
-    top_p: _Share | None = None
-    top_k: int | None = None
-    min_p: _Share | None = None
-    seed: int | None = None
-    stop: str | list[str] | None = None
-    presence_penalty: _Penalty | None = None
-    frequency_penalty: _Penalty | None = None
-    repeat_penalty: Annotated[float, Meta(gt=0)] | None = None
-    cache_prompt: bool | None = None
     response_format: _Format | None = None
     grammar: str | None = None
     json_schema: dict[str, Any] | None = None
-    n: int | None = None
     logprobs: bool | int | None = None
     logit_bias: dict[str, float] | None = None
-
-    @property
-    def most_tokens(self) -> int | None:
-        return self.max_completion_tokens or self.max_tokens
-
-    @property
-    def stops(self) -> tuple[str, ...]:
-        words = [self.stop] if isinstance(self.stop, str) else self.stop or ()
-        return tuple(word for word in words if word)
-
-    @property
-    def wants_usage(self) -> bool:
-        return self.stream_options is not None and bool(self.stream_options.include_usage)
 
     @property
     def schema(self) -> dict[str, Any] | None:
@@ -93,7 +58,7 @@ class Request(msgspec.Struct, kw_only=True):
     def impossible(self) -> Iterator[str]:
         """Name what the request asks for and cannot have, the field first."""
         asked = self.response_format
-        if self.n not in _ONE:
+        if self.n not in ONE:
             yield "n: this engine gives one answer to a request"
         if self.logprobs is not None and self.logprobs is not False:
             yield "logprobs: this engine keeps no probabilities"
@@ -130,26 +95,16 @@ class _Message(msgspec.Struct, omit_defaults=True):
         return self.content or ""
 
 
-class Chat(Request):
+class Chat(Request, kw_only=True):
     messages: Annotated[list[_Message], Meta(min_length=1)]
     tools: list[dict[str, Any]] | None = None
     tool_choice: str | dict[str, Any] | None = None
     functions: list[dict[str, Any]] | None = None
-    chat_template_kwargs: dict[str, Any] | None = None
-    reasoning_effort: str | None = None
 
     @property
     def conversation(self) -> list[dict[str, Any]]:
         """The messages as a template reads them."""
         return [{**msgspec.to_builtins(m), "content": m.text} for m in self.messages]
-
-    @property
-    def template_settings(self) -> dict[str, Any]:
-        """What the chat template is told beside the messages."""
-        effort = (
-            {} if self.reasoning_effort is None else {"reasoning_effort": self.reasoning_effort}
-        )
-        return {**effort, **(self.chat_template_kwargs or {})}
 
     def impossible(self) -> Iterator[str]:
         """Name what the request asks for and cannot have, the field first."""
@@ -177,7 +132,7 @@ class Text(Request):
     def impossible(self) -> Iterator[str]:
         """Name what the request asks for and cannot have, the field first."""
         yield from super().impossible()
-        if self.echo or self.suffix or self.best_of not in _ONE:
+        if self.echo or self.suffix or self.best_of not in ONE:
             yield "echo, suffix, best_of: this engine has none of them"
         if not self.prompt:
             yield "prompt: it is empty"

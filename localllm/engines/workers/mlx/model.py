@@ -13,10 +13,16 @@ from mlx_lm.server import (
     SamplingArguments,
 )
 
-from localllm.engines.mlx_generation import Arguments, Attend, Generation, Generator, Provider
-from localllm.engines.mlx_memory import Limits
-from localllm.engines.mlx_request import Abilities, Chat, Request, Text
-from localllm.engines.mlx_worker import WorkerSettings
+from localllm.engines.workers.mlx.generation import (
+    Arguments,
+    Attend,
+    Generation,
+    Generator,
+    Provider,
+)
+from localllm.engines.workers.mlx.memory import Limits
+from localllm.engines.workers.mlx.request import Abilities, Chat, Request, Text
+from localllm.engines.workers.mlx.worker import WorkerSettings
 
 FINGERPRINT = f"mlx-lm-{mlx_lm.__version__}"
 _SAMPLING = {"temperature": 0.8, "top_p": 0.95, "top_k": 40, "min_p": 0.05}

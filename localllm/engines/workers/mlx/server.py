@@ -6,13 +6,13 @@ import time
 from threading import Thread
 from typing import Any
 
-from localllm.engines.mlx_answer import Documents
-from localllm.engines.mlx_memory import log_load, plan_limits, set_limits
-from localllm.engines.mlx_model import FINGERPRINT, Model, tools_of
-from localllm.engines.mlx_request import Chat, Request, Text, checked
-from localllm.engines.mlx_telling import Telling
-from localllm.engines.mlx_worker import WorkerSettings
-from localllm.engines.worker_http import WorkerHandler, WorkerServer
+from localllm.engines.workers.answers import Documents
+from localllm.engines.workers.http import WorkerHandler, WorkerServer
+from localllm.engines.workers.mlx.memory import log_load, plan_limits, set_limits
+from localllm.engines.workers.mlx.model import FINGERPRINT, Model, tools_of
+from localllm.engines.workers.mlx.request import Chat, Request, Text, checked
+from localllm.engines.workers.mlx.telling import Telling
+from localllm.engines.workers.mlx.worker import WorkerSettings
 
 _KINDS: dict[str, type[Request]] = {"/v1/chat/completions": Chat, "/v1/completions": Text}
 

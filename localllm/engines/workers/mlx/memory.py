@@ -14,7 +14,7 @@ from typing import Any
 
 import mlx.core as mx
 
-from localllm.engines.mlx_worker import WorkerSettings, device_name
+from localllm.engines.workers.mlx.worker import WorkerSettings, device_name
 from localllm.fit.mlx import Reading, activation_bytes, cache_bytes
 from localllm.fit.shape import Shape, shape_of
 from localllm.formats.header import Tensor

@@ -28,7 +28,7 @@ from mlx_lm.server import (
     ResponseGenerator,
 )
 
-from localllm.engines.worker_http import invalid, too_long
+from localllm.engines.workers.http import invalid, too_long
 
 _LOOK_S = 0.2
 """How often it is looked whether the client is still there, while nothing comes."""

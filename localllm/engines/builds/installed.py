@@ -7,8 +7,8 @@ from pathlib import Path
 
 from localllm.catalog.builds import Build
 from localllm.engines.base import Engine
+from localllm.engines.builds.shelf import Shelf
 from localllm.engines.llama_server import LlamaServer
-from localllm.engines.shelf import Shelf
 from localllm.engines.xllamacpp import Xllamacpp
 
 

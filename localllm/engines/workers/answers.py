@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from localllm.engines.mlx_text import Delta
-
 Document = dict[str, Any]
+Delta = dict[str, Any]
+"""What one event of a stream adds, by OpenAI's names; `reasoning_content` is llama.cpp's."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,11 +13,12 @@ from typing import Any
 from mlx_lm.generate import TextStateMachine
 from mlx_lm.server import Response
 
-from localllm.engines.mlx_answer import Counts, Document
-from localllm.engines.mlx_generation import Generation
-from localllm.engines.mlx_model import Model
-from localllm.engines.mlx_request import Chat, Request
-from localllm.engines.mlx_text import Delta, Sorter, Stops
+from localllm.engines.workers.answers import Counts, Delta, Document
+from localllm.engines.workers.mlx.generation import Generation
+from localllm.engines.workers.mlx.model import Model
+from localllm.engines.workers.mlx.request import Chat, Request
+from localllm.engines.workers.mlx.text import Sorter
+from localllm.engines.workers.stops import Stops
 
 
 class Telling:

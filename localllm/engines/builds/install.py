@@ -18,12 +18,12 @@ import msgspec
 
 from localllm.catalog.builds import Archive, Build, Drives, Package
 from localllm.engines.base import EngineDevice
-from localllm.engines.installed import engine_in
-from localllm.engines.packages import install_packages
-from localllm.engines.shelf import Manifest, Shelved
-from localllm.engines.trial import Trial, prove
-from localllm.engines.unpack import unpack
-from localllm.engines.workshop import Workshop
+from localllm.engines.builds.installed import engine_in
+from localllm.engines.builds.packages import install_packages
+from localllm.engines.builds.shelf import Manifest, Shelved
+from localllm.engines.builds.trial import Trial, prove
+from localllm.engines.builds.unpack import unpack
+from localllm.engines.builds.workshop import Workshop
 from localllm.errors import EngineUnusable, WrongContent
 from localllm.hardware.machine import DeviceKind
 from localllm.transfer.download import Wanted, download, sha256_of

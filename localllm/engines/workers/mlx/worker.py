@@ -15,7 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from localllm.engines.worker_http import Listening
+from localllm.engines.workers.http import Listening
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ def main(argument: str) -> None:
     os.umask(0o077)  # the socket is the user's alone
     _choose_device(settings)
     try:
-        from localllm.engines.mlx_server import serve  # noqa: PLC0415  # costs seconds
+        from localllm.engines.workers.mlx.server import serve  # noqa: PLC0415  # costs seconds
 
         serve(settings)
     except BaseException:  # noqa: BLE001  # said here, since nothing is said after this

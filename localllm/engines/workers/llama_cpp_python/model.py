@@ -13,10 +13,10 @@ from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
-from localllm.engines.llama_cpp_python_loading import load, print_log
-from localllm.engines.llama_cpp_python_request import Chat, Request, Text
-from localllm.engines.llama_cpp_python_worker import WorkerSettings, binding
-from localllm.engines.worker_http import Refusal, invalid
+from localllm.engines.workers.http import Refusal, invalid
+from localllm.engines.workers.llama_cpp_python.loading import load, print_log
+from localllm.engines.workers.llama_cpp_python.request import Chat, Request, Text
+from localllm.engines.workers.llama_cpp_python.worker import WorkerSettings, binding
 
 Gone = Callable[[], bool]
 """Tells whether the client has gone."""

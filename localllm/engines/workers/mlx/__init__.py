@@ -1,0 +1,1 @@
+"""mlx-lm behind HTTP, in the child."""
