@@ -20,10 +20,11 @@ def list_engines(*, as_json: bool) -> None:
     """Show every engine with its devices, and every build that could be fetched for this machine."""
     from localllm.cli.get_engine import a_desk  # noqa: PLC0415  # heavy
     from localllm.cli.render_engines import render_engines as draw  # noqa: PLC0415
+    from localllm.formats.header import Format  # noqa: PLC0415
     from localllm.planning.engine_views import render_engines  # noqa: PLC0415
 
     desk = a_desk(here())
-    view = render_engines(desk.engine_desk, desk.survey())
+    view = render_engines(desk.engine_desk, desk.survey(formats=Format))
     print_document(view, draw(view), as_json=as_json)
 
 

@@ -223,6 +223,8 @@ class Engine(Protocol):
     """One engine. `find` looks at the machine; `launch` is pure and starts nothing."""
 
     name: str
+    formats: frozenset[Format]
+    """What it serves; where none of it is wanted, it need not be looked for."""
 
     def find(self) -> Installed:
         """Find out what is here; may run short-lived processes."""

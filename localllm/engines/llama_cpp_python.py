@@ -20,6 +20,7 @@ from localllm.engines.worker_query import ask_worker, program_of
 from localllm.engines.workers.http import KEY_VARIABLE, Listening
 from localllm.engines.workers.llama_cpp_python.worker import WorkerSettings
 from localllm.errors import EngineUnusable
+from localllm.formats.header import Format
 
 _WORKER = "localllm.engines.workers.llama_cpp_python.worker"
 
@@ -28,6 +29,7 @@ class LlamaCppPython:
     """One sequence, so one request at a time: others wait for it."""
 
     name = "llama-cpp-python"
+    formats = frozenset({Format.GGUF})
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = environment

@@ -29,6 +29,7 @@ from localllm.engines.diagnosis import diagnose
 from localllm.engines.extras import Extra, require_flags, require_plain
 from localllm.engines.query import Answer, ask
 from localllm.engines.worker_query import kind_of
+from localllm.formats.header import Format
 
 _PROGRAMS = ("llama-server", "llama-server-vulkan", "llama-server-cuda")
 _REQUIRED = ("--kv-unified", "--cache-ram", "--flash-attn", "--alias")
@@ -60,6 +61,7 @@ class LlamaServer:
     """
 
     name = "llama-server"
+    formats = frozenset({Format.GGUF})
 
     def __init__(
         self,

@@ -33,6 +33,7 @@ class Mlx:
     """For folders in MLX's format: on Metal, on CUDA where that build is here, or the processor."""
 
     name = "mlx"
+    formats = frozenset({Format.MLX})
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = environment
@@ -53,7 +54,7 @@ class Mlx:
             program,
             told.devices,
             frozenset({"unix_socket"}),
-            formats=frozenset({Format.MLX}),
+            formats=self.formats,
             origin="the package mlx-lm",
         )
 
@@ -73,8 +74,7 @@ class Mlx:
         )
 
     def _unusable(self, reason: str, program: Sequence[str] = ()) -> Installed:
-        formats = frozenset({Format.MLX})
-        return Installed(self.name, None, program, formats=formats, reason=reason)
+        return Installed(self.name, None, program, formats=self.formats, reason=reason)
 
 
 def _settings(serving: Serving, endpoint: Endpoint) -> WorkerSettings:

@@ -17,6 +17,7 @@ from localllm.engines.serving_launchers import (
     quiet_s,
 )
 from localllm.engines.workers.http import KEY_VARIABLE
+from localllm.formats.header import Format
 
 _START = f"""\
 import os, sys
@@ -60,6 +61,7 @@ class Sglang:
     """
 
     name = "sglang"
+    formats = frozenset({Format.SAFETENSORS})
 
     def __init__(self, program: str | None, environment: Mapping[str, str]) -> None:
         self._program = program

@@ -24,6 +24,7 @@ from localllm.engines.serving_launchers import (
     kv_type_of,
     quiet_s,
 )
+from localllm.formats.header import Format
 
 _REQUIRED = (
     "--served-model-name",
@@ -60,6 +61,7 @@ class Vllm:
     """
 
     name = "vllm"
+    formats = frozenset({Format.SAFETENSORS})
 
     def __init__(self, program: str | None, environment: Mapping[str, str]) -> None:
         self._program = program

@@ -21,6 +21,7 @@ from localllm.engines.base import (
 )
 from localllm.engines.worker_query import ask_worker, program_of
 from localllm.engines.workers.xllamacpp import KEY_VARIABLE, DraftSettings, WorkerSettings
+from localllm.formats.header import Format
 
 _WORKER = "localllm.engines.workers.xllamacpp"
 
@@ -36,6 +37,7 @@ class Xllamacpp:
     """
 
     name = "xllamacpp"
+    formats = frozenset({Format.GGUF})
 
     def __init__(
         self,

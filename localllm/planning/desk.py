@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -18,6 +18,7 @@ from localllm.engines.extras import require_able
 from localllm.errors import LocalLLMError, ModelNotFound
 from localllm.events import DeviceId
 from localllm.fit.plan import Budget, Plan
+from localllm.formats.header import Format
 from localllm.hardware.machine import Machine
 from localllm.hardware.probe import probe_machine
 from localllm.paths import Paths
@@ -50,6 +51,8 @@ from localllm.units import MIB
 
 Request = TypeVar("Request", bound=ServeRequest)
 Held = Mapping[DeviceId, int]
+LOCAL_FORMATS = (Format.GGUF, Format.MLX)
+"""Those that the catalog lists, and whose engines answer quickly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +72,19 @@ class Desk:
         """Ask the drivers alone: quick, and often enough."""
         return probe_machine(environment=self.environment, profiles=self.profiles)
 
-    def survey(self, held: Held | None = None) -> Survey:
-        """Ask the drivers and every engine; what our own instances hold counts as usable."""
-        seen = survey(self.probe(), self.engine_desk.engines, self.environment)
+    def survey(self, held: Held | None = None, formats: Iterable[Format] = LOCAL_FORMATS) -> Survey:
+        """Ask the drivers and the engines; what our own instances hold counts as usable.
+
+        Args:
+            formats: Of engines that serve one of them; those for safetensors take seconds to
+                answer, since they import PyTorch.
+        """
+        asked = frozenset(formats)
+        seen = survey(
+            self.probe(),
+            lambda env: [e for e in self.engine_desk.engines(env) if e.formats & asked],
+            self.environment,
+        )
         return replace(seen, machine=giving_back(seen.machine, held or {}))
 
     def find(self, model: str | None) -> StoredModel:
@@ -97,8 +110,8 @@ class Desk:
         request, sampling = self.resolved(request)
         companions = self.companions(request)
         offers = self._here(request)
-        seen = self.survey(reclaimable)
         formats = dict.fromkeys(offer.format for offer in offers)
+        seen = self.survey(reclaimable, Format if request.engine else [*LOCAL_FORMATS, *formats])
         choices = self.engine_desk.choices(seen, request, formats)
         offer = self._best([o for o in offers if o.format in choices.of], request, choices, seen)
         choice = choices.of[offer.format]

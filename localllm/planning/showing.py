@@ -18,7 +18,7 @@ from localllm.hardware.described import describe_machine
 from localllm.planning.asking import ask_engine
 from localllm.planning.companions import NO_COMPANIONS, Companions, beside_of
 from localllm.planning.considering import Considered, Judge, advice, best_of
-from localllm.planning.desk import Desk
+from localllm.planning.desk import LOCAL_FORMATS, Desk
 from localllm.planning.engine_desk import Choices
 from localllm.planning.hub_offers import offers_of_repository, with_own_header
 from localllm.planning.ledger import setting_of
@@ -195,8 +195,12 @@ class Showing:
         raise _of_none(profile, there, self.request.quant)
 
     def _is_for(self, offer: Offer) -> bool:
-        """Whether the machine has what a format is for: MLX is Apple's."""
-        return offer.format in (Format.GGUF, *self.choices.of)
+        """Whether the machine has what a format is for: MLX is Apple's, or for who asks for it."""
+        if offer.format is Format.GGUF:
+            return True
+        choice = self.choices.of.get(offer.format)
+        asked = choice is not None and self.request.engine == choice.installed.engine
+        return choice is not None and (bool(choice.devices) or asked)
 
     def _named(self, model: str) -> Sequence[Offer]:
         for profile in self.profiles:
@@ -248,7 +252,8 @@ def _where(
     """This machine and the engines that run on it; of another, all that it has."""
     if request.hardware is not None:
         return desk.engine_desk.choices_for(describe_machine(request.hardware, desk.profiles))
-    seen = desk.survey(reclaimable)
+    named = request.engine or request.model  # which may be a folder of safetensors
+    seen = desk.survey(reclaimable, Format if named else LOCAL_FORMATS)
     return seen, desk.engine_desk.choices_or_say(seen, request)
 
 
