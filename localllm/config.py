@@ -154,7 +154,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     port: Port = DEFAULT_PORT
     engine: str | None = None
     llama_server: str | None = None
-    """Path or name of the user's own llama-server; unset looks on PATH."""
+    """Path or name of the user's own llama-server; unset takes a fetched build, else looks on PATH."""
 
     engine_mirror: Annotated[str, msgspec.Meta(pattern=r"^https?://")] | None = None
     """Stands for the outside when engines are fetched: MIRROR/github.com/... and so on."""

@@ -11,6 +11,7 @@ The tree (a name in snake case is the code sent to API clients, unless it has it
     |-- WrongContent         exit 6   HTTP 502
     |-- NoSpace              exit 1   HTTP 507
     |-- EngineUnusable       exit 7   HTTP 422
+    |   `-- EngineNeeded     exit 7   HTTP 422
     |-- StartFailed          exit 7   HTTP 503  retryable while the supervisor tries again
     |-- Busy                 exit 8   HTTP 429  retryable
     |-- NotReady                      HTTP 503  retryable
@@ -138,6 +139,10 @@ class EngineUnusable(LocalLLMError):
 
     exit_code = 7
     http_status = 422
+
+
+class EngineNeeded(EngineUnusable):
+    """None here can, and one that can may be fetched."""
 
 
 class StartFailed(LocalLLMError):

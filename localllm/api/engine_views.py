@@ -47,6 +47,19 @@ class EngineView(msgspec.Struct, frozen=True, kw_only=True):
     """Why it cannot be used."""
 
 
+class BuildFileView(msgspec.Struct, frozen=True, kw_only=True):
+    """One file of a build: what to bring to a machine without network."""
+
+    name: str
+    """Of an archive; of a package, its name and version as pip takes them."""
+
+    url: str | None
+    """null: from the package index."""
+
+    sha256: str
+    size: int
+
+
 class BuildView(msgspec.Struct, frozen=True, kw_only=True):
     """One build that can be fetched, or is here."""
 
@@ -66,6 +79,7 @@ class BuildView(msgspec.Struct, frozen=True, kw_only=True):
     download: int
     """Bytes."""
 
+    files: list[BuildFileView]
     hosts: list[str]
     licence: str
     proved_on: str | None

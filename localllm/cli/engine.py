@@ -90,13 +90,14 @@ def rollback(engine: str) -> None:
 
 @command.command("rm")
 @click.argument("build")
-def remove(build: str) -> None:
+@click.option("--force", is_flag=True, help="Also the one that is in use.")
+def remove(build: str, *, force: bool) -> None:
     """Delete an installed BUILD."""
     from localllm.engines.builds.shelf import Shelf  # noqa: PLC0415  # heavy
 
     shelf = Shelf(here().engines)
     with shelf.locked():
-        shelf.remove(shelf.find(build))
+        shelf.remove(shelf.find(build), force=force)
     say(f"{build} is removed")
 
 

@@ -43,7 +43,7 @@ def get_engine(
     from localllm.engines.builds.obtain import obtain  # noqa: PLC0415  # once there is TLS
 
     progress = Progress()
-    workshop = desk.engine_desk.workshop(machine, progress)
+    workshop = desk.engine_desk.workshop(machine, progress, say)
     try:
         return _done(anyio.run(obtain, candidates, workshop, _asking(desk, yes=yes)))
     finally:
@@ -60,7 +60,7 @@ def get_from_disk(desk: Desk, place: Path, machine: Machine) -> Shelved:
     from localllm.engines.builds.obtain import from_disk, install_own, obtain  # noqa: PLC0415  # likewise
 
     folder = place if place.is_dir() else place.parent
-    workshop = desk.engine_desk.workshop(machine, Progress(), folder)
+    workshop = desk.engine_desk.workshop(machine, Progress(), say, folder)
     candidates = desk.engine_desk.candidates(machine)
     build = from_disk(candidates, place)
     if build is not None:
@@ -83,7 +83,7 @@ def for_the_accelerator(candidates: Sequence[Candidate]) -> list[Candidate]:
 
 def _done(shelved: Shelved) -> Shelved:
     proved = shelved.manifest.proved_on or "the processor"
-    say(f"{shelved.build.title} is installed, and has run a model on {proved}")
+    say(f"{shelved.build.title} is in use, and has run a model on {proved}")
     return shelved
 
 

@@ -15,7 +15,14 @@ from localllm.cli.conventions import absolute, here, json_option, print_document
 from localllm.cli.render import render_status
 from localllm.cli.start import a_daemon, become_daemon, wait_for, wait_until_gone
 from localllm.cli.tables import size
-from localllm.errors import EngineUnusable, LocalLLMError, ModelNotFound, NotReady, NotRunning
+from localllm.errors import (
+    EngineNeeded,
+    EngineUnusable,
+    LocalLLMError,
+    ModelNotFound,
+    NotReady,
+    NotRunning,
+)
 from localllm.paths import Paths, bundled_profiles
 
 _STAND_IN = """\
@@ -36,7 +43,7 @@ no model named: serving SmolLM2-135M-Instruct, a small stand-in that needs no mo
 )
 @click.option("--profile", help="A profile of yours in config.toml; flags go before it.")
 @click.option(
-    "--engine", help="xllamacpp or llama-server; by default the one that uses the accelerator."
+    "--engine", help="By name, see `engine list`; by default the one that uses the accelerator."
 )
 @click.option("--port", type=click.IntRange(1, 65535), help="Port of the endpoint (11711).")
 @click.option(
@@ -112,7 +119,7 @@ def _with_engine(
     """Ask for the model on the accelerator; the processor only counts once no engine can be had."""
     try:
         return client.serve(msgspec.structs.replace(wanted, allow_cpu=False))
-    except EngineUnusable as error:
+    except EngineNeeded as error:
         return client.serve(_with_engine_for(paths, wanted, error, yes=yes))
 
 
@@ -125,7 +132,7 @@ def _with_engine_here(paths: Paths, wanted: ServeRequest, *, yes: bool) -> Serve
     on_device = msgspec.structs.replace(wanted, allow_cpu=False)
     try:
         desk.engine_desk.choose(desk.survey(), on_device, Format.GGUF)
-    except EngineUnusable as error:
+    except EngineNeeded as error:
         return _with_engine_for(paths, wanted, error, yes=yes)
     return wanted
 

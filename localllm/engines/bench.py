@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from localllm.engines.base import Engine, Installed, Serving, start_deadline_s
+from localllm.engines.base import Engine, Installed, Serving
 from localllm.engines.load_log import misplaced, parse_load_log
 from localllm.engines.short_run import RunFailed, ShortRun, short_run
 
@@ -32,9 +32,9 @@ def measure(
         RunFailed: It does not start or answer, or computes elsewhere than it should.
     """
     with short_run(engine, found, serving, environment) as run:
-        run.wait_until_ready(start_deadline_s(serving) + serving.silence_s)
+        run.wait_until_ready(run.spec.start_deadline_s)
         wrong = misplaced(parse_load_log(run.log()), serving)
-        if wrong is not None:
+        if run.spec.tells_placement and wrong is not None:
             raise RunFailed(wrong)
         _chat(run, "once, for what is done but once", _SHORT_TOKENS)
         return _pace(run)

@@ -98,7 +98,7 @@ _RULES = (
         "localllm engine install, for a newer one",
     ),
     _rule(
-        r"ErrorDeviceLost|GPU has fallen off the bus|Xid|device lost",
+        r"ErrorDeviceLost|GPU has fallen off the bus|\bXid\b|device lost",
         "the device was lost: its driver has reset it",
         "localllm up again; if it comes back, look into the kernel's log for the driver's reason",
     ),
@@ -110,7 +110,7 @@ _RULES = (
     _rule(
         r"illegal instruction",
         "this build needs instructions that this processor lacks",
-        _ANOTHER_BUILD,
+        f"{_ANOTHER_BUILD}; then: localllm up --engine llama-server",
     ),
 )
 

@@ -1,4 +1,4 @@
-"""The user's own llama-server, from PATH or the configuration: what it is, and how to launch it.
+"""A llama-server, the user's own or one that was fetched: what it is, and how to launch it.
 
 Its flags and devices are asked of it, not assumed: builds differ.
 """

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import IO, Any
 
-from localllm.engines.base import Endpoint, Engine, Installed, Serving
+from localllm.engines.base import Endpoint, Engine, Installed, LaunchSpec, Serving
 from localllm.engines.tied import kill_tied, start_tied
 from localllm.units import how_it_ended
 
@@ -34,7 +34,7 @@ class ShortRun:
     """One engine that runs."""
 
     child: subprocess.Popen[str]
-    endpoint: Endpoint
+    spec: LaunchSpec
     out: IO[bytes]
 
     def wait_until_ready(self, within_s: float) -> None:
@@ -86,10 +86,10 @@ class ShortRun:
     def _ask(
         self, method: str, path: str, body: str | None, within_s: float = _ANSWER_WITHIN_S
     ) -> tuple[int, str]:
-        assert self.endpoint.port is not None
-        link = http.client.HTTPConnection("127.0.0.1", self.endpoint.port, timeout=within_s)
+        assert self.spec.endpoint.port is not None
+        link = http.client.HTTPConnection("127.0.0.1", self.spec.endpoint.port, timeout=within_s)
         headers = {
-            "Authorization": f"Bearer {self.endpoint.key}",
+            "Authorization": f"Bearer {self.spec.endpoint.key}",
             "Content-Type": "application/json",
         }
         with closing(link):
@@ -108,7 +108,7 @@ def short_run(
     with tempfile.TemporaryFile() as out:
         child = start_tied(spec.argv, {**environment, **spec.env}, out)
         try:
-            yield ShortRun(child, endpoint, out)
+            yield ShortRun(child, spec, out)
         finally:
             kill_tied(child)
             child.communicate()

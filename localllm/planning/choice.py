@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from localllm.engines.base import EngineDevice, Installed
-from localllm.errors import EngineUnusable
+from localllm.errors import EngineNeeded, EngineUnusable
 from localllm.formats.header import Format
 from localllm.hardware.graphics import Graphics
 from localllm.hardware.machine import Device, DeviceKind
@@ -17,6 +17,7 @@ _HOW_TO_GET = {
     Format.MLX: "pip install mlx-lm, on a Mac with Apple's own chip",
     Format.SAFETENSORS: "install vllm or sglang, or choose a GGUF of the model: localllm plan",
 }
+_CAN_BE_FETCHED = frozenset({"llama-server", "xllamacpp"})
 _BY_DRIVER = frozenset({DeviceKind.CUDA, DeviceKind.METAL})
 """Devices that a driver told of. Where there is one, a lesser one of an engine's own list
 (a software device, an integrated one) is no way to use it."""
@@ -63,7 +64,7 @@ def choose_engine(survey: Survey, wanted: Wanted) -> Choice:
         return max(ways, key=lambda way: _worth(way, wanted))
     if wanted.allow_cpu or not (accelerators or _cards(survey)):
         return Choice(max(engines, key=lambda e: wanted.speeds.get(e.engine, 0.0)))
-    raise _would_run_on_the_processor(survey, engines, accelerators)
+    raise _would_run_on_the_processor(survey, engines, accelerators, wanted.format)
 
 
 def _way(survey: Survey, installed: Installed, accelerators: Sequence[Device]) -> Choice | None:
@@ -116,7 +117,8 @@ def _candidates(survey: Survey, wanted: Wanted) -> Sequence[Installed]:
         raise _serves_other_formats(known[0], survey, wanted.format)
     available = [e for e in able if e.available]
     if not available:
-        raise EngineUnusable(
+        fetched = wanted.format is Format.GGUF and (name is None or name in _CAN_BE_FETCHED)
+        raise (EngineNeeded if fetched else EngineUnusable)(
             "No engine can be used." if name is None else f"{name} cannot be used.",
             why="; ".join(f"{e.engine}: {e.reason}" for e in able),
             fix=_HOW_TO_GET[wanted.format],
@@ -139,13 +141,18 @@ def _that_count(accelerators: Sequence[Device]) -> Sequence[Device]:
 
 
 def _would_run_on_the_processor(
-    survey: Survey, engines: Sequence[Installed], accelerators: Sequence[Device]
+    survey: Survey,
+    engines: Sequence[Installed],
+    accelerators: Sequence[Device],
+    format_: Format,
 ) -> EngineUnusable:
     names = ", ".join([d.name for d in accelerators] or [card.name for card in _cards(survey)])
-    return EngineUnusable(
+    kind = EngineNeeded if format_ is Format.GGUF else EngineUnusable
+    return kind(
         f"{names} is here, but no engine that is installed can use it.",
         why="; ".join(_what_it_reaches(e) for e in survey.engines if e in engines),
-        fix=f"{_cure(survey, accelerators)}, or localllm up --allow-cpu to run on the processor",
+        fix=f"{_cure(survey, accelerators, format_)}, or localllm up --allow-cpu to run on the "
+        "processor",
     )
 
 
@@ -155,10 +162,11 @@ def _what_it_reaches(installed: Installed) -> str:
     return f"{installed.engine} {installed.version or ''} sees {devices}{hint}".replace("  ", " ")
 
 
-def _cure(survey: Survey, accelerators: Sequence[Device]) -> str:
+def _cure(survey: Survey, accelerators: Sequence[Device], format_: Format) -> str:
     for installed in survey.engines:
-        if installed.available and any(
-            d.id in survey.reach[installed.engine] for d in accelerators
-        ):
+        able = installed.available and format_ in installed.formats
+        if able and any(d.id in survey.reach[installed.engine] for d in accelerators):
             return f"localllm up --engine {installed.engine}"
+    if format_ is not Format.GGUF:
+        return _HOW_TO_GET[format_]
     return "localllm engine install, which fetches one that does"

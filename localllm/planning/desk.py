@@ -111,7 +111,8 @@ class Desk:
         companions = self.companions(request)
         offers = self._here(request)
         formats = dict.fromkeys(offer.format for offer in offers)
-        seen = self.survey(reclaimable, Format if request.engine else [*LOCAL_FORMATS, *formats])
+        named = request.engine or self.settings.engine
+        seen = self.survey(reclaimable, Format if named else [*LOCAL_FORMATS, *formats])
         choices = self.engine_desk.choices(seen, request, formats)
         offer = self._best([o for o in offers if o.format in choices.of], request, choices, seen)
         choice = choices.of[offer.format]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -97,7 +97,13 @@ class EngineDesk:
             fix="localllm engine list",
         )
 
-    def workshop(self, machine: Machine, tell: Tell, folder: Path | None = None) -> Workshop:
+    def workshop(
+        self,
+        machine: Machine,
+        tell: Tell,
+        warn: Callable[[str], None],
+        folder: Path | None = None,
+    ) -> Workshop:
         """What builds are installed with.
 
         Args:
@@ -112,6 +118,7 @@ class EngineDesk:
             mirror=self.settings.engine_mirror,
             folder=folder,
             tell=tell,
+            warn=warn,
         )
 
     def choose(self, seen: Survey, request: ServeRequest, format_: Format) -> Choice:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from localllm.api.engine_views import (
     BenchedView,
     BenchView,
+    BuildFileView,
     BuildView,
     ComparisonView,
     EngineDeviceView,
@@ -31,7 +32,7 @@ _ABILITIES = {
     "xllamacpp": _LLAMA_CPP,
     "llama-server": _LLAMA_CPP,
     "llama-cpp-python": (
-        *("chat", "completions", "structured output", "LoRA adapters", "KV quantization"),
+        *("chat", "completions", "structured output", "KV quantization"),
         "layers on several devices",
     ),
     "mlx": ("chat", "completions", "tools", "KV quantization", "requests batched"),
@@ -127,6 +128,18 @@ def _build(candidate: Candidate, shelved: Shelved | None, before: set[str]) -> B
         rollback=build.id in before,
         why_not=candidate.why_not,
         download=build.download_bytes,
+        files=[
+            *(
+                BuildFileView(name=a.name, url=a.url, sha256=a.sha256, size=a.size)
+                for a in build.archives
+            ),
+            *(
+                BuildFileView(
+                    name=f"{p.name}=={p.version}", url=p.index, sha256=p.sha256, size=p.size
+                )
+                for p in build.packages
+            ),
+        ],
         hosts=list(build.hosts),
         licence=build.licence,
         proved_on=None if shelved is None else shelved.manifest.proved_on,

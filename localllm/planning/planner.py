@@ -19,7 +19,7 @@ from localllm.fit.any_format import plan as fit
 from localllm.fit.cache import can_be_quantized
 from localllm.fit.plan import Budget, Plan, Verdict, Wish
 from localllm.fit.shape import shape_of
-from localllm.formats.header import Header
+from localllm.formats.header import Format, Header
 from localllm.hardware.machine import CPU, Device, DeviceKind, Machine
 from localllm.planning.choice import Choice
 from localllm.planning.companions import NO_COMPANIONS, Companions, beside_of
@@ -79,6 +79,11 @@ class Planned:
         seen = self.choice.seen or (None,) * len(self.choice.devices)
         pairs = zip(self.choice.devices, seen, strict=True)
         return tuple((d, s, layers[d.id]) for d, s in pairs if layers.get(d.id))
+
+    @property
+    def on_devices_alone(self) -> bool:
+        """Whether the processor computes none of it."""
+        return bool(self.used) and self.plan.verdict is Verdict.FITS
 
     @property
     def layers_on_device(self) -> int:
@@ -175,6 +180,13 @@ def require_fit(planned: Planned) -> None:
             f"{planned.stored.id} does not fit on this machine.",
             why=planned.plan.reason,
             fix=f"localllm plan {planned.stored.id}; or a smaller --context, quantization or model",
+        )
+    if Format.SAFETENSORS in planned.choice.installed.formats and not planned.on_devices_alone:
+        raise DoesNotFit(
+            f"{planned.stored.id} does not fit on the devices of this machine.",
+            why=f"{planned.choice.installed.engine} keeps the whole model there; "
+            f"{planned.plan.reason}",
+            fix=f"a smaller --context or quantization, or a GGUF: localllm plan {planned.stored.id}",
         )
 
 

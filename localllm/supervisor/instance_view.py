@@ -26,7 +26,7 @@ _READ_LINES = 40
 def render_instance(fleet: Fleet, hosted: Hosted) -> InstanceView:
     """Show one instance: what was planned, and what it turned out to be."""
     planned, record, measured = hosted.planned, hosted.runner.record, hosted.runner.measured
-    load = None if measured is None else measured.load
+    load = None if measured is None or not measured.load.buffers else measured.load
     speed = None if measured is None else measured.speed
     parts = placed(planned, hosted.serving, load)
     return InstanceView(

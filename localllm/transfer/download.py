@@ -225,7 +225,9 @@ def _check(wanted: Wanted, answer: aiohttp.ClientResponse) -> None:
         raise _TryAgain(f"status {answer.status}", float(after) if after.isdecimal() else 0.0)
     if answer.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
         raise _wrong(wanted, "what is there is shorter than it should be")
-    raise _unreachable(wanted, f"{urlsplit(wanted.url).hostname} answers with {answer.status}")
+    refused = _unreachable(wanted, f"{urlsplit(wanted.url).hostname} answers with {answer.status}")
+    refused.retryable = False  # the server was reached, and has no such file for us
+    raise refused
 
 
 def _check_length(wanted: Wanted, told: int | None) -> None:

@@ -233,7 +233,7 @@ def test_an_engine_that_cannot_have_a_socket_gets_a_port_and_a_key_that_nobody_s
         (("up", "smolm2"), 5, "did you mean smollm2"),
         (("up", "/no/such/file.gguf"), 5, "There is no file /no/such/file.gguf"),
         (("up", "--context", "100000"), 3, "does not fit"),
-        (("up", "--engine", "vllm"), 7, "There is no engine 'vllm'"),
+        (("up", "--engine", "ollama"), 7, "There is no engine 'ollama'"),
         (("up", "--context", "0"), 2, "--context"),
         (("stop", "no-such-model"), 4, "No daemon is running"),
         (("status",), 4, "No daemon is running"),

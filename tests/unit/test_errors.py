@@ -19,6 +19,7 @@ TREE = [  # kind, exit code, HTTP status, code, OpenAI's type, retryable
     (e.WrongContent, 6, 502, "wrong_content", "server_error", False),
     (e.NoSpace, 1, 507, "no_space", "server_error", False),
     (e.EngineUnusable, 7, 422, "engine_unusable", INVALID, False),
+    (e.EngineNeeded, 7, 422, "engine_needed", INVALID, False),
     (e.StartFailed, 7, 503, "start_failed", "server_error", False),
     (e.Busy, 8, 429, "busy", "rate_limit_error", True),
     (e.NotReady, 1, 503, "not_ready", "server_error", True),

@@ -48,6 +48,12 @@ async def install(build: Build, workshop: Workshop) -> Shelved:
         EngineUnusable: It does not run here.
     """
     shelf = workshop.shelf
+    here = next((s for s in shelf.builds() if s.build == build), None)
+    if here is not None:
+        with shelf.locked():
+            await anyio.to_thread.run_sync(prove_build, build, here.folder, workshop)
+            shelf.use(here)
+        return replace(here, in_use=True)
     with shelf.locked(), shelf.staging(build) as staging:
         await _fetch(build, workshop, staging)
         shelved = await anyio.to_thread.run_sync(take_in, build, workshop, staging)
@@ -70,10 +76,13 @@ def take_in(build: Build, workshop: Workshop, staging: Path) -> Shelved:
 
 
 def prove_build(build: Build, folder: Path, workshop: Workshop) -> str | None:
-    """Have a build run the trial model on every device that it is for; return their names.
+    """Have a build run the trial model on every device that it is for; return where it did.
+
+    One that another program has filled is no reason against the build, as long as it runs on
+    another.
 
     Raises:
-        EngineUnusable: It does not start, lists no such device, or does not compute there.
+        EngineUnusable: It does not start, lists no such device, or computes on none of them.
     """
     engine = engine_in(folder, build, workshop.environment)
     found = engine.find()
@@ -84,10 +93,33 @@ def prove_build(build: Build, folder: Path, workshop: Workshop) -> str | None:
         [None] if kind is None else [d for d in found.devices if d.kind is kind]
     )
     if not devices:
-        raise _unusable(build, found.hint or f"it lists no {build.drives.value} device")
+        raise _unusable(
+            build, found.hint or f"it lists no {build.drives.value} device", _cure(build)
+        )
+    proved: list[str] = []
+    failed: list[EngineUnusable] = []
     for device in devices:
-        prove(Trial(engine, found, device), workshop.trial_model, workshop.environment)
-    return ", ".join(d.description for d in devices if d is not None) or None
+        try:
+            prove(Trial(engine, found, device), workshop.trial_model, workshop.environment)
+        except EngineUnusable as error:
+            failed.append(error)
+        else:
+            proved.append("" if device is None else device.description)
+    if not proved:
+        raise failed[0]
+    for reason in failed:
+        workshop.warn(f"{reason.what} {reason.why}")
+    return ", ".join(filter(None, proved)) or None
+
+
+def _cure(build: Build) -> str | None:
+    """What mostly stands between a build and a card that it does not list."""
+    if build.drives is not Drives.VULKAN:
+        return None
+    return (
+        "install the card's Vulkan driver (mesa-vulkan-drivers for AMD and Intel), join the group "
+        "`render`, and in a container pass /dev/dri through"
+    )
 
 
 async def _fetch(build: Build, workshop: Workshop, staging: Path) -> None:
@@ -99,7 +131,11 @@ async def _fetch(build: Build, workshop: Workshop, staging: Path) -> None:
         packages = [_mirrored_package(package, workshop.mirror) for package in build.packages]
         await anyio.to_thread.run_sync(
             lambda: install_packages(
-                packages, staging, workshop.environment, find_in=workshop.folder
+                packages,
+                staging,
+                workshop.environment,
+                find_in=workshop.folder,
+                tell=workshop.tell,
             )
         )
 
@@ -148,9 +184,9 @@ def _mirrored_package(package: Package, mirror: str | None) -> Package:
     return msgspec.structs.replace(package, index=mirrored(package.index, mirror))
 
 
-def _unusable(build: Build, why: str) -> EngineUnusable:
+def _unusable(build: Build, why: str, fix: str | None = None) -> EngineUnusable:
     return EngineUnusable(
         f"{build.title} cannot be used here.",
         why=why,
-        fix="localllm engine list shows what else there is",
+        fix=fix or "localllm engine list shows what else there is",
     )

@@ -17,7 +17,7 @@ from localllm.engines.builds.installed import engine_in
 from localllm.engines.builds.shelf import Shelved
 from localllm.engines.builds.unpack import unpack
 from localllm.engines.builds.workshop import Workshop
-from localllm.errors import EngineUnusable, LocalLLMError, NoNetwork, NoSpace
+from localllm.errors import EngineUnusable, LocalLLMError, NoNetwork, NoSpace, WrongContent
 from localllm.hardware.machine import DeviceKind, Host
 from localllm.transfer.download import sha256_of
 
@@ -37,34 +37,45 @@ async def obtain(
     workshop: Workshop,
     about_to: Callable[[Build], None] = lambda _: None,
 ) -> Shelved:
-    """Install the first that works.
+    """Install the first that works; one that is here already is proved again.
+
+    Only a build that does not run, or is not there any more, makes way for the next: what cannot
+    be fetched now may be fetched later, and the next would be used for ever.
 
     Args:
         candidates: In the order of preference, as `fitting` gives them.
-        about_to: Called before each attempt; what it raises ends them all.
+        about_to: Called before each download; what it raises ends them all.
 
     Raises:
         EngineUnusable: None of them works; says of each why.
-        NoNetwork: None of them can be fetched.
+        NoNetwork: What should be tried next cannot be fetched.
+        WrongContent: What comes is something else.
         NoSpace: The disk is too full.
     """
+    here = {shelved.build for shelved in workshop.shelf.builds()}
     tried: list[Tried] = []
     for candidate in candidates:
         if candidate.why_not is not None:
             continue
-        about_to(candidate.build)
+        if candidate.build not in here:
+            about_to(candidate.build)
         try:
             return await install(candidate.build, workshop)
         except NoSpace:
             raise
         except LocalLLMError as error:
             tried.append(Tried(candidate.build, error))
+            if isinstance(error, WrongContent) or error.retryable:
+                break
+            workshop.warn(f"{candidate.build.title} is not used: {error.what} {error.why}")
     raise _none(candidates, tried)
 
 
 def _none(candidates: Sequence[Candidate], tried: Sequence[Tried]) -> LocalLLMError:
     reasons = [f"{t.build.title}: {t.error.what} {t.error.why}" for t in tried]
     reasons += [f"{c.build.title}: {c.why_not}" for c in candidates if c.why_not is not None]
+    if tried and isinstance(tried[-1].error, WrongContent):
+        return tried[-1].error
     if tried and all(isinstance(t.error, NoNetwork) for t in tried):
         return NoNetwork(
             "No engine could be fetched.",
@@ -75,8 +86,16 @@ def _none(candidates: Sequence[Candidate], tried: Sequence[Tried]) -> LocalLLMEr
     return EngineUnusable(
         "There is no build of an engine for this machine.",
         why="; ".join(reasons) or "none is known for its system and its devices",
-        fix=tried[-1].error.fix if tried else "put a llama-server of your own on PATH",
+        fix=tried[-1].error.fix if tried else _first_step(candidates),
     )
+
+
+def _first_step(candidates: Sequence[Candidate]) -> str:
+    """What would make the preferred build run, where nothing was tried."""
+    lacking = next((c for c in candidates if c.why_not is not None), None)
+    if lacking is None:
+        return "put a llama-server of your own on PATH"
+    return f"see to what {lacking.build.title} lacks, or put a llama-server of your own on PATH"
 
 
 def from_disk(candidates: Sequence[Candidate], place: Path) -> Build | None:

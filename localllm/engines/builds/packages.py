@@ -10,11 +10,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from localllm.catalog.builds import Package
-from localllm.errors import EngineUnusable, LocalLLMError, NoNetwork, NoSpace
+from localllm.errors import EngineUnusable, LocalLLMError, NoNetwork, NoSpace, WrongContent
 
 _WITHIN_S = 3 * 3600.0
 """For a gigabyte over a slow line."""
@@ -30,19 +30,25 @@ def install_packages(
     environment: Mapping[str, str],
     *,
     find_in: Path | None = None,
+    tell: Callable[[str, int, int], None] = lambda *_: None,
 ) -> None:
     """Install wheels, each of exactly the pinned hash, without what they depend on.
 
     Args:
         find_in: A folder with the wheels, for a machine without network.
+        tell: Called before and after each, with its name, the bytes that are here, and all.
 
     Raises:
         NoNetwork: The index is out of reach, or has no such file.
-        EngineUnusable: What it has is another file; or there is no installer.
+        WrongContent: What it has is another file.
+        EngineUnusable: There is no installer.
         NoSpace: The disk is too full.
     """
     for package in packages:
+        name = f"{package.name} {package.version}"
+        tell(name, 0, package.size)
         _install(package, into, environment, find_in)
+        tell(name, package.size, package.size)
 
 
 def _install(
@@ -59,10 +65,10 @@ def _install(
         command = [
             *_installer(environment),
             *("--no-deps", "--only-binary", ":all:", "--require-hashes"),
-            *("--target", str(content), *_where(package, environment, find_in)),
+            *("--target", str(content), *_where(package, find_in)),
             *("-r", str(wanted)),
         ]
-        said = _run(command, {**environment, "TMPDIR": draft})
+        said = _run(command, {**_translated(environment), "TMPDIR": draft})
         if said is not None:
             raise _failed(package, said)
         _merge(content, into)
@@ -87,24 +93,29 @@ def _uv(environment: Mapping[str, str]) -> str | None:
     return shutil.which("uv", path=environment.get("PATH"))
 
 
-def _where(package: Package, environment: Mapping[str, str], find_in: Path | None) -> Sequence[str]:
+def _where(package: Package, find_in: Path | None) -> Sequence[str]:
     if find_in is not None:
         return ("--no-index", "--find-links", str(find_in))
-    index = package.index or _index_of_the_other(environment)
-    return ("--index-url", index) if index else ()
+    return ("--index-url", package.index) if package.index else ()
 
 
-def _index_of_the_other(environment: Mapping[str, str]) -> str | None:
-    """The index that is named for the installer which is not used; None: it knows by itself."""
+def _translated(environment: Mapping[str, str]) -> dict[str, str]:
+    """What is said to one installer, said to the other; never by flags, which everybody can read."""
     for_uv = environment.get("UV_DEFAULT_INDEX") or environment.get("UV_INDEX_URL")
     for_pip = environment.get("PIP_INDEX_URL")
-    if _uv(environment) is not None:
-        return None if for_uv else for_pip
-    return None if for_pip else for_uv
+    authority = environment.get("REQUESTS_CA_BUNDLE") or environment.get("CURL_CA_BUNDLE")
+    said = dict(environment)
+    if for_pip and not for_uv:
+        said["UV_DEFAULT_INDEX"] = for_pip
+    if for_uv and not for_pip:
+        said["PIP_INDEX_URL"] = for_uv
+    if authority and not environment.get("SSL_CERT_FILE"):
+        said["SSL_CERT_FILE"] = authority
+    return {"UV_SYSTEM_CERTS": "1", "UV_NATIVE_TLS": "1", **said}
 
 
 def _run(command: Sequence[str], environment: Mapping[str, str]) -> str | None:
-    """Run it; return what it said if it failed. On a terminal its progress is seen there."""
+    """Run it; return what it said if it failed. On a terminal pip's progress is seen there."""
     shown = sys.stderr if sys.stderr.isatty() else subprocess.PIPE
     try:
         done = subprocess.run(
@@ -127,7 +138,7 @@ def _failed(package: Package, said: str) -> LocalLLMError:
     last = lines[-1].strip() if lines else "the installer gave no reason"
     name = f"{package.name} {package.version}"
     if any(word in said.lower() for word in _HASH_WORDS):
-        return EngineUnusable(
+        return WrongContent(
             f"{name} is not what it should be.",
             why=f"the index has a file whose SHA-256 is not {package.sha256}",
             fix="do not use it; see whether the index in between changes files",

@@ -130,8 +130,18 @@ class Shelf:
         self.use(before)
         return before
 
-    def remove(self, shelved: Shelved) -> None:
-        """Delete a build; the manifest first, so that half of it never counts."""
+    def remove(self, shelved: Shelved, *, force: bool = False) -> None:
+        """Delete a build; the manifest first, so that half of it never counts.
+
+        Raises:
+            EngineUnusable: It is in use, and not to be deleted by force.
+        """
+        if shelved.in_use and not force:
+            raise EngineUnusable(
+                f"{shelved.build.id} is in use.",
+                why="what is served would have no engine at its next start",
+                fix="localllm engine rollback, or engine use BUILD, and then rm; or rm --force",
+            )
         (shelved.folder / _MANIFEST).unlink(missing_ok=True)
         shutil.rmtree(shelved.folder)
         state, name = self._read_in_use(), shelved.build.id

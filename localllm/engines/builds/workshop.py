@@ -26,3 +26,5 @@ class Workshop:
     """Where the files lie already, by their names; None: they are downloaded."""
 
     tell: Tell = lambda *_: None
+    warn: Callable[[str], None] = lambda _: None
+    """Called with what the user should know of a build that is passed over, or of a device."""

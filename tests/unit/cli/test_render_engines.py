@@ -53,6 +53,7 @@ def a_build(id_: str, **more: Any) -> BuildView:
         "rollback": False,
         "why_not": None,
         "download": 700 << 20,
+        "files": [],
         "hosts": ["github.com"],
         "licence": "MIT",
         "proved_on": None,

@@ -110,6 +110,50 @@ def test_where_none_works_each_is_named_with_its_reason(
     assert "the build unfit: there is no such card" in error.why
 
 
+def test_one_that_cannot_be_fetched_now_is_not_replaced_by_a_lesser_one_for_ever(
+    outside: Outside, workshop: Workshop
+) -> None:
+    with an_outside() as gone:
+        candidates = served(gone, best=WORKS, lesser=WORKS)
+    asked: list[str] = []
+
+    with pytest.raises(NoNetwork):
+        anyio.run(
+            obtain,
+            candidates,
+            replace(workshop, mirror=gone.mirror),
+            lambda build: asked.append(build.id),
+        )
+
+    assert asked == ["best"]
+
+
+def test_one_that_is_passed_over_is_told_with_its_reason(
+    outside: Outside, workshop: Workshop
+) -> None:
+    told: list[str] = []
+
+    got(served(outside, dies=DIES, works=WORKS), replace(workshop, warn=told.append))
+
+    assert len(told) == 1
+    assert "the build dies is not used" in told[0]
+    assert "libcudart.so.12" in told[0]
+
+
+def test_one_that_is_here_is_proved_again_and_not_fetched_again(
+    outside: Outside, workshop: Workshop
+) -> None:
+    one, other = served(outside, one=WORKS, other=WORKS)
+    got([one], workshop)
+    got([other], workshop)
+    outside.asked.clear()
+
+    shelved, asked = got([one], workshop)
+
+    assert (asked, outside.asked) == ([], [])
+    assert workshop.shelf.current("llama-server") == shelved
+
+
 def test_where_there_is_none_to_try_a_llama_server_of_ones_own_is_the_way(
     workshop: Workshop,
 ) -> None:

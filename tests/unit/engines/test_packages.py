@@ -7,12 +7,13 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from localllm.catalog.builds import Package
 from localllm.engines.builds.packages import install_packages
-from localllm.errors import EngineUnusable, LocalLLMError, NoNetwork, NoSpace
+from localllm.errors import EngineUnusable, LocalLLMError, NoNetwork, NoSpace, WrongContent
 from tests.fakes.release_server import Outside, a_wheel, an_outside, sha256
 
 RUNTIME, CUBLAS = "nvidia-cuda-runtime-cu12", "nvidia-cublas-cu12"
@@ -20,7 +21,7 @@ LIBRARIES = {RUNTIME: "nvidia/cuda_runtime/lib/libcudart.so.12", CUBLAS: "nvidia
 UV = """#!{python}
 import json, os, sys
 file = sys.argv[-1]
-told = {{"argv": sys.argv[1:], "wanted": open(file).read()}}
+told = {{"argv": sys.argv[1:], "wanted": open(file).read(), "env": dict(os.environ)}}
 with open({record!r}, "a") as record:
     record.write(json.dumps(told) + "\\n")
 print({says!r}, file=sys.stderr)
@@ -85,7 +86,7 @@ def test_a_file_with_another_hash_is_refused(outside: Outside, into: Path) -> No
 
     error = refusal([package], into, PIP_INDEX_URL=outside.index)
 
-    assert isinstance(error, EngineUnusable)
+    assert isinstance(error, WrongContent)
     assert error.what == f"{RUNTIME} 12.8.90 is not what it should be."
     assert package.sha256 in error.why
     assert list(into.iterdir()) == []
@@ -152,14 +153,17 @@ def a_uv(folder: Path, *, code: int = 0, says: str = "") -> Path:
 def test_uv_is_told_of_pips_index_unless_it_has_one(
     into: Path, tmp_path: Path, variables: dict[str, str], index: str | None
 ) -> None:
-    told = by_uv([a_package(RUNTIME, b"x")], into, tmp_path, **variables)[0]["argv"]
+    told = by_uv([a_package(RUNTIME, b"x")], into, tmp_path, **variables)[0]
 
-    assert (told[told.index("--index-url") + 1] if "--index-url" in told else None) == index
+    own = variables.get("UV_DEFAULT_INDEX") or variables.get("UV_INDEX_URL")
+    assert "--index-url" not in told["argv"], "which everybody could read, a password in it too"
+    said = told["env"].get("UV_DEFAULT_INDEX") or told["env"].get("UV_INDEX_URL")
+    assert (said or None) == (index or own)
 
 
 def by_uv(
     packages: Sequence[Package], into: Path, folder: Path, **variables: str
-) -> list[dict[str, list[str]]]:
+) -> list[dict[str, Any]]:
     path = f"{a_uv(folder)}:/usr/bin:/bin"
     install_packages(packages, into, environment(PATH=path, **variables))
     return [json.loads(line) for line in (folder / "record").read_text().splitlines()]
@@ -182,7 +186,7 @@ def test_uv_is_asked_where_it_is_for_wheels_of_this_python_by_hash(
 @pytest.mark.parametrize(
     ("says", "kind", "text"),
     [
-        ("  Failed to read `a==1`\n  ├─▶ Hash mismatch for `a==1`", EngineUnusable, "SHA-256"),
+        ("  Failed to read `a==1`\n  ├─▶ Hash mismatch for `a==1`", WrongContent, "SHA-256"),
         ("error: No space left on device (os error 28)", NoSpace, "No space left"),
         ("error: error sending request for url", NoNetwork, "sending request"),
         ("", NoNetwork, "no reason"),
