@@ -1,7 +1,8 @@
-"""Graphics cards that the system knows of and no library of ours can ask: AMD's and Intel's.
+"""Graphics cards that the system knows of and no library of ours can ask.
 
-Read from /sys, to know that a card is there which an engine should be fetched for. What may be
-spent of it is told by that engine's own list, once there is one.
+AMD's and Intel's, and NVIDIA's where its driver does not answer. Read from /sys, to know that a card
+is there which an engine should be fetched for, or a driver mended. What may be spent of it is told
+by an engine's own list, once there is one.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-_VENDORS = {"0x1002": "amd", "0x8086": "intel"}
-_MAKERS = {"amd": "AMD", "intel": "Intel"}
+_VENDORS = {"0x1002": "amd", "0x8086": "intel", "0x10de": "nvidia"}
+_MAKERS = {"amd": "AMD", "intel": "Intel", "nvidia": "NVIDIA"}
 _CARD = re.compile(r"^card\d+$")
 _DISCRETE_INTEL = re.compile(r"^0x(490[5-9]|56[0-9a-f]{2}|e2[0-9a-f]{2})$")
 """DG1, Alchemist and Battlemage. Source: Linux, include/drm/intel/pciids.h."""
@@ -27,7 +28,7 @@ class Graphics:
     """One card, as the kernel tells of it."""
 
     vendor: str
-    """amd or intel."""
+    """amd, intel or nvidia."""
 
     device: str
     """Its PCI number, as in 744c."""
@@ -46,7 +47,7 @@ class Graphics:
 
 
 def probe_graphics(root: Path = Path("/")) -> tuple[Graphics, ...]:
-    """Read every card of /sys/class/drm that AMD or Intel made; none where there is no /sys."""
+    """Read every card of /sys/class/drm that one of them made; none where there is no /sys."""
     drm = root / "sys/class/drm"
     try:
         cards = sorted((p for p in drm.iterdir() if _CARD.match(p.name)), key=_number)
@@ -78,6 +79,8 @@ def _read(cards: list[Path]) -> Iterator[Graphics]:
 
 
 def _is_discrete(vendor: str, device: str, total: int | None) -> bool:
+    if vendor == "nvidia":
+        return True  # it makes no other for computers that run localllm
     if vendor == "intel":
         return _DISCRETE_INTEL.match(device) is not None
     return total is not None and total >= _LEAST_DISCRETE_BYTES

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from localllm.hardware.apple import Mac, decide_wired_limit, metal_device, probe_mac
 from localllm.hardware.cards import DEFAULT_RESERVE_BYTES, Card, find_card, read_cards
-from localllm.hardware.graphics import probe_graphics
+from localllm.hardware.graphics import Graphics, probe_graphics
 from localllm.hardware.host import probe_host
 from localllm.hardware.machine import CPU, Device, DeviceKind, Host, Machine
 from localllm.paths import bundled_profiles
@@ -62,7 +62,15 @@ def probe_machine(
     devices = tuple(with_profile(device, cards, host, mac) for device in found)
     warnings = (*untold, *(w for device in devices for w in _warn_unknown(device)))
     every = tuple(map(_with_sources, (*devices, cpu_device(host))))
-    return Machine(host, every, warnings, probe_graphics(root))
+    return Machine(host, every, warnings, _undriven(root, found, environment))
+
+
+def _undriven(
+    root: Path, found: tuple[Device, ...], environment: Mapping[str, str]
+) -> tuple[Graphics, ...]:
+    """Cards that no library told of; NVIDIA's only where its driver should have, and is not hidden."""
+    told = bool(found) or "CUDA_VISIBLE_DEVICES" in environment
+    return tuple(c for c in probe_graphics(root) if c.vendor != "nvidia" or not told)
 
 
 def decide_usable_on_card(free: int | None, total: int | None, *, reserve: int) -> int | None:

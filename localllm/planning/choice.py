@@ -146,6 +146,14 @@ def _would_run_on_the_processor(
     accelerators: Sequence[Device],
     format_: Format,
 ) -> EngineUnusable:
+    broken = [card for card in _cards(survey) if card.vendor == "nvidia"]
+    if broken and not accelerators:
+        return EngineUnusable(
+            f"{broken[0].name} is here, and its driver does not answer.",
+            why="NVIDIA's library NVML is missing, or refuses: nvidia-smi says more",
+            fix="install the NVIDIA driver, or restart the computer after its update; or "
+            "localllm up --allow-cpu to run on the processor",
+        )
     names = ", ".join([d.name for d in accelerators] or [card.name for card in _cards(survey)])
     kind = EngineNeeded if format_ is Format.GGUF else EngineUnusable
     return kind(

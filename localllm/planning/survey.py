@@ -55,6 +55,8 @@ def join(machine: Machine, found: Sequence[Installed]) -> Survey:
 
 
 def _undriven(card: Graphics) -> str:
+    if card.vendor == "nvidia":
+        return f"{card.name} is here, and its driver does not answer: see nvidia-smi."
     return (
         f"{card.name} is here, and no engine that is installed lists it: localllm engine install "
         "fetches one that may."

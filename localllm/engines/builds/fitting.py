@@ -5,13 +5,17 @@ from __future__ import annotations
 import ctypes
 import platform
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from localllm.catalog.builds import Build, Drives
 from localllm.hardware.machine import Device, DeviceKind, Machine
 
-_OF_VENDOR = {"amd": (Drives.ROCM, Drives.VULKAN), "intel": (Drives.SYCL, Drives.VULKAN)}
+_OF_VENDOR: Mapping[str, tuple[Drives, ...]] = {
+    "amd": (Drives.ROCM, Drives.VULKAN),
+    "intel": (Drives.SYCL, Drives.VULKAN),
+    "nvidia": (),  # whose driver has to be mended first
+}
 _OF_KIND = {
     DeviceKind.CUDA: (Drives.CUDA, Drives.VULKAN),
     DeviceKind.METAL: (Drives.METAL,),

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from localllm.hardware.graphics import Graphics, probe_graphics
+from localllm.hardware.probe import probe_machine
 
 GIB = 1 << 30
 AMD, INTEL, NVIDIA = "0x1002", "0x8086", "0x10de"
@@ -46,6 +47,7 @@ def a_card(
         (INTEL, "0x46a6", None, False),  # Iris Xe of a laptop
         (INTEL, "0x490a", None, False),
         (INTEL, "0x3e92", None, False),
+        (NVIDIA, "0x2b85", None, True),  # of which a driver should have told
     ],
 )
 def test_a_card_is_discrete_by_its_memory_or_its_number(
@@ -53,7 +55,7 @@ def test_a_card_is_discrete_by_its_memory_or_its_number(
 ) -> None:
     a_card(tmp_path, 0, vendor, device, total)
 
-    name = {AMD: "amd", INTEL: "intel"}[vendor]
+    name = {AMD: "amd", INTEL: "intel", NVIDIA: "nvidia"}[vendor]
     assert probe_graphics(tmp_path) == (
         Graphics(name, device.removeprefix("0x"), "0000:03:00.0", total, discrete=discrete),
     )
@@ -76,12 +78,27 @@ def test_cards_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     assert [card.device for card in probe_graphics(tmp_path)] == ["7401", "7402", "7410"]
 
 
-def test_nvidias_cards_and_virtual_ones_are_not_ours_to_tell(tmp_path: Path) -> None:
-    a_card(tmp_path, 0, NVIDIA, "0x2b85")
+def test_virtual_cards_are_none(tmp_path: Path) -> None:
     a_card(tmp_path, 1, "0x1af4", "0x1050")
     a_card(tmp_path, 2, AMD, "0x744c", 24 * GIB)
 
     assert [card.device for card in probe_graphics(tmp_path)] == ["744c"]
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [({}, ["2b85"]), ({"CUDA_VISIBLE_DEVICES": ""}, [])],
+    ids=["its driver does not answer", "its user has hidden it"],
+)
+def test_a_card_of_nvidias_counts_where_its_driver_should_have_told_of_it(
+    tmp_path: Path, environment: dict[str, str], expected: list[str]
+) -> None:
+    a_card(tmp_path, 0, NVIDIA, "0x2b85")
+
+    machine = probe_machine(environment=environment, root=tmp_path, system="Linux")
+
+    assert machine.accelerators() == ()
+    assert [card.device for card in machine.graphics] == expected
 
 
 @pytest.mark.parametrize("total", ["", "many", "-1"])

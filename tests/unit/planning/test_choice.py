@@ -243,6 +243,17 @@ def test_a_card_that_only_an_engine_could_drive_is_never_left_for_the_processor_
     assert choose_engine(survey, Wanted(allow_cpu=True)).devices == ()
 
 
+def test_a_card_whose_driver_does_not_answer_is_told_with_the_drivers_cure() -> None:
+    survey = with_graphics(Graphics("nvidia", "2b85", discrete=True), CPU_BUILD)
+
+    with pytest.raises(EngineUnusable, match="NVIDIA graphics 2b85 is here") as caught:
+        choose_engine(survey, Wanted())
+
+    assert type(caught.value) is EngineUnusable, "no build could cure it"
+    assert "install the NVIDIA driver" in caught.value.fix
+    assert "does not answer" in survey.machine.warnings[0]
+
+
 def test_an_integrated_graphics_unit_is_no_reason_to_refuse_the_processor() -> None:
     assert choose_engine(with_graphics(INTEGRATED, CPU_BUILD), Wanted()).devices == ()
 
