@@ -66,9 +66,10 @@ class Daemon:
         self.failure: LocalLLMError | None = None
         """Why what it was started for is not served; it has ended then."""
 
-        self._desk = Desk(settings, paths, dict(os.environ), bundled_profiles())
+        self._environment = dict(os.environ)
         if settings.remote is not None and settings.remote.key_env is not None:
-            os.environ.pop(settings.remote.key_env, None)  # no engine needs to inherit it
+            os.environ.pop(settings.remote.key_env, None)  # no engine is to inherit it
+        self._desk = Desk(settings, paths, dict(os.environ), bundled_profiles())
         self._fleet = Fleet(self._tools())
 
     async def run(self) -> None:
@@ -89,6 +90,7 @@ class Daemon:
                 lambda: rules,
                 self._stop.set,
                 int(time.time()),
+                self._environment,
             )
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._watch_signals, tasks.cancel_scope)

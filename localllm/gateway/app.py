@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -29,6 +29,7 @@ class Gateway:
     Args:
         rules: Known once the port is bound.
         started: Unix seconds.
+        environment: With the remote's key, which engines do not get to see.
     """
 
     operations: Operations
@@ -37,6 +38,7 @@ class Gateway:
     rules: Callable[[], Rules]
     shut_down: Callable[[], None]
     started: int
+    environment: Mapping[str, str]
 
     def application(self) -> web.Application:
         fleet = self.operations.fleet
@@ -68,7 +70,7 @@ class Gateway:
         remote = self.settings.remote
         if remote is None or not remote.when:
             return None
-        return RemoteBackend(remote, self.operations.desk.environment)
+        return RemoteBackend(remote, self.environment)
 
     async def _ready(self, _request: web.Request) -> web.Response:
         states = [hosted.state for hosted in self.operations.fleet.instances()]

@@ -173,7 +173,10 @@ def _desk(settings: Settings, folder: Path, environment: Mapping[str, str]) -> D
 def _gateway(fleet: Fleet, desk: Desk, port: int) -> Gateway:
     operations = Operations(desk, fleet, f"http://127.0.0.1:{port}/v1", 1, anyio.current_time())
     rules = Rules(port, frozenset({LISTED}), TOKEN)
-    return Gateway(operations, desk.settings, _connect, lambda: rules, lambda: None, 1_764_000_000)
+    started, stop = 1_764_000_000, lambda: None
+    return Gateway(
+        operations, desk.settings, _connect, lambda: rules, stop, started, desk.environment
+    )
 
 
 def _spec(planned: Planned, endpoint: Endpoint, flags: list[str]) -> LaunchSpec:
