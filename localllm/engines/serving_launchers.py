@@ -6,7 +6,6 @@ that it runs with; which flags it takes, of its own help. Nothing here installs 
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 import shutil
@@ -78,18 +77,12 @@ class Launcher:
     """Flags without which the plan cannot be kept."""
 
 
-def find_launcher(launcher: Launcher, own: str | None, environment: Mapping[str, str]) -> Installed:
-    """Look for the engine, and ask it what it can use and which flags it takes.
-
-    Args:
-        own: From the configuration; None looks for the engine's name on PATH.
-    """
+def find_launcher(launcher: Launcher, environment: Mapping[str, str]) -> Installed:
+    """Look for the engine on PATH, and ask it what it can use and which flags it takes."""
     found = Installed(launcher.engine, None, (), formats=frozenset({Format.SAFETENSORS}))
-    name = launcher.engine if own is None else os.path.expanduser(own)  # noqa: PTH111
-    path = shutil.which(name, path=environment.get("PATH"))
+    path = shutil.which(launcher.engine, path=environment.get("PATH"))
     if path is None:
-        why = f"no {name} on PATH" if own is None else f"{name} is no program here"
-        return replace(found, reason=why)
+        return replace(found, reason=f"no {launcher.engine} on PATH")
     interpreter = read_interpreter(path)
     if interpreter is None:
         return replace(found, origin=path, reason=f"{path} is no script of Python's")

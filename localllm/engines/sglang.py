@@ -56,19 +56,17 @@ class Sglang:
     """Any recent release.
 
     Args:
-        program: From the configuration; None looks on PATH.
         environment: What the queries see, CUDA_VISIBLE_DEVICES and the like.
     """
 
     name = "sglang"
     formats = frozenset({Format.SAFETENSORS})
 
-    def __init__(self, program: str | None, environment: Mapping[str, str]) -> None:
-        self._program = program
+    def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = environment
 
     def find(self) -> Installed:
-        return find_launcher(_LAUNCHER, self._program, self._environment)
+        return find_launcher(_LAUNCHER, self._environment)
 
     def launch(self, found: Installed, serving: Serving, endpoint: Endpoint) -> LaunchSpec:
         argv = [

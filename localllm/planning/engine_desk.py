@@ -66,8 +66,8 @@ class EngineDesk:
             installed.llama_server(shelf, own, environment),
             LlamaCppPython(environment),
             Mlx(environment),
-            Vllm(None, environment),
-            Sglang(None, environment),
+            Vllm(environment),
+            Sglang(environment),
         )
 
     def builds(self) -> Sequence[Build]:

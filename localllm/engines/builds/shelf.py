@@ -103,7 +103,7 @@ class Shelf:
         raise EngineUnusable(
             f"The build {build!r} is not installed.",
             why=f"installed are: {names}",
-            fix=f"localllm engine install {build}, or localllm engine list",
+            fix="localllm engine list, which names those that can be",
         )
 
     def use(self, shelved: Shelved) -> None:

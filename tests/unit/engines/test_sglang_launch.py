@@ -25,7 +25,7 @@ CARD = EngineDevice("CUDA0", DeviceKind.CUDA, "NVIDIA H100", 80 << 30, 79 << 30)
 
 def launch(serving: Serving, flags: frozenset[str] = FLAGS) -> LaunchSpec:
     found = Installed("sglang", "0.5.23", ("/opt/python", "-c", "x", "serve"), abilities=flags)
-    return Sglang(None, {}).launch(found, serving, PORT)
+    return Sglang({}).launch(found, serving, PORT)
 
 
 def on_cards(number: int = 1, **more: object) -> Serving:
@@ -73,7 +73,7 @@ SHOWS = """\
 def test_it_is_found_on_path_with_version_cards_and_flags(tmp_path: Path) -> None:
     environment = install(tmp_path, HELPS)
 
-    found = Sglang(None, environment).find()
+    found = Sglang(environment).find()
 
     assert (found.reason, found.version) == (None, "0.5.23")
     assert found.origin == str(tmp_path / "bin" / "sglang")
@@ -86,7 +86,7 @@ def test_it_is_found_on_path_with_version_cards_and_flags(tmp_path: Path) -> Non
 
 
 def test_none_on_path_is_said_and_is_no_error(tmp_path: Path) -> None:
-    found = Sglang(None, {"PATH": str(tmp_path)}).find()
+    found = Sglang({"PATH": str(tmp_path)}).find()
 
     assert (found.program, found.reason) == ((), "no sglang on PATH")
 
@@ -96,7 +96,7 @@ def test_a_launcher_whose_python_cannot_be_told_is_not_used(tmp_path: Path) -> N
     program = tmp_path / "bin" / "sglang"
     program.write_bytes(b"\x7fELF")
 
-    assert Sglang(None, environment).find().reason == f"{program} is no script of Python's"
+    assert Sglang(environment).find().reason == f"{program} is no script of Python's"
 
 
 def test_every_size_of_the_plan_is_on_the_command_line() -> None:
@@ -140,7 +140,7 @@ def test_only_the_plans_cards_are_shown_and_nothing_is_told_to_anybody() -> None
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the process list of Linux")
 def test_the_key_reaches_it_but_neither_the_process_list_nor_its_children(tmp_path: Path) -> None:
     environment = install(tmp_path, HELPS)
-    engine = Sglang(None, environment)
+    engine = Sglang(environment)
     spec = engine.launch(engine.find(), on_cards(), PORT)
     (tmp_path / "packages" / "sglang" / "cli" / "main.py").write_text(
         f"import os, sys\ndef main():\n{SHOWS}"

@@ -36,7 +36,7 @@ def on_cards(*cards: EngineDevice, **more: object) -> Serving:
 
 def launch(serving: Serving, endpoint: Endpoint, flags: frozenset[str] = FLAGS) -> LaunchSpec:
     found = Installed("vllm", "0.33.0", ("/opt/vllm", "serve"), abilities=flags)
-    return Vllm(None, {}).launch(found, serving, endpoint)
+    return Vllm({}).launch(found, serving, endpoint)
 
 
 def install(folder: Path, *, cards: int = 2, usage: str | None = None) -> dict[str, str]:
@@ -69,7 +69,7 @@ cuda = SimpleNamespace(
 def test_it_is_found_on_path_with_version_cards_and_flags(tmp_path: Path) -> None:
     environment = install(tmp_path)
 
-    found = Vllm(None, environment).find()
+    found = Vllm(environment).find()
 
     path = str(tmp_path / "bin" / "vllm")
     assert (found.reason, found.version, found.origin) == (None, "0.33.0", path)
@@ -83,25 +83,17 @@ def test_it_is_found_on_path_with_version_cards_and_flags(tmp_path: Path) -> Non
 
 
 def test_none_on_path_is_said_and_is_no_error(tmp_path: Path) -> None:
-    found = Vllm(None, {"PATH": str(tmp_path)}).find()
+    found = Vllm({"PATH": str(tmp_path)}).find()
 
     assert (found.program, found.reason) == ((), "no vllm on PATH")
     assert found.formats == {Format.SAFETENSORS}
-
-
-def test_the_configured_program_goes_before_the_one_on_path(tmp_path: Path) -> None:
-    environment = install(tmp_path)
-    mine = (tmp_path / "bin" / "vllm").rename(tmp_path / "mine")
-
-    assert Vllm(str(mine), environment).find().program == (str(mine), "serve")
-    assert Vllm("/no/such", environment).find().reason == "/no/such is no program here"
 
 
 def test_an_environment_without_pytorch_cannot_serve_and_says_so(tmp_path: Path) -> None:
     environment = install(tmp_path)
     (tmp_path / "packages" / "torch.py").unlink()
 
-    reason = Vllm(None, environment).find().reason
+    reason = Vllm(environment).find().reason
 
     assert reason is not None
     assert "No module named 'torch'" in reason
@@ -110,7 +102,7 @@ def test_an_environment_without_pytorch_cannot_serve_and_says_so(tmp_path: Path)
 def test_without_a_gpu_it_is_unusable_rather_than_slow(tmp_path: Path) -> None:
     environment = install(tmp_path, cards=0)
 
-    reason = Vllm(None, environment).find().reason
+    reason = Vllm(environment).find().reason
 
     assert reason == f"the PyTorch of {tmp_path}/bin/vllm sees no GPU"
 
@@ -120,7 +112,7 @@ def test_a_release_that_is_too_old_is_told_by_the_flags_it_lacks(tmp_path: Path)
     usage = HELP.read_text().replace("  --max-num-seqs", "  --seqs  unlike --max-num-seqs,")
     environment = install(tmp_path, usage=usage)
 
-    reason = Vllm(None, environment).find().reason
+    reason = Vllm(environment).find().reason
 
     assert reason == f"{tmp_path}/bin/vllm is too old: it lacks --max-num-seqs"
 
@@ -134,7 +126,7 @@ def test_pytorch_is_never_imported_from_the_working_directory(
     (here / "torch.py").write_text("raise SystemExit('code from the working directory')")
     monkeypatch.chdir(here)
 
-    assert Vllm(None, environment).find().reason is None
+    assert Vllm(environment).find().reason is None
 
 
 @pytest.mark.parametrize(
@@ -258,7 +250,7 @@ def test_sampling_is_a_default_of_requests_and_what_is_not_said_is_left_to_the_m
 
 def test_the_launch_line_starts_the_program_that_was_found(tmp_path: Path) -> None:
     environment = install(tmp_path, usage="served")
-    engine = Vllm(None, environment)
+    engine = Vllm(environment)
 
     spec = engine.launch(engine.find(), on_cards(a_card(0)), PORT)
     done = subprocess.run(
