@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from localllm.errors import ConfigError, ModelNotFound
+from localllm.units import DURATION
 
 DEFAULT_PORT = 11711
 _PREFIX = "LOCALLLM_"
@@ -22,6 +23,8 @@ Count = Annotated[int, msgspec.Meta(ge=1)]
 Duration = Annotated[float, msgspec.Meta(gt=0)]
 NotNegative = Annotated[float, msgspec.Meta(ge=0)]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+KeepAlive = Annotated[str, msgspec.Meta(pattern=DURATION)]
+
 Use = Literal["chat", "code", "embed", "vision"]
 
 
@@ -40,6 +43,25 @@ class Supervision(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     max_requests: Count = 1024
     """That one model may have at once, served and waiting; more are refused with 429."""
+
+    load_on_request: bool = True
+    """Whether a request that names an installed model has it loaded."""
+
+    keep_alive: KeepAlive = "15m"
+    """How long such a model stays in memory while nobody uses it."""
+
+    cache_share: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.85
+    """Of an engine's KV cache, over which long prompts wait instead of failing those that run."""
+
+    hang_after_s: Duration = 120.0
+    """An engine that is at work on a request and shows no progress for so long is restarted."""
+
+    after_out_of_memory: Literal["stop", "smaller"] = "stop"
+    """smaller: an engine that memory ran out for is started again with half the context, then with
+    the next smaller quantization that is here."""
+
+    watch_every_s: Duration = 5.0
+    """How often the machine is looked at: devices, memory pressure, temperature, sleep."""
 
 
 class Floors(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -93,6 +115,11 @@ class UserProfile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     quant: str | None = None
     kv_type: Literal["f16", "q8_0", "q4_0"] | None = None
     engine: str | None = None
+    keep_alive: KeepAlive | None = None
+    long_context: Count | None = None
+    """Tokens of a second instance, beside the one with `context`, for prompts that are too long
+    for that; its weights are in memory twice."""
+
     sampling: Sampling = Sampling()
     draft: str | None = None
     """What guesses tokens ahead: a smaller model of the same family, named as models are, or "mtp"

@@ -12,17 +12,15 @@ import logging
 import os
 import secrets
 import signal
-import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Generator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import anyio
 import filelock
 import msgspec
-from aiohttp import web
 
 from localllm import __version__
 from localllm.api.daemon_file import DaemonFile, write_daemon_file
@@ -30,25 +28,29 @@ from localllm.api.views import ServeRequest
 from localllm.config import Settings, read_settings
 from localllm.engine_client.client import EngineClient
 from localllm.engines.base import LaunchSpec, Serving
-from localllm.errors import AlreadyRunning, LocalLLMError, PortTaken
+from localllm.errors import AlreadyRunning, LocalLLMError
 from localllm.gateway.access import Rules
 from localllm.gateway.app import Gateway
+from localllm.gateway.listening import bound, serving
+from localllm.hardware.sleep import read_awake_gap
+from localllm.hardware.vitals import read_vitals
 from localllm.paths import Paths, bundled_profiles, paths_for
 from localllm.planning.desk import Desk
-from localllm.planning.ledger import Entry, in_the_log, remember
 from localllm.planning.planner import Planned
 from localllm.supervisor.bus import EventBus
 from localllm.supervisor.endpoints import clear_sockets, new_endpoint
+from localllm.supervisor.event_log import log_events
 from localllm.supervisor.fleet import Fleet
 from localllm.supervisor.lifecycle import RestartPolicy
+from localllm.supervisor.machine_watch import MachineWatch
+from localllm.supervisor.notes import Notes
 from localllm.supervisor.operations import Operations
 from localllm.supervisor.reaper import OWNER_VARIABLE, reap
+from localllm.supervisor.shrinking import Shrinking
 from localllm.supervisor.tools import Tools
-from localllm.supervisor.watching import Measured
+from localllm.supervisor.watchdog import Watchdog
 
 _log = logging.getLogger("localllm.daemon")
-_BACKLOG = 512
-_HTTP_GOODBYE_S = 2.0
 
 
 class Daemon:
@@ -71,9 +73,16 @@ class Daemon:
             os.environ.pop(settings.remote.key_env, None)  # no engine is to inherit it
         self._desk = Desk(settings, paths, dict(os.environ), bundled_profiles())
         self._fleet = Fleet(self._tools())
+        self._watch = MachineWatch(
+            self._fleet,
+            lambda devices, before: read_vitals(devices, before=before),
+            read_awake_gap,
+            settings.supervision.watch_every_s,
+            (paths.daemon_log,),
+        )
 
     async def run(self) -> None:
-        with _bound(self._settings.port) as sockets:
+        with bound(self._settings.port) as sockets:
             port = sockets[0].getsockname()[1]
             rules = Rules(port, frozenset(self._settings.origins), secrets.token_hex(32))
             operations = Operations(
@@ -82,7 +91,10 @@ class Daemon:
                 f"http://127.0.0.1:{port}/v1",
                 os.getpid(),
                 anyio.current_time(),
+                self._watch,
             )
+            watchdog = Watchdog(self._fleet, self._settings.supervision.hang_after_s)
+            shrinking = Shrinking(self._fleet, operations.orders, _oom_kills)
             gateway = Gateway(
                 operations,
                 self._settings,
@@ -94,8 +106,10 @@ class Daemon:
             )
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._watch_signals, tasks.cancel_scope)
-                tasks.start_soon(self._fleet.run)
-                async with _serving(gateway.application(), sockets):
+                for one in (self._fleet.run, self._watch.run, watchdog.run, shrinking.run):
+                    tasks.start_soon(one)
+                tasks.start_soon(log_events, self._fleet.tools.bus)
+                async with serving(gateway.application(), sockets):
                     self._announce(rules)
                     tasks.start_soon(self._serve_first, operations)
                     await self._stop.wait()
@@ -110,29 +124,24 @@ class Daemon:
             backoff_first_s=supervision.backoff_first_s,
             drain_timeout_s=supervision.drain_timeout_s,
         )
-        return Tools(EventBus(), policy, self._paths.logs, _connect, self._launch, self._record)
-
-    def _record(self, planned: Planned, measured: Measured) -> None:
-        """Keep what a start has measured; a disk that is full costs the memory of it alone."""
-        entry = Entry(
-            setting=planned.setting,
-            predicted_bytes=in_the_log(planned.plan.memory),
-            measured_bytes=measured.load.total_bytes or None,
-            decode_tps=measured.speed.decode_tps,
-            prefill_tps=measured.speed.prefill_tps,
-            prompt_tokens=measured.speed.prompt_tokens,
-            at=time.time(),
+        notes = Notes(self._desk, lambda: bool(self._watch.throttled))
+        return Tools(
+            EventBus(),
+            policy,
+            self._paths.logs,
+            _connect,
+            self._launch,
+            record=notes.record,
+            examine=notes.examine,
+            budgets=self._desk.budgets_now,
+            cache_share=supervision.cache_share,
         )
-        try:
-            remember(self._paths.ledger, entry)
-        except OSError as error:
-            _log.warning("what was measured is not kept: %s", error)
 
-    def _launch(self, planned: Planned, serving: Serving) -> LaunchSpec:
+    def _launch(self, planned: Planned, settings: Serving) -> LaunchSpec:
         installed = planned.choice.installed
         known = self._desk.engine_desk.engines(os.environ)
         engine = next(e for e in known if e.name == installed.engine)
-        spec = engine.launch(installed, serving, new_endpoint(installed, self._paths.sockets))
+        spec = engine.launch(installed, settings, new_endpoint(installed, self._paths.sockets))
         return replace(spec, env={**spec.env, OWNER_VARIABLE: str(self._paths.state)})
 
     def _announce(self, rules: Rules) -> None:
@@ -149,11 +158,11 @@ class Daemon:
         _log.info("listening: port=%d pid=%d version=%s", rules.port, os.getpid(), __version__)
 
     async def _serve_first(self, operations: Operations) -> None:
-        await operations.resume()
+        await operations.orders.resume()
         if self._first is None:
             return
         try:
-            await operations.serve(self._first)
+            await operations.orders.serve(self._first)
         except LocalLLMError as error:
             if self._fleet.instances():  # others are served: their daemon goes on
                 _log.error("not served: model=%s %s", self._first.model, error)
@@ -175,61 +184,9 @@ class Daemon:
             await self._fleet.close()
 
 
-@asynccontextmanager
-async def _serving(app: web.Application, sockets: list[socket.socket]) -> AsyncIterator[None]:
-    runner = web.AppRunner(
-        app,
-        handle_signals=False,
-        access_log=None,
-        handler_cancellation=True,  # a client that goes away ends its generation
-        shutdown_timeout=_HTTP_GOODBYE_S,
-        keepalive_timeout=75.0,
-    )
-    await runner.setup()
-    try:
-        for one in sockets:
-            await web.SockSite(runner, one, backlog=_BACKLOG).start()
-        yield
-    finally:
-        with anyio.CancelScope(shield=True):
-            await runner.cleanup()
-
-
 def _connect(spec: LaunchSpec) -> EngineClient:
     endpoint = spec.endpoint
     return EngineClient(endpoint.url, socket=endpoint.socket, key=endpoint.key)
-
-
-@contextmanager
-def _bound(port: int) -> Generator[list[socket.socket]]:
-    """Listen on loopback, both families where the machine has both.
-
-    Raises:
-        PortTaken: Another program has the port.
-    """
-    sockets = [_listen(socket.AF_INET, "127.0.0.1", port)]
-    with suppress(OSError, PortTaken):  # IPv6 is a courtesy to clients that try ::1 first
-        sockets.append(_listen(socket.AF_INET6, "::1", sockets[0].getsockname()[1]))
-    try:
-        yield sockets
-    finally:
-        for one in sockets:
-            one.close()
-
-
-def _listen(family: socket.AddressFamily, address: str, port: int) -> socket.socket:
-    one = socket.socket(family, socket.SOCK_STREAM)
-    one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        one.bind((address, port))
-    except OSError as error:
-        one.close()
-        raise PortTaken(
-            f"Port {port} on {address} cannot be had.",
-            why=f"another program listens there ({error.strerror})",
-            fix="localllm up --port N, or end the other program",
-        ) from error
-    return one
 
 
 @contextmanager
@@ -260,6 +217,11 @@ def _clean_up_after_a_crash(paths: Paths) -> None:
     for pid in reap(paths.state):
         _log.warning("an engine of an earlier daemon was ended: pid=%d", pid)
     clear_sockets(paths.sockets)
+
+
+def _oom_kills() -> int:
+    """How many processes the kernel has killed for memory; 0 where nobody counts."""
+    return read_vitals(()).oom_kills or 0
 
 
 def _arguments() -> argparse.Namespace:

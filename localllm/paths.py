@@ -49,6 +49,11 @@ class Paths:
         return self.state / "ledger.json"
 
     @property
+    def tokenizers(self) -> Path:
+        """What tokenizers made of a fixed text."""
+        return self.state / "tokenizers.json"
+
+    @property
     def engines(self) -> Path:
         """Builds that were fetched, each in a folder of its own."""
         return self.data / "engines"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 import signal
 
 MIB, GIB = 1 << 20, 1 << 30
@@ -44,3 +46,44 @@ def size(count: int) -> str:
     ('180.0 MiB', '24.0 GiB')
     """
     return gib(count) if count >= GIB else f"{count / MIB:.1f} MiB"
+
+
+_UNITS_S = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+DURATION = r"^(forever|[0-9]{1,9}[smhd]?)\Z"
+"""What `parse_duration` reads."""
+
+
+def parse_duration(text: str) -> float:
+    """Parse "90", "90s", "15m", "2h" or "1d" into seconds, and "forever" into infinity.
+
+    Raises:
+        ValueError: It is anything else; the message names what is allowed.
+    """
+    if text == "forever":
+        return math.inf
+    found = re.fullmatch(r"([0-9]{1,9})([smhd]?)", text)
+    if found is None:
+        raise ValueError(
+            f"{text[:40]!r} is no duration; allowed are seconds (90 or 90s), minutes (15m), "
+            "hours (2h), days (1d), and forever"
+        )
+    return float(int(found[1]) * _UNITS_S[found[2]])
+
+
+def duration(seconds: float) -> str:
+    """Render whole seconds in the largest unit they reach, and the next smaller one.
+
+    >>> duration(90), duration(5400), duration(86400), duration(math.inf)
+    ('1 min 30 s', '1 h 30 min', '1 d', 'forever')
+    """
+    if math.isinf(seconds):
+        return "forever"
+    minutes, whole_s = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    parts = ((days, "d"), (hours, "h"), (minutes, "min"), (whole_s, "s"))
+    first = next((i for i, (count, _) in enumerate(parts) if count), len(parts) - 1)
+    shown = [parts[first], *(part for part in parts[first + 1 : first + 2] if part[0])]
+    return " ".join(f"{count} {unit}" for count, unit in shown)

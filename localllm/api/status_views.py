@@ -86,6 +86,23 @@ class InstanceView(View, frozen=True, kw_only=True):
     quant: str | None
     context: int
     parallel: int
+    current: bool = False
+    """What requests mean that name no model, or `localllm`."""
+
+    pinned: bool = False
+    lane: Literal["main", "long"] = "main"
+    """long: for prompts that the other instance of its model is too small for."""
+
+    unload_in: float | None = None
+    """Seconds until it is unloaded if nobody uses it; null: never, or it is at work."""
+
+    gap: float | None = None
+    """How long no model was ready when it took over from another one; 0 where that served until
+    then, null where it took over from none."""
+
+    held: str | None = None
+    """Why requests wait for it though it is ready."""
+
     pid: int | None
     layers: LayersView
     memory: UsedMemoryView
@@ -115,4 +132,7 @@ class DaemonView(View, frozen=True, kw_only=True):
 class StatusView(View, frozen=True, kw_only=True):
     daemon: DaemonView
     hardware: ProbeView
+    warnings: list[str] = msgspec.field(default_factory=list[str])
+    """What is wrong with the machine now: a device that is lost, heat, memory that runs out."""
+
     models: list[InstanceView]

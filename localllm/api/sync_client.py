@@ -12,8 +12,10 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from localllm.api.daemon_file import DaemonFile, read_daemon_file
+from localllm.api.event_views import EventView
 from localllm.api.status_views import InstanceView, StatusView
 from localllm.api.views import (
+    PinReply,
     PlanRequest,
     PlanView,
     ServeReply,
@@ -28,6 +30,8 @@ _TIMEOUT_S = 600.0
 """A stop answers when the running requests are done, a switch when every engine was asked."""
 
 _STREAM_TIMEOUT_S = 3600.0
+_WHATEVER = "localllm"
+_DATA = b"data: "
 T = TypeVar("T")
 
 
@@ -58,7 +62,28 @@ class DaemonClient:
         return self._ask("GET", f"/api/v1/plan?{urlencode(given)}", PlanView)
 
     def serve(self, wanted: ServeRequest) -> ServeReply:
+        """Have a model served beside others; without a name, what is served, or the default."""
+        name = quote(wanted.model or _WHATEVER, safe="")
+        return self._ask("POST", f"/api/v1/models/{name}/load", ServeReply, wanted)
+
+    def switch(self, wanted: ServeRequest) -> ServeReply:
+        """Have a model served in the place of what is."""
         return self._ask("POST", "/api/v1/switch", ServeReply, wanted)
+
+    def pin(self, model: str, *, pinned: bool) -> PinReply:
+        verb = "pin" if pinned else "unpin"
+        return self._ask("POST", f"/api/v1/models/{quote(model, safe='')}/{verb}", PinReply)
+
+    def events(self, *, follow: bool) -> Iterator[EventView]:
+        """What has happened, and with `follow` what happens, until the daemon ends."""
+        path = f"/api/v1/events?{urlencode({'follow': int(follow)})}"
+        with (
+            self._sent("GET", path, None, _STREAM_TIMEOUT_S) as answer,
+            suppress(http.client.IncompleteRead),
+        ):
+            for line in answer:
+                if line.startswith(_DATA):
+                    yield msgspec.json.decode(line[len(_DATA) :], type=EventView)
 
     def stop(self, model: str) -> StopReply:
         return self._ask("POST", f"/api/v1/models/{quote(model, safe='')}/unload", StopReply)

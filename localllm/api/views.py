@@ -9,6 +9,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from localllm.units import DURATION
+
 
 class View(msgspec.Struct, frozen=True, kw_only=True):
     """Base of all documents."""
@@ -188,7 +190,7 @@ class PlanView(View, frozen=True, kw_only=True):
 
 
 class ServeRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The body of `POST /api/v1/switch`: what to serve, and how; null leaves it to the planner."""
+    """The body of `POST /api/v1/switch` and `…/load`: what to serve, and how; null leaves it to the planner."""
 
     model: str | None = None
     context: Annotated[int, msgspec.Meta(ge=1)] | None = None
@@ -199,6 +201,9 @@ class ServeRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     use: Literal["chat", "code", "embed", "vision"] | None = None
     profile: str | None = None
     """A profile of the user's own; what is said beside it goes before what it says."""
+
+    keep_alive: Annotated[str, msgspec.Meta(pattern=DURATION)] | None = None
+    """How long it stays in memory while nobody uses it, as in 15m; null: for ever."""
 
     allow_cpu: bool = False
 
@@ -226,6 +231,11 @@ class ServeReply(View, frozen=True, kw_only=True):
     """True for the embedded model, which nobody named."""
 
     reason: str
+
+
+class PinReply(View, frozen=True, kw_only=True):
+    id: str
+    pinned: bool
 
 
 class StopReply(View, frozen=True, kw_only=True):

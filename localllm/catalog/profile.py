@@ -61,6 +61,10 @@ class Profile(Part, frozen=True):
     context: Positive | None = None
     """Tokens it was trained for."""
 
+    check_tokens: Positive | None = None
+    """Tokens of the interview's CHECK_TEXT with this model's tokenizer, special ones left out.
+    Measured with a real engine, and again whenever that text changes."""
+
     checked: date | None = None
     """When its sources were last read."""
 

@@ -17,8 +17,12 @@ _VERBS = {
     "probe": "Show what hardware was found, and how.",
     "plan": "Show what would run here: context, memory, speed, reason.",
     "run": "Ask a model once, or chat with it.",
+    "switch": "Serve another model in the place of what is served.",
+    "pin": "Keep a model in memory, whatever else is asked for.",
+    "unpin": "Let a pinned model make room again.",
     "stop": "Stop one model, its requests drained.",
     "logs": "Show an engine's log.",
+    "events": "Show what happened, and what was decided.",
     "engine": "Show, install, choose and compare engines.",
 }
 _INTERRUPTED = 130

@@ -63,6 +63,7 @@ def render_status(view: StatusView) -> list[str]:
         f"localllm {daemon.version}, pid {daemon.pid}, up {_duration(daemon.uptime)}, {daemon.endpoint}",
         "",
     ]
+    lines += [f"warning: {text}" for text in view.warnings]
     if not view.models:
         return [*lines, "no model is served; localllm up starts one"]
     head = [
@@ -79,12 +80,29 @@ def render_status(view: StatusView) -> list[str]:
     lines += table([head, *map(_instance, view.models)])
     for model in view.models:
         lines += [f"{model.id}: warning: {text}" for text in model.warnings]
+        lines += [f"{model.id}: {text}" for text in _stay(model)]
         if model.engine_args:
             lines.append(f"{model.id}: flags of your own: {' '.join(model.engine_args)}")
         if model.error is not None:
             lines += ["", f"{model.id} {model.state}: {model.error.reason}"]
             lines += [f"  | {line}" for line in model.error.log]
     return lines
+
+
+def _stay(model: InstanceView) -> list[str]:
+    """What there is to say of how long it stays, and who waits for what."""
+    said = ["for long prompts"] if model.lane == "long" else []
+    if model.pinned:
+        said.append("pinned")
+    if model.unload_in is not None:
+        said.append(f"is unloaded in {_duration(model.unload_in)} if nobody uses it")
+    if model.gap:
+        said.append(f"no model was ready for {model.gap:.1f} s when it took over")
+    if model.held is not None:
+        said.append(f"requests wait: {model.held}")
+    if model.wanted and model.state == "stopped":
+        said.append(f"waits: {model.why}")
+    return said
 
 
 def _instance(model: InstanceView) -> list[str]:

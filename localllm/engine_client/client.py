@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from io import BytesIO
@@ -110,10 +111,20 @@ class EngineClient:
         data = BytesIO(body) if len(body) > _AT_ONCE_BYTES else body
         return session.post(self._url + path, data=data)
 
+    def get(self, path: str) -> aiohttp.client._RequestContextManager:
+        """Ask for something, on a connection of its own.
+
+        Raises:
+            aiohttp.ClientConnectionError: The client was closed, since its engine ended.
+        """
+        if self._fresh.closed:
+            raise aiohttp.ClientConnectionError("the engine has ended")
+        return self._fresh.get(self._url + path)
+
     async def is_healthy(self) -> bool:
         """Ask `/health`: llama.cpp answers 503 while it loads, and nothing before it listens."""
         try:
-            async with self._fresh.get(f"{self._url}/health") as answer:
+            async with self.get("/health") as answer:
                 return answer.status == HTTPStatus.OK
         except (aiohttp.ClientError, OSError):
             return False
@@ -181,10 +192,19 @@ class EngineClient:
             raise WarmUpFailed(f"status {answer.status}: {text[:200].decode(errors='replace')}")
         return text, time.monotonic() - begun
 
+    async def still_answers(self, path: str, body: Mapping[str, object]) -> bool:
+        """Tell whether a request is answered at all; the caller says until when it has to be."""
+        try:
+            async with self.post(path, msgspec.json.encode(body), fresh=True) as answer:
+                await answer.read()
+                return answer.status == HTTPStatus.OK
+        except (aiohttp.ClientError, OSError):
+            return False
+
     async def metrics(self) -> str | None:
         """What it says of itself to Prometheus; None where it does not."""
         try:
-            async with self._fresh.get(f"{self._url}/metrics") as answer:
+            async with self.get("/metrics") as answer:
                 return await answer.text() if answer.status == HTTPStatus.OK else None
         except (aiohttp.ClientError, OSError, UnicodeDecodeError):
             return None

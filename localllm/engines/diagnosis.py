@@ -16,6 +16,8 @@ _ANOTHER_BUILD = "localllm engine install, which picks a build for this machine"
 class Diagnosis:
     why: str
     fix: str
+    out_of_memory: bool = False
+    """Less would do: fewer tokens, or smaller weights."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +27,11 @@ class _Rule:
     pattern: re.Pattern[str]
     why: str
     fix: str
+    out_of_memory: bool = False
 
 
-def _rule(pattern: str, why: str, fix: str) -> _Rule:
-    return _Rule(re.compile(pattern, re.IGNORECASE), why, fix)
+def _rule(pattern: str, why: str, fix: str, *, out_of_memory: bool = False) -> _Rule:
+    return _Rule(re.compile(pattern, re.IGNORECASE), why, fix, out_of_memory)
 
 
 _RULES = (
@@ -91,6 +94,13 @@ _RULES = (
         r"CUDA error: out of memory|cudaMalloc failed: out of memory|ErrorOutOfDeviceMemory|unable to allocate \w+ buffer|failed to allocate \S+ buffer|kIOGPUCommandBufferCallbackErrorOutOfMemory|Insufficient Memory",
         "the device has run out of memory",
         "end what else uses it (localllm probe shows it), or: localllm up --context with fewer tokens",
+        out_of_memory=True,
+    ),
+    _rule(
+        r"std::bad_alloc|Cannot allocate memory|MemoryError|failed to allocate",
+        "the computer has run out of memory",
+        "end other programs, or: localllm up --context with fewer tokens",
+        out_of_memory=True,
     ),
     _rule(
         r"unknown model architecture: '(?P<name>[^']+)'",
@@ -124,5 +134,5 @@ def diagnose(said: str) -> Diagnosis | None:
     for rule in _RULES:
         if (found := rule.pattern.search(said)) is not None:
             known = found.groupdict()
-            return Diagnosis(rule.why.format(**known), rule.fix.format(**known))
+            return Diagnosis(rule.why.format(**known), rule.fix.format(**known), rule.out_of_memory)
     return None

@@ -41,6 +41,7 @@ _OPTIONAL = {
     "--offline": ("--offline",),
     "--ctx-checkpoints": ("--ctx-checkpoints", "0"),
     "--metrics": ("--metrics",),
+    "--slots": ("--slots",),
 }
 _DEVICE = re.compile(
     r"^\s+(?P<name>\w+\d+|Metal): (?P<text>.+) \((?P<total>\d+) MiB, (?P<free>\d+) MiB free\)\s*$",

@@ -43,7 +43,9 @@ class Gateway:
     def application(self) -> web.Application:
         fleet = self.operations.fleet
         supervision = self.settings.supervision
-        lending = Lending(fleet, self.connect, supervision.max_requests)
+        lending = Lending(
+            fleet, self.connect, self.operations.orders.load, supervision.max_requests
+        )
         remote = self._remote()
         proxy = Proxy(lending, supervision.request_wait_s, remote)
         models = Models(fleet, self.started)

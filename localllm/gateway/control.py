@@ -12,8 +12,12 @@ from aiohttp import web
 
 from localllm.api.views import PlanRequest, ServeRequest, ShutdownRequest
 from localllm.errors import BadRequest
+from localllm.gateway.events import render_event
+from localllm.supervisor.bus import EventBus
 from localllm.supervisor.hosted import tail
+from localllm.supervisor.names import WHATEVER
 from localllm.supervisor.operations import Operations
+from localllm.supervisor.orders import How
 
 _DEFAULT_LINES = 200
 _MOST_LINES = 10_000
@@ -39,7 +43,11 @@ class Control:
             web.get("/api/v1/plan", self.plan),
             web.get("/api/v1/models", self.models),
             web.get("/api/v1/models/{id}/logs", self.logs),
+            web.post("/api/v1/models/{id}/load", self.load),
             web.post("/api/v1/models/{id}/unload", self.unload),
+            web.post("/api/v1/models/{id}/pin", self.pin),
+            web.post("/api/v1/models/{id}/unpin", self.unpin),
+            web.get("/api/v1/events", self.events),
             web.post("/api/v1/switch", self.switch),
             web.post("/api/v1/shutdown", self.shutdown),
         ]
@@ -59,7 +67,20 @@ class Control:
 
     async def switch(self, request: web.Request) -> web.Response:
         wanted = await _body(request, ServeRequest)
-        return _json(await self._operations.serve(wanted), status=202)
+        return _json(await self._operations.orders.serve(wanted, How.INSTEAD), status=202)
+
+    async def load(self, request: web.Request) -> web.Response:
+        """Serve a model beside others; `localllm` is what is served already, or the default."""
+        wanted, name = await _body(request, ServeRequest), request.match_info["id"]
+        if name != WHATEVER:
+            wanted = msgspec.structs.replace(wanted, model=name)
+        return _json(await self._operations.orders.serve(wanted), status=202)
+
+    async def pin(self, request: web.Request) -> web.Response:
+        return _json(self._operations.pin(request.match_info["id"], pinned=True))
+
+    async def unpin(self, request: web.Request) -> web.Response:
+        return _json(self._operations.pin(request.match_info["id"], pinned=False))
 
     async def unload(self, request: web.Request) -> web.Response:
         return _json(await self._operations.stop(request.match_info["id"]))
@@ -67,13 +88,26 @@ class Control:
     async def shutdown(self, request: web.Request) -> web.Response:
         wanted = await _body(request, ShutdownRequest)
         if wanted.forget:
-            self._operations.forget_all()
+            self._operations.orders.asks.clear()
         self._shut_down()
         return _json({"pid": self._operations.pid}, status=202)
 
+    async def events(self, request: web.Request) -> web.StreamResponse:
+        """Send what has happened as server-sent events, and with `follow=1` what happens."""
+        bus = self._operations.fleet.tools.bus
+        stream = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8"})
+        await stream.prepare(request)
+        if request.query.get("follow") == "1":
+            await _send_as_they_come(bus, stream)
+        else:
+            for envelope in bus.recent():
+                await stream.write(render_event(envelope))
+        await stream.write_eof()
+        return stream
+
     async def logs(self, request: web.Request) -> web.StreamResponse:
         """Send a model's log as text: its last lines, and with `follow=1` what comes after."""
-        hosted = self._operations.fleet.require(request.match_info["id"])
+        hosted = self._operations.fleet.names.require(request.match_info["id"])
         lines = _lines(request.query.get("lines"))
         stream = web.StreamResponse(headers={"Content-Type": "text/plain; charset=utf-8"})
         await stream.prepare(request)
@@ -84,6 +118,14 @@ class Control:
             size = await _send_new(hosted.log, size, stream)
         await stream.write_eof()
         return stream
+
+
+async def _send_as_they_come(bus: EventBus, stream: web.StreamResponse) -> None:
+    with bus.subscribe() as events:
+        for envelope in bus.recent():
+            await stream.write(render_event(envelope))
+        async for envelope in events:
+            await stream.write(render_event(envelope))
 
 
 async def _send_new(log: Path, size: int, stream: web.StreamResponse) -> int:

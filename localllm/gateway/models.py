@@ -44,13 +44,13 @@ class Models:
 
     async def list(self, _request: web.Request) -> web.Response:
         models = dict.fromkeys(h.planned.stored.id for h in self._fleet.instances())
-        answering = [h for model in models if (h := self._fleet.find(model)) is not None]
+        answering = [h for model in models if (h := self._fleet.names.find(model)) is not None]
         entries = [render_entry(h, self._created) for h in answering]
         return web.json_response({"object": "list", "data": entries})
 
     async def show(self, request: web.Request) -> web.Response:
         name = request.match_info["id"]
-        hosted = self._fleet.find(name)
+        hosted = self._fleet.names.find(name)
         if hosted is None:
             raise ModelNotFound(
                 f"The model {name!r} is not served.",

@@ -8,8 +8,8 @@ where a draft would hurt, see drafting.py.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 
 import aiohttp
@@ -18,22 +18,25 @@ import msgspec
 from aiohttp import web
 
 from localllm.engine_client.client import EngineClient
-from localllm.errors import BadRequest, EngineGone, LocalLLMError, StillLoading
+from localllm.errors import BadRequest, ContextTooLong, EngineGone, LocalLLMError
+from localllm.gateway.asking import asking_of
 from localllm.gateway.drafting import without_draft
 from localllm.gateway.engine_errors import engine_error
 from localllm.gateway.middleware import SERVED_BY
 from localllm.gateway.remote import Asked, RemoteBackend
-from localllm.gateway.streams import OPENED, copy_stream, end_with, open_stream
-from localllm.supervisor.lending import Lending, Lent
+from localllm.gateway.streams import OPENED, copy_stream, end_with, open_stream, showing_life
+from localllm.supervisor.lending import Asking, Lending, Lent
 
 _ERROR_BYTES = 1 << 16
 _PATIENCE_S = 2.0
 """A stream that has to wait for its model opens after this, so that the client sees life."""
 
-_HEARTBEAT_S = 10.0
 _LOST = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionError)
 """How a connection fails that the engine had closed: before the first byte of an answer."""
 
+
+_LONGER_THAN_ANY = 1 << 60
+"""Tokens: leads to the instance for long prompts, if there is one."""
 
 _PAUSES_S = (0.05, 0.2, 0.5, 1.0)
 """For the daemon to learn that an engine which nobody reaches has ended: then its successor, for
@@ -58,7 +61,7 @@ class Proxy:
     """Passes requests to the instances that answer to their model.
 
     Args:
-        wait_s: How long a request waits for a model that is loading or restarting.
+        wait_s: How long a request waits for a model that loads, restarts or is busy.
         remote: Where requests go that no instance can answer; None keeps them all here.
     """
 
@@ -69,19 +72,34 @@ class Proxy:
     async def chat_completions(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
         head = _read_head(body)
+        asking = asking_of(head.model, body, request.headers, request.remote)
         try:
-            return await self._here(request, head, body)
+            return await self._here(request, head, body, asking)
         except LocalLLMError as error:  # no byte of an answer has been sent
             return await self._elsewhere(request, head, body, error)
 
-    async def _here(self, request: web.Request, head: _Head, body: bytes) -> web.StreamResponse:
+    async def _here(
+        self, request: web.Request, head: _Head, body: bytes, asking: Asking
+    ) -> web.StreamResponse:
+        try:
+            return await self._retried(request, head, body, asking)
+        except ContextTooLong:
+            longer = replace(asking, tokens=_LONGER_THAN_ANY)
+            names = self.lending.fleet.names
+            if names.find(head.model, longer.tokens) is names.find(head.model):
+                raise
+            return await self._retried(request, head, body, longer)
+
+    async def _retried(
+        self, request: web.Request, head: _Head, body: bytes, asking: Asking
+    ) -> web.StreamResponse:
         answer = self._stream if head.stream else self._whole
         for pause_s in _PAUSES_S:
             try:
-                return await answer(request, head.model, body)
+                return await answer(request, body, asking)
             except _Unreached:
                 await anyio.sleep(pause_s)
-        return await answer(request, head.model, body)
+        return await answer(request, body, asking)
 
     async def _elsewhere(
         self, request: web.Request, head: _Head, body: bytes, error: LocalLLMError
@@ -92,30 +110,27 @@ class Proxy:
             if self.remote is None or fleet.closing:
                 raise error
             asked = Asked(request, body, head.model, is_stream=bool(head.stream))
-            return await self.remote.answer(asked, fleet.find(head.model), error)
+            return await self.remote.answer(asked, fleet.names.find(head.model), error)
         except LocalLLMError as failure:
             stream = request.get(OPENED)
             if stream is None:
                 raise
             return await end_with(stream, failure)
 
-    async def _whole(self, request: web.Request, model: str | None, body: bytes) -> web.Response:
-        async with self.lending.borrow(model, self.wait_s) as lent:
+    async def _whole(self, request: web.Request, body: bytes, asking: Asking) -> web.Response:
+        async with self.lending.borrow(asking, self.wait_s) as lent:
             request[SERVED_BY] = lent.instance
             return await _answer_whole(lent.client, request.path, _sendable(lent, body))
 
     async def _stream(
-        self, request: web.Request, model: str | None, body: bytes
+        self, request: web.Request, body: bytes, asking: Asking
     ) -> web.StreamResponse:
         async with AsyncExitStack() as stack:
-            try:
-                lent = await stack.enter_async_context(self.lending.borrow(model, _PATIENCE_S))
-            except StillLoading:
-                async with _heartbeat(await open_stream(request)):
-                    borrowed = self.lending.borrow(model, self.wait_s)
-                    lent = await stack.enter_async_context(borrowed)
+            async with showing_life(request, after_s=_PATIENCE_S):
+                borrowed = self.lending.borrow(asking, self.wait_s)
+                lent = await stack.enter_async_context(borrowed)
             request[SERVED_BY] = lent.instance
-            return await _answer_stream(lent.client, request, _sendable(lent, body))
+            return await _answer_stream(lent, request, _sendable(lent, body))
 
 
 def _sendable(lent: Lent, body: bytes) -> bytes:
@@ -142,13 +157,11 @@ async def _answer_whole(client: EngineClient, path: str, body: bytes) -> web.Res
         return web.Response(body=text, content_type="application/json")
 
 
-async def _answer_stream(
-    client: EngineClient, request: web.Request, body: bytes
-) -> web.StreamResponse:
-    async with _sent(client, request.path, body) as answer:
+async def _answer_stream(lent: Lent, request: web.Request, body: bytes) -> web.StreamResponse:
+    async with _sent(lent.client, request.path, body) as answer:
         if answer.status != HTTPStatus.OK:
             raise engine_error(answer.status, await answer.content.read(_ERROR_BYTES))
-        return await copy_stream(answer.content, await open_stream(request), _gone)
+        return await copy_stream(answer.content, await open_stream(request), _gone, lent.moved)
 
 
 @asynccontextmanager
@@ -175,29 +188,6 @@ async def _post(client: EngineClient, path: str, body: bytes) -> aiohttp.ClientR
         raise _gone(_Unreached) from error
     except _LOST:
         return await client.post(path, body, fresh=True)
-
-
-@asynccontextmanager
-async def _heartbeat(stream: web.StreamResponse) -> AsyncIterator[None]:
-    """Write a comment now and then, which every SSE reader skips, while the block waits."""
-
-    async def beat() -> None:
-        with suppress(ConnectionError):  # the client has gone: the request is being cancelled
-            while True:
-                await stream.write(b": the model is loading\n\n")
-                await anyio.sleep(_HEARTBEAT_S)
-
-    failed: LocalLLMError | None = None
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(beat)
-        try:
-            yield
-        except LocalLLMError as error:  # out of a task group it would come in an ExceptionGroup
-            failed = error
-        finally:
-            tasks.cancel_scope.cancel()
-    if failed is not None:
-        raise failed
 
 
 def _gone(kind: type[EngineGone] = EngineGone) -> EngineGone:

@@ -161,7 +161,7 @@ class RemoteBackend:
     async def _stream(self, asked: Asked, answer: aiohttp.ClientResponse) -> web.StreamResponse:
         stream = await open_stream(asked.request)
         await stream.write(f": served by remote {self._host}\n\n".encode())
-        return await copy_stream(answer.content, stream, lambda: broken_off(self._host))
+        return await copy_stream(answer.content, stream, lambda: broken_off(self._host), _not_ours)
 
     async def _opened(self) -> aiohttp.ClientSession:
         async with self._one_at_a_time:
@@ -195,3 +195,7 @@ def _session(trusted: SSLContext | None, proxy: str | None) -> aiohttp.ClientSes
         proxy=proxy,
         timeout=aiohttp.ClientTimeout(total=None, connect=_CONNECT_S, sock_read=_SILENCE_S),
     )
+
+
+def _not_ours() -> None:
+    """No engine here has sent it."""

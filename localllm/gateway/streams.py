@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 
 import aiohttp
+import anyio
 import msgspec
 from aiohttp import web
 
@@ -14,6 +16,8 @@ from localllm.gateway.http_errors import openai_error
 OPENED = web.RequestKey("opened", web.StreamResponse)
 """Set in a request once its stream is open: from then on an error is an event in it."""
 
+_HEARTBEAT_S = 10.0
+_WAITS = b": waiting for the model\n\n"
 _DONE = b"data: [DONE]"
 _TAIL = len(_DONE) + 8
 _ENGINES_ERROR = b'data: {"error"'
@@ -36,10 +40,46 @@ async def open_stream(request: web.Request) -> web.StreamResponse:
     return stream
 
 
+@asynccontextmanager
+async def showing_life(request: web.Request, *, after_s: float) -> AsyncIterator[None]:
+    """While the block waits for long, open the request's stream and write a comment now and then.
+
+    Every reader of server-sent events skips comments.
+    """
+
+    async def beat() -> None:
+        await anyio.sleep(after_s)
+        with suppress(ConnectionError):  # the client has gone: the request is being cancelled
+            while True:
+                with anyio.CancelScope(shield=True):  # half a header would spoil the stream
+                    await (await open_stream(request)).write(_WAITS)
+                await anyio.sleep(_HEARTBEAT_S)
+
+    failed: LocalLLMError | None = None
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(beat)
+        try:
+            yield
+        except LocalLLMError as error:  # out of a task group it would come in an ExceptionGroup
+            failed = error
+        finally:
+            tasks.cancel_scope.cancel()
+    if failed is not None:
+        raise failed
+
+
 async def copy_stream(
-    source: aiohttp.StreamReader, stream: web.StreamResponse, broken: Callable[[], LocalLLMError]
+    source: aiohttp.StreamReader,
+    stream: web.StreamResponse,
+    broken: Callable[[], LocalLLMError],
+    moved: Callable[[], None],
 ) -> web.StreamResponse:
-    """Pass all of a stream on as it comes; `broken` says what it means if it has no end."""
+    """Pass all of a stream on as it comes.
+
+    Args:
+        broken: Says what it means if it has no end.
+        moved: Called for every piece.
+    """
     tail = last = b""
     while True:
         try:
@@ -48,6 +88,7 @@ async def copy_stream(
             chunk = b""
         if not chunk:
             break
+        moved()
         await stream.write(chunk)
         last, tail = chunk, chunk if len(chunk) >= _TAIL else (tail + chunk)[-_TAIL:]
     if _DONE not in tail[-_TAIL:] and not last.lstrip().startswith(_ENGINES_ERROR):

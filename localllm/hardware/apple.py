@@ -49,11 +49,11 @@ class Mac:
 
 def probe_mac(sysctl: str = SYSCTL) -> Mac:
     """Ask sysctl once; ask MLX only for what the user has not decided."""
-    mac = parse_mac(_run([sysctl, *NAMES], deadline_s=SYSCTL_DEADLINE_S))
+    mac = parse_mac(run_briefly([sysctl, *NAMES], deadline_s=SYSCTL_DEADLINE_S))
     if not is_apple_silicon(mac) or mac.wired_limit_bytes or not importlib.util.find_spec("mlx"):
         return mac
     # Isolated, or a folder named mlx in the working directory would be run.
-    metal = _run([sys.executable, "-I", "-c", METAL_QUESTION], deadline_s=METAL_DEADLINE_S)
+    metal = run_briefly([sys.executable, "-I", "-c", METAL_QUESTION], deadline_s=METAL_DEADLINE_S)
     return parse_metal(mac, metal)
 
 
@@ -123,7 +123,7 @@ def _count(text: str | None) -> int | None:
     return int(text) if text is not None and text.isdecimal() and int(text) > 0 else None
 
 
-def _run(command: list[str], *, deadline_s: float) -> str:
+def run_briefly(command: list[str], *, deadline_s: float) -> str:
     """Read what a program printed, whatever its exit code: sysctl fails for one unknown name."""
     try:
         ran = subprocess.run(

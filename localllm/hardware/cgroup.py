@@ -6,7 +6,7 @@ group that cannot be read limits nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -40,13 +40,23 @@ _UNLIMITED = 1 << 60
 
 def read_limits(root: Path = Path("/")) -> Limits:
     """Read what bounds this process, from /proc/self/cgroup up to the mounts' roots."""
-    groups = list(_groups(root))
-    memory = [m for group in groups for names in _MEMORY if (m := _read_memory(group, names))]
+    groups = list_groups(root)
+    limit, left = read_memory_limits(groups)
     cpus = [c for group in groups if (c := _read_cpus(group)) is not None]
-    return Limits(
-        memory=min((limit for limit, _ in memory), default=None),
-        memory_left=min((left for _, left in memory if left is not None), default=None),
-        cpus=min(cpus, default=None),
+    return Limits(memory=limit, memory_left=left, cpus=min(cpus, default=None))
+
+
+def list_groups(root: Path = Path("/")) -> tuple[Path, ...]:
+    """List the folders of our groups and their ancestors, the innermost first."""
+    return tuple(_groups(root))
+
+
+def read_memory_limits(groups: Sequence[Path]) -> tuple[int | None, int | None]:
+    """Read the narrowest limit, and how much is left until the first is met."""
+    memory = [m for group in groups for names in _MEMORY if (m := _read_memory(group, names))]
+    return (
+        min((limit for limit, _ in memory), default=None),
+        min((left for _, left in memory if left is not None), default=None),
     )
 
 

@@ -51,6 +51,9 @@ from localllm.units import MIB
 
 Request = TypeVar("Request", bound=ServeRequest)
 Held = Mapping[DeviceId, int]
+_OF_BOTH = ("model", "use", "context", "parallel", "quant", "kv_type", "engine", "keep_alive")
+"""What a request may say and a profile of the user's own."""
+
 LOCAL_FORMATS = (Format.GGUF, Format.MLX)
 """Those that the catalog lists, and whose engines answer quickly."""
 
@@ -164,6 +167,12 @@ class Desk:
         file = self.paths.config_file
         return read_settings(file, self.environment).profile(name, file)
 
+    def long_context(self, request: ServeRequest) -> int | None:
+        """Tokens of a second instance for long prompts; None where the profile wants none."""
+        if request.profile is None:
+            return None
+        return self._user_profile(request.profile).long_context
+
     def resolved(self, request: Request) -> tuple[Request, Sampling]:
         """Put what the request says over the user's profile that it names.
 
@@ -174,10 +183,7 @@ class Desk:
         if request.profile is None:
             return self._by_name(request), Sampling()
         profile = self._user_profile(request.profile)
-        said = {
-            name: getattr(request, name) or getattr(profile, name)
-            for name in ("model", "use", "context", "parallel", "quant", "kv_type", "engine")
-        }
+        said = {name: getattr(request, name) or getattr(profile, name) for name in _OF_BOTH}
         own = profile.sampling
         sampling = Sampling(own.temperature, own.top_p, own.top_k, own.min_p)
         return self._by_name(msgspec.structs.replace(request, **said)), sampling
@@ -192,6 +198,21 @@ class Desk:
     def budgets(self, choice: Choice, machine: Machine) -> Sequence[Budget]:
         """What may be spent, less what the user wants kept free."""
         return budgets_of(choice, machine, reserve_bytes=self.settings.plan.reserve_mib * MIB)
+
+    def budgets_now(self, served: Sequence[Planned], held: Held) -> Mapping[DeviceId, int]:
+        """Look what all that is served may take of each device that a driver tells of.
+
+        Args:
+            held: What it holds of each; that, too, may be taken.
+        """
+        machine = giving_back(self.probe(), held)
+        here = {device.id: device for device in machine.devices}
+        found: dict[DeviceId, int] = {}
+        for planned in served:
+            devices = tuple(here[d.id] for d in planned.choice.devices if d.id in here)
+            choice = replace(planned.choice, devices=devices, seen=())
+            found.update((b.device, b.usable_bytes) for b in self.budgets(choice, machine))
+        return found
 
     def judge(self, request: ServeRequest, choices: Choices) -> Judge:
         """What offers are judged by: the use's needs, and the user's own words over them."""
@@ -223,6 +244,16 @@ class Desk:
         if name is not None and quant is not None and profile is None:
             name = f"{name}:{quant}"  # of a repository; a path with it is none
         return [offer_of_file(self.find(name), profile)]
+
+    def smaller_quant(self, request: ServeRequest, file_bytes: int) -> str | None:
+        """Find the largest quantization that is here and smaller than one of so many bytes."""
+        request, _ = self.resolved(request)
+        try:
+            here = self._here(msgspec.structs.replace(request, quant=None))
+        except ModelNotFound:
+            return None
+        smaller = [o for o in here if o.quant is not None and (o.size_bytes or 0) < file_bytes]
+        return max(smaller, key=lambda o: o.size_bytes or 0).quant if smaller else None
 
     def _best(
         self, offers: Sequence[Offer], request: ServeRequest, choices: Choices, seen: Survey

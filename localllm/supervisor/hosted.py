@@ -2,20 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import anyio
 
 from localllm.engine_client.client import EngineClient
 from localllm.engines.base import LaunchSpec, Serving
-from localllm.events import InstanceId, ModelState
+from localllm.events import DeviceId, InstanceId, ModelState
 from localllm.planning.planner import Planned
+from localllm.planning.proof import placed
+from localllm.supervisor.lobby import Lobby, Ticket
+from localllm.supervisor.routing import Lane
 from localllm.supervisor.runner import Runner
 from localllm.supervisor.scheduler import Resident
 
 _TAIL_BYTES = 8192
+
+
+@dataclass(slots=True)
+class Terms:
+    """How long an instance stays, and in whose place it comes."""
+
+    keep_s: float = math.inf
+    """Idle for so long, it is unloaded; the next request brings it back."""
+
+    lane: Lane = Lane.MAIN
+    replaces_current: bool = False
+    """What is served now is stopped once this is ready, and makes room for it if it has to."""
+
+    is_asked_for: bool = True
+    """By a person: it becomes what requests mean that name no model."""
 
 
 @dataclass(slots=True)
@@ -27,17 +46,29 @@ class Hosted:
     runner: Runner
     log: Path
     used_at: float
+    lobby: Lobby
+    terms: Terms = field(default_factory=Terms)
+    pinned: bool = False
+    """Neither evicted nor unloaded."""
+
     asked: int = 0
     """Grows with every ask for the model: the latest is what the user wants."""
 
-    in_flight: int = 0
-    waiting: int = 0
     total: int = 0
     remote: int = 0
     """Requests for it that the remote answered in its place."""
 
+    moved: int = 0
+    """Grows with all that its engine sends: an engine for which it stands still may hang."""
+
+    told_tokens: int | None = None
+    """Cells of the cache in use, as the engine last told; None where it does not."""
+
     refused: str | None = None
     """Why the scheduler would not start it; None if it did or has not been asked."""
+
+    reading: bool = False
+    """Its file is being read into memory, while another one serves that has to make room."""
 
     granted: bool = False
     """May start, but its runner has not got to it yet: holds its memory all the same."""
@@ -47,6 +78,13 @@ class Hosted:
 
     retired: bool = False
     """Stopped for good: forgotten once its process is gone."""
+
+    dismissed: bool = False
+    """By a person, so that nothing that waits for it is to bring it back."""
+
+    gap_s: float | None = None
+    """How long no model was ready when it took over; 0 where the other one served until then,
+    None for one that took over from nobody."""
 
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     """Ends the runner."""
@@ -64,11 +102,40 @@ class Hosted:
     def state(self) -> ModelState:
         return self.runner.record.state
 
+    @property
+    def in_flight(self) -> int:
+        return self.lobby.running
+
+    @property
+    def waiting(self) -> int:
+        return self.lobby.waiting
+
+    @property
+    def need(self) -> Mapping[DeviceId, int]:
+        """Bytes it takes of each device: as planned, and corrected by what a load has measured."""
+        return self._corrected(self.planned.need)
+
+    @property
+    def taken(self) -> Mapping[DeviceId, int]:
+        """The same without the cache of earlier prompts, which fills up over time."""
+        return self._corrected(self.planned.plan.need)
+
+    def _corrected(self, planned: Mapping[DeviceId, int]) -> Mapping[DeviceId, int]:
+        need, measured = dict(planned), self.runner.measured
+        if measured is not None:
+            for part in placed(self.planned, self.serving, measured.load):
+                if part.measured_bytes is not None:
+                    more = part.measured_bytes - part.predicted_bytes
+                    need[part.device] = max(0, need.get(part.device, 0) + more)
+        return need
+
     def as_resident(self) -> Resident:
         state = ModelState.STARTING if self.granted else self.state
         if self.leaving and state is ModelState.READY:
             state = ModelState.DRAINING
-        return Resident(self.runner.instance, state, self.in_flight, self.used_at)
+        facts = replace(self.runner.instance, need=self.need)
+        busy = self.in_flight + self.waiting if state is ModelState.READY else self.in_flight
+        return Resident(facts, state, busy, self.used_at, self.pinned)
 
     async def host(self) -> None:
         with self.scope:
@@ -78,10 +145,21 @@ class Hosted:
         ready = self.state is ModelState.READY and self.runner.spec is not None
         return ready and not self.leaving and not self.retired
 
+    def admit(self) -> None:
+        """Let those who wait go to the engine, as far as it takes requests."""
+        if self.takes_requests():
+            self.lobby.pump(anyio.current_time())
+
+    def let_go(self, ticket: Ticket) -> None:
+        """Take a request's place back, and give it to the next."""
+        self.lobby.leave(ticket)
+        self.admit()
+
     def announce(self) -> None:
         """Wake everybody who waits for this instance to change."""
         self.changed.set()
         self.changed = anyio.Event()
+        self.lobby.wake()
 
     def client(self, connect: Callable[[LaunchSpec], EngineClient]) -> EngineClient | None:
         """The client for the present run; None when there is no process to talk to."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from localllm.api.status_views import (
     ErrorView,
     InstanceView,
@@ -23,8 +25,12 @@ _READ_LINES = 40
 """Of a log, for what it may say of a failure; more than is shown."""
 
 
-def render_instance(fleet: Fleet, hosted: Hosted) -> InstanceView:
-    """Show one instance: what was planned, and what it turned out to be."""
+def render_instance(fleet: Fleet, hosted: Hosted, now: float) -> InstanceView:
+    """Show one instance: what was planned, and what it turned out to be.
+
+    Args:
+        now: On the loop's clock.
+    """
     planned, record, measured = hosted.planned, hosted.runner.record, hosted.runner.measured
     load = None if measured is None or not measured.load.buffers else measured.load
     speed = None if measured is None else measured.speed
@@ -34,7 +40,13 @@ def render_instance(fleet: Fleet, hosted: Hosted) -> InstanceView:
         instance=hosted.id,
         state=hosted.state.value,
         wanted=fleet.is_on_its_way(hosted),
-        why=hosted.refused or record.why,
+        why=_why(fleet, hosted),
+        current=fleet.names.current == planned.model,
+        pinned=hosted.pinned,
+        lane=hosted.terms.lane.value,
+        unload_in=_unload_in_s(hosted, now),
+        gap=hosted.gap_s,
+        held=hosted.lobby.held,
         engine=planned.choice.installed.engine,
         device=planned.device_name,
         quant=planned.header.quantization,
@@ -60,7 +72,11 @@ def render_instance(fleet: Fleet, hosted: Hosted) -> InstanceView:
             )
             for part in parts
         ],
-        warnings=[*broken_promises(parts), *caveats(hosted.serving)],
+        warnings=[
+            *broken_promises(parts),
+            *caveats(hosted.serving),
+            *(() if measured is None else measured.doubts),
+        ],
         engine_args=list(hosted.serving.engine_args),
         speed=SpeedView(
             predicted_tps=planned.plan.decode_tps,
@@ -76,6 +92,20 @@ def render_instance(fleet: Fleet, hosted: Hosted) -> InstanceView:
         kv_used=None,
         error=_error(hosted),
     )
+
+
+def _why(fleet: Fleet, hosted: Hosted) -> str:
+    if hosted.reading:
+        return "its file is read into memory while another model serves"
+    waits = fleet.grants.why_it_waits(hosted.id)
+    return hosted.refused or waits or hosted.runner.record.why
+
+
+def _unload_in_s(hosted: Hosted, now: float) -> float | None:
+    idle = hosted.takes_requests() and not hosted.in_flight and not hosted.waiting
+    if not idle or hosted.pinned or math.isinf(hosted.terms.keep_s):
+        return None
+    return max(0.0, hosted.used_at + hosted.terms.keep_s - now)
 
 
 def _error(hosted: Hosted) -> ErrorView | None:

@@ -1,8 +1,8 @@
-"""Lends an instance to one request; while it loads or restarts, the request waits for it."""
+"""Lends an instance to one request; while it loads, restarts or is busy, the request waits."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -10,22 +10,55 @@ import anyio
 
 from localllm.engine_client.client import EngineClient
 from localllm.engines.base import LaunchSpec
-from localllm.errors import Busy, NotReady, StartFailed, StillLoading
+from localllm.errors import (
+    Busy,
+    DoesNotFit,
+    LocalLLMError,
+    ModelNotFound,
+    NotReady,
+    StartFailed,
+    StillLoading,
+)
 from localllm.events import InstanceId
 from localllm.events import ModelState as S
 from localllm.supervisor import messages as msg
+from localllm.supervisor.admission import Ask
 from localllm.supervisor.fleet import Fleet
 from localllm.supervisor.hosted import Hosted
+from localllm.supervisor.lobby import Ticket
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """What counts of a request for who serves it, and when."""
+
+    model: str | None
+    client: str
+    """Who asks; the requests of one do not push those of another back."""
+
+    tokens: int
+    """About as many its prompt has."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lent:
     """An instance, for as long as one request has it."""
 
-    instance: InstanceId
+    hosted: Hosted
     client: EngineClient
-    drafts: bool = False
-    """Whether something guesses tokens ahead."""
+
+    @property
+    def instance(self) -> InstanceId:
+        return self.hosted.id
+
+    @property
+    def drafts(self) -> bool:
+        """Whether something guesses tokens ahead."""
+        return self.hosted.serving.drafting is not None
+
+    def moved(self) -> None:
+        """Tell that the engine has sent something."""
+        self.hosted.moved += 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,72 +66,127 @@ class Lending:
     """The gateway's way to the fleet.
 
     Args:
+        load: Sees to it that a model is served which a request names, and returns the name that
+            it answers to; raises ModelNotFound where it is not installed, or may not be loaded.
         most: Requests that one instance may have, served and waiting; more are refused.
     """
 
     fleet: Fleet
     connect: Callable[[LaunchSpec], EngineClient]
+    load: Callable[[str], Awaitable[str]]
     most: int
 
     @asynccontextmanager
-    async def borrow(self, name: str | None, wait_s: float) -> AsyncIterator[Lent]:
+    async def borrow(self, asking: Asking, wait_s: float) -> AsyncIterator[Lent]:
         """Use an instance for one request.
 
         Raises:
-            ModelNotFound: Nobody answers to `name`.
-            Busy: Too many do already.
+            ModelNotFound: Nobody answers to the name, and nothing that is installed does.
+            Busy: Too many do already, or they did not get done in time.
+            DoesNotFit: It was unloaded, and there is no memory for it any more.
             StartFailed: It has given up.
             StillLoading: It did not become ready in time.
             NotReady: It, or the daemon, is being stopped.
         """
-        hosted = await self._wait_ready(name, wait_s)
-        client = hosted.client(self.connect)
-        assert client is not None, "whoever takes requests has a process"
-        hosted.in_flight += 1
-        hosted.total += 1
+        hosted, ticket = await self._admitted(asking, wait_s)
         try:
-            yield Lent(hosted.id, client, drafts=hosted.serving.drafting is not None)
+            client = hosted.client(self.connect)
+            assert client is not None, "whoever takes requests has a process"
+            hosted.total += 1
+            yield Lent(hosted, client)
         finally:
-            hosted.in_flight -= 1
             hosted.used_at = anyio.current_time()
-            if not hosted.in_flight:
-                hosted.runner.tell(msg.Idle(hosted.runner.record.run))
-                self.fleet.schedule()  # somebody may have waited for it to be idle
+            self._let_go(hosted, ticket)
 
-    async def _wait_ready(self, name: str | None, wait_s: float) -> Hosted:
-        """Wait for whoever answers to the name, which may be another one by the end."""
-        hosted = self.fleet.require(name)
+    def _let_go(self, hosted: Hosted, ticket: Ticket) -> None:
+        hosted.let_go(ticket)
+        if not hosted.in_flight:
+            hosted.runner.tell(msg.Idle(hosted.runner.record.run))
+            self.fleet.grants.schedule()  # somebody may have waited for it to be idle
+
+    async def _admitted(self, asking: Asking, wait_s: float) -> tuple[Hosted, Ticket]:
+        """Wait for a place at whoever answers to the name, which may be another one by the end."""
+        number = next(self.fleet.tools.numbers)
+        ask = Ask(number, asking.client, asking.tokens, anyio.current_time())
+        hosted: Hosted | None = None
         with anyio.move_on_after(wait_s):
-            while not (hosted := self.fleet.require(name)).takes_requests() or self.fleet.closing:
-                self._raise_if_hopeless(hosted)
-                hosted.waiting += 1
-                try:
-                    await hosted.changed.wait()
-                finally:
-                    hosted.waiting -= 1
-            self._raise_if_full(hosted)
+            while True:
+                first = hosted is None
+                hosted = await self._answering(asking)
+                if first:
+                    self._raise_if_full(hosted)
+                ticket = await self._wait_at(hosted, ask)
+                if ticket.admitted:
+                    return hosted, ticket
+        raise _waited_too_long(hosted, asking, wait_s)
+
+    async def _wait_at(self, hosted: Hosted, ask: Ask) -> Ticket:
+        """Queue until it is our turn, or until something has changed."""
+        ticket = hosted.lobby.enter(ask)
+        try:
+            hosted.admit()
+            if not ticket.admitted:
+                await ticket.turn.wait()
+        except BaseException:  # the client has gone, or has waited long enough
+            self._let_go(hosted, ticket)
+            raise
+        if not ticket.admitted:
+            hosted.lobby.leave(ticket)
+        return ticket
+
+    async def _answering(self, asking: Asking) -> Hosted:
+        """Find who answers, and have it started if it is at rest."""
+        if self.fleet.closing:
+            raise NotReady("The daemon stops.", why="it was told to", fix="localllm up, after that")
+        hosted = await self._find_or_load(asking)
+        if hosted.takes_requests() or self.fleet.is_on_its_way(hosted):
             return hosted
-        raise StillLoading(
-            f"{hosted.planned.stored.id} is still loading.",
-            why=f"it is {hosted.state}, and did not get ready within {wait_s:.0f} s",
-            fix="localllm status shows its progress",
-        )
+        if self.fleet.successor_of(hosted) is not None:
+            return hosted  # which makes room; whoever waits is told when the other is ready
+        self._raise_if_hopeless(hosted)
+        if hosted.retired:
+            return hosted  # it ends; then somebody else answers, or is loaded
+        return await self._brought_back(hosted, asking)
 
     def _raise_if_hopeless(self, hosted: Hosted) -> None:
         model = hosted.planned.stored.id
-        if self.fleet.closing or hosted.retired:
+        if hosted.dismissed:
             raise NotReady(
                 f"{model} is not ready.", why="it is being stopped", fix="localllm status"
             )
-        if hosted.state is S.FAILED or hosted.refused is not None:
+        if hosted.state is S.FAILED:
             raise StartFailed(
                 f"{model} could not be started.",
-                why=hosted.refused or hosted.runner.record.why,
+                why=hosted.runner.record.why,
                 fix=f"localllm logs {model}, then localllm up again",
             )
-        self._raise_if_full(hosted)
-        if hosted.state is S.STOPPED and not self.fleet.is_on_its_way(hosted):
-            self.fleet.want(hosted)  # it was evicted: whoever asks brings it back
+
+    async def _find_or_load(self, asking: Asking) -> Hosted:
+        try:
+            return self.fleet.names.require(asking.model, asking.tokens)
+        except ModelNotFound as unknown:
+            if asking.model is None:
+                raise
+            try:
+                loaded = await self.load(asking.model)
+            except ModelNotFound as error:
+                raise unknown from error
+            return self.fleet.names.require(loaded, asking.tokens)
+
+    async def _brought_back(self, hosted: Hosted, asking: Asking) -> Hosted:
+        """Start what was evicted or unloaded; planned anew where it no longer fits as it was."""
+        await self.fleet.bring_back(hosted)
+        if hosted.refused is None:
+            return hosted
+        await self.load(hosted.planned.model)
+        again = self.fleet.names.require(asking.model, asking.tokens)
+        if again.refused is not None:
+            raise DoesNotFit(
+                f"{hosted.planned.stored.id} does not fit beside what is served.",
+                why=again.refused,
+                fix="localllm stop a model, or localllm unpin one: localllm status shows them",
+            )
+        return again
 
     def _raise_if_full(self, hosted: Hosted) -> None:
         if hosted.in_flight + hosted.waiting >= self.most:
@@ -108,3 +196,19 @@ class Lending:
                 f"{self.most} are the limit",
                 fix="send it again in a while, or raise max_requests in config.toml",
             )
+
+
+def _waited_too_long(hosted: Hosted | None, asking: Asking, wait_s: float) -> LocalLLMError:
+    if hosted is not None and hosted.takes_requests():
+        return Busy(
+            f"{hosted.planned.stored.id} is busy.",
+            why=f"{hosted.lobby.held or 'others were served'}, for {wait_s:.0f} s",
+            fix="send it again in a while; localllm status shows who is served",
+        )
+    model = asking.model if hosted is None else hosted.planned.stored.id
+    state = "being planned" if hosted is None else hosted.state.value
+    return StillLoading(
+        f"{model} is still loading.",
+        why=f"it is {state}, and did not get ready within {wait_s:.0f} s",
+        fix="localllm status shows its progress",
+    )

@@ -123,7 +123,10 @@ def step(record: InstanceRecord, happened: msg.Input, now: float, policy: Restar
     state = TABLE[record.state].get(type(happened))
     if state is None:
         return record, ()
-    return _enter(_judge(record, state, happened, now, policy), now, policy)
+    entered, effects = _enter(_judge(record, state, happened, now, policy), now, policy)
+    if isinstance(happened, msg.Hung):  # it would not hear a polite word
+        effects = (msg.Kill(entered.run), *effects)
+    return entered, effects
 
 
 def _is_stale(record: InstanceRecord, happened: msg.Input) -> bool:

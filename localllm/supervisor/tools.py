@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from localllm.engine_client.client import EngineClient
+from localllm.engine_client.interview import Interview
 from localllm.engines.base import LaunchSpec, Serving
+from localllm.events import DeviceId
 from localllm.planning.planner import Planned
 from localllm.supervisor.bus import EventBus
 from localllm.supervisor.lifecycle import RestartPolicy
 from localllm.supervisor.watching import Measured
+
+Held = Mapping[DeviceId, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,3 +32,16 @@ class Tools:
 
     record: Callable[[Planned, Measured], None]
     """Keeps what a start has measured; called in a thread."""
+
+    examine: Callable[[Planned, Interview], Sequence[str]]
+    """Says what is doubtful of a fresh instance's answers; called in a thread."""
+
+    budgets: Callable[[Sequence[Planned], Held], Mapping[DeviceId, int]]
+    """Asks the drivers what all instances together may take of each device now, where what is
+    given is held by them; called in a thread."""
+
+    cache_share: float = 0.85
+    """Of an engine's cache, over which long prompts wait."""
+
+    numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    """Requests are numbered as they arrive."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -11,9 +11,13 @@ import anyio
 import psutil
 
 from localllm.engine_client.client import EngineClient, Speed
+from localllm.engine_client.interview import Interview, interview
 from localllm.engine_client.texts import EMBEDDINGS, RERANK, warm_up_texts
 from localllm.engines.base import LaunchSpec, Serving, Task
 from localllm.engines.load_log import LoadReport, misplaced, parse_load_log
+
+_QUICK_TPS = 40.0
+"""So quick an engine is interviewed at every start: it takes half a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,8 @@ class Measured:
     load: LoadReport
     resident_bytes: int | None
     speed: Speed
+    doubts: tuple[str, ...] = ()
+    """What is odd about its answers; requests are not shifted to one that has any."""
 
 
 class Probe(Protocol):
@@ -63,23 +69,34 @@ class Misplaced(Exception):
     """The model is not where the plan put it."""
 
 
+class Doubtful(Exception):
+    """It answers oddly, and was to take over from one that serves."""
+
+
 class EngineProbe:
     """Asks an engine over HTTP, in whatever process it runs.
 
     Args:
         connect: Makes a client for a spec's endpoint.
         record: Keeps what a warm-up has measured.
+        examine: Says what is doubtful about an interview.
+        takes_over: Whether requests are to be shifted to it from another one.
     """
 
     def __init__(
         self,
         serving: Serving,
         connect: Callable[[LaunchSpec], EngineClient],
+        *,
         record: Callable[[Measured], None],
+        examine: Callable[[Interview], Sequence[str]],
+        takes_over: Callable[[], bool],
     ) -> None:
         self._serving = serving
         self._connect = connect
         self._record = record
+        self._examine = examine
+        self._takes_over = takes_over
 
     async def healthy(self, watched: Watched) -> bool:
         async with self._connect(watched.spec) as client:
@@ -91,9 +108,26 @@ class EngineProbe:
             raise Misplaced(wrong)
         async with self._connect(watched.spec) as client:
             speed = await self._first_requests(client)
-        measured = Measured(load, resident_bytes(watched.pid), speed)
+            doubts = await self._interviewed(client, speed)
+        measured = Measured(load, resident_bytes(watched.pid), speed, doubts)
         await anyio.to_thread.run_sync(self._record, measured)
         return measured
+
+    async def _interviewed(self, client: EngineClient, speed: Speed) -> tuple[str, ...]:
+        """Hear how it cuts a text and answers; nothing that writes slowly is held up for it.
+
+        Raises:
+            Doubtful: It is not to have the requests of another one.
+        """
+        takes_over = self._takes_over()
+        quick = (speed.decode_tps or 0.0) >= _QUICK_TPS
+        if self._serving.task is not Task.WRITE or not (takes_over or quick):
+            return ()
+        heard = await interview(client)
+        doubts = tuple(await anyio.to_thread.run_sync(self._examine, heard))
+        if doubts and takes_over:
+            raise Doubtful(" ".join(doubts))
+        return doubts
 
     async def _first_requests(self, client: EngineClient) -> Speed:
         """Ask for what the model is for."""

@@ -57,6 +57,7 @@ def main() -> None:
     parser.add_argument("--alias", default="fake")
     parser.add_argument("--fake-load", type=float, default=0.0, help="seconds of answering 503")
     parser.add_argument("--fake-layers", default="0/0", help="on devices / all, for the log")
+    parser.add_argument("--fake-mib", type=float, default=1.0, help="of its buffer, for the log")
     parser.add_argument("--fake-record", type=Path, help="gets a line of JSON per happening")
     options, rest = parser.parse_known_args()
     answers = {"--help": HELP, "--version": "version: 1 (fake)", "--list-devices": "Available:"}
@@ -65,13 +66,13 @@ def main() -> None:
         return
     signal.alarm(LIFETIME_S)
     os.umask(0o077)
-    say_where_it_is(options.fake_layers)
+    say_where_it_is(options.fake_layers, options.fake_mib)
     run(Engine(options.alias, options.fake_load, options.fake_record), options.host, options.port)
 
 
-def say_where_it_is(layers: str) -> None:
+def say_where_it_is(layers: str, mib: float) -> None:
     print(f"load_tensors: offloaded {layers} layers to GPU")  # noqa: T201
-    print("load_tensors:          CPU model buffer size =     1.00 MiB", flush=True)  # noqa: T201
+    print(f"load_tensors:          CPU model buffer size = {mib:8.2f} MiB", flush=True)  # noqa: T201
 
 
 def run(engine: Engine, host: str, port: int | None) -> None:

@@ -18,7 +18,7 @@ import anyio
 from aiohttp import web
 
 from localllm.config import Remote, Settings, Supervision
-from localllm.daemon import _connect, _serving
+from localllm.daemon import _connect
 from localllm.engines.base import Endpoint, Installed, LaunchSpec, Serving
 from localllm.events import DeviceId
 from localllm.events import ModelState as S
@@ -26,9 +26,13 @@ from localllm.fit.placing import Arrangement, Share
 from localllm.fit.plan import Memory, Placement, Plan, Verdict
 from localllm.gateway.access import Rules
 from localllm.gateway.app import Gateway
+from localllm.gateway.listening import serving
+from localllm.hardware.machine import CPU
+from localllm.hardware.vitals import Pressure, Vitals
 from localllm.paths import Paths, bundled_profiles
 from localllm.planning.choice import Choice
 from localllm.planning.desk import Desk
+from localllm.planning.ledger import in_the_log
 from localllm.planning.planner import Planned, serving_of
 from localllm.store.stored import StoredModel
 from localllm.supervisor.bus import EventBus
@@ -36,12 +40,17 @@ from localllm.supervisor.endpoints import new_endpoint
 from localllm.supervisor.fleet import Fleet
 from localllm.supervisor.hosted import Hosted
 from localllm.supervisor.lifecycle import RestartPolicy
+from localllm.supervisor.machine_watch import MachineWatch
 from localllm.supervisor.operations import Operations
 from localllm.supervisor.tools import Tools
+from localllm.units import MIB
 from tests.unit.fit.a_header import smollm2
 
 FAKE = Path(__file__).with_name("fake_engine.py")
 TOKEN = "7" * 64
+CALM = Vitals(1 << 40, Pressure.NONE, None, None, None, {})
+"""A machine that nothing is wrong with."""
+
 LISTED = "http://my.page:3000"
 CHAT = "/v1/chat/completions"
 POLICY = RestartPolicy(health_every_s=0.02, backoff_first_s=0.05, stop_grace_s=2.0)
@@ -147,14 +156,24 @@ async def a_house(
             endpoint = new_endpoint(planned.choice.installed, Path(folder))
             return _spec(planned, endpoint, [*given, "--fake-record", str(record)])
 
-        fleet = Fleet(Tools(EventBus(), POLICY, logs, _connect, launch, lambda *_: None))
+        tools = Tools(
+            EventBus(),
+            POLICY,
+            logs,
+            _connect,
+            launch,
+            record=lambda *_: None,
+            examine=lambda *_: (),
+            budgets=lambda *_: {},
+        )
+        fleet = Fleet(tools)
         desk = _desk(settings, logs, environment or {})
         app = _gateway(fleet, desk, port).application()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(fleet.run)
             await anyio.wait_all_tasks_blocked()
             async with (
-                _serving(app, [listening]),
+                serving(app, [listening]),
                 aiohttp.ClientSession(
                     f"http://127.0.0.1:{port}", timeout=aiohttp.ClientTimeout(DEADLINE_S)
                 ) as http,
@@ -171,7 +190,9 @@ def _desk(settings: Settings, folder: Path, environment: Mapping[str, str]) -> D
 
 
 def _gateway(fleet: Fleet, desk: Desk, port: int) -> Gateway:
-    operations = Operations(desk, fleet, f"http://127.0.0.1:{port}/v1", 1, anyio.current_time())
+    watch = MachineWatch(fleet, lambda devices, _: CALM, lambda: 0.0, 3600.0)
+    endpoint, now = f"http://127.0.0.1:{port}/v1", anyio.current_time()
+    operations = Operations(desk, fleet, endpoint, 1, now, watch)
     rules = Rules(port, frozenset({LISTED}), TOKEN)
     started, stop = 1_764_000_000, lambda: None
     return Gateway(
@@ -180,6 +201,8 @@ def _gateway(fleet: Fleet, desk: Desk, port: int) -> Gateway:
 
 
 def _spec(planned: Planned, endpoint: Endpoint, flags: list[str]) -> LaunchSpec:
-    alias = planned.stored.id
-    argv = [sys.executable, str(FAKE), "--host", str(endpoint.socket), "--alias", alias, *flags]
+    on_host = [p.memory for p in planned.plan.placement if p.device == CPU]
+    mib = sum(in_the_log(memory) for memory in on_host) / MIB
+    argv = [sys.executable, str(FAKE), "--host", str(endpoint.socket)]
+    argv += ["--alias", planned.stored.id, "--fake-mib", f"{mib:.2f}", *flags]
     return LaunchSpec(argv, endpoint, start_deadline_s=20.0)

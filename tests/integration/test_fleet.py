@@ -17,6 +17,7 @@ from localllm.events import ModelState as S
 from localllm.fit.plan import Memory, Placement
 from localllm.planning.planner import Planned, serving_of
 from localllm.supervisor.hosted import Hosted
+from localllm.units import MIB
 from tests.fakes.house import DEADLINE_S, House, a_house, a_plan, asking
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]
@@ -24,11 +25,11 @@ CPU = DeviceId("cpu")
 
 
 def sized(model: str, need: int, *, of: int = 15, device: DeviceId = CPU) -> Planned:
-    """A model that takes `need` bytes of a device that has `of`."""
+    """A model that takes `need` MiB of a device that has `of`."""
     planned = a_plan(model, alias=f"{model}-too")
-    memory = Memory(weights=need, kv_cache=0, compute=0, output=0)
+    memory = Memory(weights=need * MIB, kv_cache=0, compute=0, output=0)
     plan = replace(planned.plan, placement=(Placement(device, 0, memory),))
-    return replace(planned, plan=plan, budget={device: of, CPU: 15})
+    return replace(planned, plan=plan, budget={device: of * MIB, CPU: 15 * MIB})
 
 
 async def until(true: Callable[[], Any], what: str) -> None:
@@ -156,7 +157,7 @@ async def test_what_is_being_stopped_can_be_asked_for_again(tmp_path: Path) -> N
             await until(lambda: old.retired, "it is on its way out")
             again = house.serve(a_plan())
 
-            await until(lambda: house.fleet.require("small").state is S.READY, "it is back")
+            await until(lambda: house.fleet.names.require("small").state is S.READY, "it is back")
         assert not again.retired
         assert (await house.ask(asking()))[0] == 200
 
@@ -225,7 +226,7 @@ async def test_models_on_two_devices_do_not_lose_each_others_budget(tmp_path: Pa
     async with a_house(tmp_path) as house:
         await house.ready(sized("a", 10, device=DeviceId("cuda:0")))
         await house.ready(sized("b", 10, device=DeviceId("cuda:1")))
-        a = house.fleet.require("a")
+        a = house.fleet.names.require("a")
         await house.fleet.stop(a.planned.model, "test")
 
         again = await house.ready(sized("a", 10, device=DeviceId("cuda:0")))

@@ -26,7 +26,7 @@ from localllm.cli.render import render_status
 from localllm.config import Remote
 from localllm.daemon import _has_uvloop
 from localllm.events import ModelState as S
-from localllm.gateway import proxy, remote
+from localllm.gateway import proxy, remote, streams
 from tests.fakes.fake_remote import EVENT, PATH, STREAM, WHOLE, FakeRemote, Say, a_remote
 from tests.fakes.house import DEADLINE_S, TOKEN, House, a_house, a_plan, asking
 
@@ -168,7 +168,7 @@ async def test_a_model_that_is_not_ready_in_time_is_answered_for_there(tmp_path:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(proxy, "_PATIENCE_S", 0.05)
-    monkeypatch.setattr(proxy, "_HEARTBEAT_S", 0.05)
+    monkeypatch.setattr(streams, "_HEARTBEAT_S", 0.05)
 
 
 @asynccontextmanager
@@ -190,7 +190,7 @@ async def test_a_stream_that_is_open_already_goes_on_with_what_comes_from_there(
         status, _, text = await house.ask({**asking(), "stream": True})
 
     assert status == 200
-    assert text.startswith(b": the model is loading\n\n")
+    assert text.startswith(b": waiting for the model\n\n")
     assert text.endswith(marked(far, stream=True))
 
 

@@ -69,7 +69,8 @@ def test_what_nobody_asked_for_is_a_crash_once_the_process_is_gone(
     stopping, effects = step(an_instance(state), happened, 0.0, POLICY)
     gone = after(stopping, m.Exited(1, -15))
 
-    assert (stopping.state, effects[0]) == (S.STOPPING, m.Terminate(1))
+    how = m.Kill(1) if isinstance(happened, m.Hung) else m.Terminate(1)
+    assert (stopping.state, effects[0]) == (S.STOPPING, how)
     assert (gone.state, gone.crashes, gone.why) == (S.BACKOFF, 1, why)
 
 

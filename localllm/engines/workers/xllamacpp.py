@@ -102,7 +102,7 @@ def _serve(settings: WorkerSettings) -> object:
     _say_on_what(params, settings, xllamacpp)
     _say_extras(params, settings, xllamacpp)
     params.ui = False
-    params.endpoint_metrics = True
+    params.endpoint_metrics = params.endpoint_slots = True
     params.verbosity = _SHOWS_BUFFERS
     return xllamacpp.Server(params)
 

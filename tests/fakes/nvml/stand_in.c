@@ -1,10 +1,18 @@
 /* A stand-in for libnvidia-ml.so.1: the symbols that nvidia-ml-py looks up for localllm.
  *
  * LOCALLLM_TEST_NVML           the machine: rtx5090 rtx4090 laptop h100 gb10 two5090 mixed
- *                              halfway vanishes wsl broken empty
+ *                              halfway vanishes wsl broken empty older
+ *                              unreachable refused
  * LOCALLLM_TEST_NVML_ANSWERS   after how many the card of `vanishes` is lost (2)
  * LOCALLLM_TEST_NVML_FREE_MIB  free memory of every card, instead of its own
  * LOCALLLM_TEST_NVML_LOG       a file that gets a line for each init and shutdown
+ * LOCALLLM_TEST_NVML_LOST      a file: while it exists, every card is lost
+ * LOCALLLM_TEST_NVML_HOT       a file: while it exists, every card is at 91 degrees and slowed
+ *                              down to cool, else at 45 and held by its power limit
+ *
+ * `older` has a driver that knows only the old name of the slowdowns, the card of `unreachable`
+ * fell off the bus of a driver that has no word for it, and `refused` is a container that lost
+ * its right to the cards.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,12 +21,16 @@
 
 typedef int nvmlReturn_t;
 enum {
-    SUCCESS = 0, UNINITIALIZED = 1, INVALID_ARGUMENT = 2, NOT_SUPPORTED = 3,
-    INSUFFICIENT_SIZE = 7, DRIVER_NOT_LOADED = 9, GPU_IS_LOST = 15
+    SUCCESS = 0, UNINITIALIZED = 1, INVALID_ARGUMENT = 2, NOT_SUPPORTED = 3, NOT_FOUND = 6,
+    INSUFFICIENT_SIZE = 7, DRIVER_NOT_LOADED = 9, FUNCTION_NOT_FOUND = 13, GPU_IS_LOST = 15,
+    UNKNOWN = 999
 };
 #define MIB (1024ULL * 1024ULL)
 #define NOT_AVAILABLE (~0ULL)
 #define DEAD_PID 99999999u
+#define SW_POWER_CAP 0x4ULL
+#define HW_SLOWDOWN 0x8ULL
+#define HW_THERMAL_SLOWDOWN 0x40ULL
 
 typedef struct {
     const char *name, *uuid, *bus;
@@ -83,9 +95,16 @@ static int answers(void) {
     return wanted == NULL ? 2 : atoi(wanted);
 }
 
+static int file_exists(const char *variable) {
+    const char *path = getenv(variable);
+    return path != NULL && access(path, F_OK) == 0;
+}
+
 /* Lost cards still have a name, a UUID and a bus. */
 static nvmlReturn_t reached(nvmlDevice_t card) {
     if (!opened) return UNINITIALIZED;
+    if (file_exists("LOCALLLM_TEST_NVML_LOST")) return GPU_IS_LOST;
+    if (machine("unreachable")) return UNKNOWN;
     if (machine("halfway") && card == &SECOND5090) return GPU_IS_LOST;
     if (machine("vanishes") && ++questions > answers()) return GPU_IS_LOST;
     return SUCCESS;
@@ -107,6 +126,7 @@ static nvmlReturn_t text(const char *source, char *target, unsigned int length) 
 nvmlReturn_t nvmlInitWithFlags(unsigned int flags) {
     (void)flags;
     if (machine("broken")) return DRIVER_NOT_LOADED;
+    if (machine("refused")) return UNKNOWN;
     opened++;
     log_line("init");
     return SUCCESS;
@@ -154,6 +174,32 @@ nvmlReturn_t nvmlDeviceGetHandleByIndex_v2(unsigned int index, nvmlDevice_t *dev
     if (index >= cards(found)) return INVALID_ARGUMENT;
     *device = found[index];
     return SUCCESS;
+}
+
+/* As nvml.h has it, one lost card is enough to find none. */
+nvmlReturn_t nvmlDeviceGetHandleByUUID(const char *uuid, nvmlDevice_t *device) {
+    Card *found[2];
+    nvmlReturn_t answer = NOT_FOUND;
+    if (!opened) return UNINITIALIZED;
+    for (unsigned int i = cards(found); i-- > 0;) {
+        nvmlReturn_t reach = reached(found[i]);
+        if (reach != SUCCESS) return reach;
+        if (strcmp(found[i]->uuid, uuid) != 0) continue;
+        *device = found[i];
+        answer = SUCCESS;
+    }
+    return answer;
+}
+
+nvmlReturn_t nvmlDeviceGetHandleByPciBusId_v2(const char *bus, nvmlDevice_t *device) {
+    Card *found[2];
+    if (!opened) return UNINITIALIZED;
+    for (unsigned int i = cards(found); i-- > 0;) {
+        if (strcmp(found[i]->bus, bus) != 0) continue;
+        *device = found[i];
+        return reached(found[i]);
+    }
+    return NOT_FOUND;
 }
 
 nvmlReturn_t nvmlDeviceGetName(nvmlDevice_t card, char *name, unsigned int length) {
@@ -206,6 +252,25 @@ nvmlReturn_t nvmlDeviceGetEnforcedPowerLimit(nvmlDevice_t card, unsigned int *li
 
 nvmlReturn_t nvmlDeviceGetPowerManagementLimit(nvmlDevice_t card, unsigned int *limit_mw) {
     return nvmlDeviceGetEnforcedPowerLimit(card, limit_mw);
+}
+
+nvmlReturn_t nvmlDeviceGetTemperature(nvmlDevice_t card, int sensor, unsigned int *celsius) {
+    (void)sensor;
+    *celsius = file_exists("LOCALLLM_TEST_NVML_HOT") ? 91 : 45;
+    return reached(card);
+}
+
+nvmlReturn_t nvmlDeviceGetCurrentClocksThrottleReasons(nvmlDevice_t card,
+                                                       unsigned long long *reasons) {
+    int hot = file_exists("LOCALLLM_TEST_NVML_HOT");
+    *reasons = hot ? HW_THERMAL_SLOWDOWN | HW_SLOWDOWN : SW_POWER_CAP;
+    return reached(card);
+}
+
+nvmlReturn_t nvmlDeviceGetCurrentClocksEventReasons(nvmlDevice_t card,
+                                                    unsigned long long *reasons) {
+    if (machine("older")) return FUNCTION_NOT_FOUND;
+    return nvmlDeviceGetCurrentClocksThrottleReasons(card, reasons);
 }
 
 static nvmlReturn_t processes(nvmlDevice_t card, unsigned int *room, nvmlProcessInfo_t *out,

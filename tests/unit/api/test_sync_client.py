@@ -102,7 +102,7 @@ def test_a_question_carries_the_token_and_json_and_gives_a_view(daemon: Daemon) 
     assert daemon.client.serve(ServeRequest(model="m", context=512)) == REPLY
 
     [asked] = daemon.asked
-    assert (asked.method, asked.path) == ("POST", "/api/v1/switch")
+    assert (asked.method, asked.path) == ("POST", "/api/v1/models/m/load")
     assert (asked.authorization, asked.content_type) == ("Bearer t0ken", "application/json")
     assert msgspec.json.decode(asked.body, type=ServeRequest).context == 512
 
@@ -202,7 +202,7 @@ def test_an_answer_that_cannot_be_read_is_an_error_and_no_traceback(
         error.what
         == f"What answers at http://127.0.0.1:{daemon.port} is no daemon of this version."
     )
-    assert "/api/v1/switch" in error.why
+    assert "/load" in error.why
 
 
 @pytest.mark.parametrize("said", [b"", b"SSH-2.0-OpenSSH_9.2\r\n"])

@@ -76,6 +76,7 @@ def test_a_profile_answers_to_its_id_and_aliases_in_any_case_and_to_nothing_else
         (WHOLE + '[gguf]\narchitecture = "llama"\n[gguf.keys]\na = [0.5]\n', "$.gguf.keys"),
         (WHOLE + "[sampling]\ntemperature = 1.0\n", "$.sampling"),
         (WHOLE + "checked = true\n", "$.checked"),
+        (WHOLE + "check_tokens = 0\n", "$.check_tokens"),
     ],
 )
 def test_a_broken_profile_names_file_and_field(

@@ -39,7 +39,7 @@ _PIECE_BYTES = 32
 
 
 class Model:
-    """Loaded when it is made; all but `prompt_of` needs a turn."""
+    """Loaded when it is made; all but `prompt_of` and what cuts and joins texts needs a turn."""
 
     def __init__(self, settings: WorkerSettings) -> None:
         self._lib = binding()
@@ -65,10 +65,23 @@ class Model:
         prompt = request.one_prompt
         if isinstance(prompt, str):
             return self._tokenized(prompt, add_begin=True)
-        end = self._llm.n_vocab()
+        end = self.vocabulary
         if not all(0 <= token < end for token in prompt):
             raise invalid(f"prompt: the numbers of tokens end below {end}")
         return prompt
+
+    @property
+    def vocabulary(self) -> int:
+        return int(self._llm.n_vocab())
+
+    def tokens_of(self, text: str, *, add_special: bool) -> list[int]:
+        """Cut a text into tokens."""
+        return self._tokenized(text, add_begin=add_special)
+
+    def text_of(self, tokens: list[int]) -> str:
+        """Join tokens, those of markup too."""
+        pieces = (self.bytes_of(token, markup=True) for token in tokens)
+        return b"".join(pieces).decode(errors="replace")
 
     def grammar_of(self, request: Request) -> Any:  # noqa: ANN401
         """Make the grammar that an answer is held to; None: it is free.
@@ -127,15 +140,15 @@ class Model:
         """Tell whether a token ends an answer."""
         return bool(self._lib.llama_vocab_is_eog(self._vocabulary, token))
 
-    def bytes_of(self, token: int) -> bytes:
-        """The text of a token, none for markup.
+    def bytes_of(self, token: int, *, markup: bool = False) -> bytes:
+        """The text of a token, none for markup unless it is wanted.
 
         The binding's own loses tokens that are longer than 32 bytes, as those of indented code.
         """
         size = _PIECE_BYTES
         while True:
             text = ctypes.create_string_buffer(size)
-            said = self._lib.llama_token_to_piece(self._vocabulary, token, text, size, 0, False)  # noqa: FBT003
+            said = self._lib.llama_token_to_piece(self._vocabulary, token, text, size, 0, markup)
             if said >= 0:
                 return text.raw[:said]
             size = -said

@@ -18,6 +18,7 @@ from localllm.engines.workers.llama_cpp_python.model import Gone, Model
 from localllm.engines.workers.llama_cpp_python.request import Chat, Request, Text, checked
 from localllm.engines.workers.llama_cpp_python.worker import WorkerSettings
 from localllm.engines.workers.stops import Stops
+from localllm.engines.workers.tokens import TOKEN_PATHS, tokens_document
 
 _KINDS: dict[str, type[Request]] = {"/v1/chat/completions": Chat, "/v1/completions": Text}
 _LOOK_S = 0.25
@@ -73,8 +74,14 @@ class _Handler(WorkerHandler):
     server: _Server
 
     def answer(self, path: str, body: dict[str, Any]) -> None:
-        if path not in _KINDS:
+        if path in _KINDS:
+            self._generate(path, body)
+        elif path in TOKEN_PATHS:
+            self.send_document(tokens_document(path, body, self.server.model))
+        else:
             super().answer(path, body)  # which refuses
+
+    def _generate(self, path: str, body: dict[str, Any]) -> None:
         model = self.server.model
         request = checked(body, _KINDS[path])
         answer = Answer(model, request, self.client_has_gone)

@@ -54,8 +54,23 @@ class Model:
         return Abilities(
             tools=tokenizer.has_tool_calling,
             images=self._provider.processor is not None,
-            vocabulary=len(tokenizer),
+            vocabulary=self.vocabulary,
         )
+
+    @property
+    def vocabulary(self) -> int:
+        tokenizer: Any = self._provider.tokenizer
+        return len(tokenizer)
+
+    def tokens_of(self, text: str, *, add_special: bool) -> list[int]:
+        """Cut a text into tokens."""
+        tokenizer: Any = self._provider.tokenizer
+        return list(tokenizer.encode(text, add_special_tokens=add_special))
+
+    def text_of(self, tokens: list[int]) -> str:
+        """Join tokens as they are; many tokenizers would drop spaces before punctuation."""
+        tokenizer: Any = self._provider.tokenizer
+        return str(tokenizer.decode(tokens, clean_up_tokenization_spaces=False))
 
     def start(self, request: Request, body: dict[str, Any], attend: Attend) -> Generation:
         """Start to answer; it ends by itself, or by `stop`.

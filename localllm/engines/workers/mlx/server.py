@@ -13,6 +13,7 @@ from localllm.engines.workers.mlx.model import FINGERPRINT, Model, tools_of
 from localllm.engines.workers.mlx.request import Chat, Request, Text, checked
 from localllm.engines.workers.mlx.telling import Telling
 from localllm.engines.workers.mlx.worker import WorkerSettings
+from localllm.engines.workers.tokens import TOKEN_PATHS, tokens_document
 
 _KINDS: dict[str, type[Request]] = {"/v1/chat/completions": Chat, "/v1/completions": Text}
 
@@ -39,8 +40,14 @@ class _Handler(WorkerHandler):
     server: _Server
 
     def answer(self, path: str, body: dict[str, Any]) -> None:
-        if path not in _KINDS:
-            return super().answer(path, body)
+        if path in _KINDS:
+            self._generate(path, body)
+        elif path in TOKEN_PATHS:
+            self.send_document(tokens_document(path, body, self.server.model))
+        else:
+            super().answer(path, body)  # which refuses
+
+    def _generate(self, path: str, body: dict[str, Any]) -> None:
         model = self.server.model
         request = checked(body, _KINDS[path], model.abilities)
         generation = model.start(request, body, self._require_client)

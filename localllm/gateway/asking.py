@@ -1,0 +1,52 @@
+"""What counts of a request for who serves it and when: its model, its client, its length. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from localllm.supervisor.lending import Asking
+
+_BYTES_PER_TOKEN = 3.5
+"""Of a request's JSON. English has 4 to 5 per token, code and other languages less; the quotes and
+names of JSON make up for it."""
+
+_IMAGE = re.compile(rb";base64,[A-Za-z0-9+/=\\]*")
+_SESSIONS = (
+    "x-session-id",
+    "x-session-affinity",
+    "x-claude-code-session-id",
+)
+"""In which agents name a conversation: OpenCode, and Claude Code."""
+
+
+def asking_of(
+    model: str | None, body: bytes, headers: Mapping[str, str], remote: str | None
+) -> Asking:
+    """Read what counts.
+
+    Args:
+        headers: By name in any case, as aiohttp has them.
+        remote: The client's address.
+    """
+    return Asking(model, client_of(headers, remote), prompt_tokens(body))
+
+
+def client_of(headers: Mapping[str, str], remote: str | None) -> str:
+    """Tell clients apart: by the conversation, else by key and program, else by address.
+
+    Two conversations of one program are two clients, since they wait for each other.
+    """
+    for name in _SESSIONS:
+        if session := headers.get(name):
+            return f"{name}:{session}"
+    key, program = headers.get("Authorization", ""), headers.get("User-Agent", "")
+    return f"{remote} {key} {program}"
+
+
+def prompt_tokens(body: bytes) -> int:
+    """Estimate the length of a prompt, without what is an image in it."""
+    size = len(body)
+    if b";base64," in body:
+        size -= sum(len(found.group()) for found in _IMAGE.finditer(body))
+    return int(size / _BYTES_PER_TOKEN)

@@ -1,0 +1,85 @@
+"""Plans what is to be served among what is served already: beside it if it can, else in its place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import anyio
+import msgspec
+
+from localllm.api.views import ServeRequest
+from localllm.errors import DoesNotFit
+from localllm.events import DeviceId
+from localllm.fit.plan import Verdict
+from localllm.planning.desk import Desk
+from localllm.planning.planner import Planned, require_fit
+from localllm.planning.uses import NEEDS, use_of
+from localllm.supervisor.accounts import coming, held
+from localllm.supervisor.fleet import Fleet
+
+Bytes = Mapping[DeviceId, int]
+
+
+async def arrange(desk: Desk, fleet: Fleet, request: ServeRequest, *, beside: bool) -> Planned:
+    """Plan a model; what its budget says holds for all instances together.
+
+    Args:
+        beside: Whether to leave others where they are, if it fits as a whole and with the
+            context that its use needs. Else all that may be stopped counts as free.
+
+    Raises:
+        LocalLLMError: It cannot be: no such model, no memory, no engine.
+    """
+    ours = held(fleet.instances(), all_of_them=True)
+    soon = coming(fleet.instances())
+    if beside and (ours or soon):
+        planned = await _plan(desk, request, {d: -count for d, count in soon.items()})
+        if _is_of_use(planned, request):
+            return _for_all(planned, _sum(ours, soon))
+    may_go = held(fleet.instances())
+    planned = await _plan(desk, request, may_go)
+    require_fit(planned)
+    return _for_all(planned, {d: count - may_go.get(d, 0) for d, count in ours.items()})
+
+
+async def arrange_long(desk: Desk, fleet: Fleet, request: ServeRequest, main: Planned) -> Planned:
+    """Plan the instance for long prompts that stays beside the `main` one.
+
+    Args:
+        request: With the context that it is to have.
+
+    Raises:
+        DoesNotFit: There is no memory for both.
+    """
+    may_go = held(fleet.instances())
+    spent = {d: may_go.get(d, 0) - count for d, count in main.need.items()}
+    planned = await _plan(desk, msgspec.structs.replace(request, parallel=1), spent)
+    if planned.plan.verdict is Verdict.TOO_BIG:
+        raise DoesNotFit(
+            f"There is no room for a second {main.stored.id} with {request.context} tokens.",
+            why=f"beside the one with {main.plan.context} tokens: {planned.plan.reason}",
+            fix="a smaller context or long_context in the profile, or no long_context",
+        )
+    return _for_all(planned, {d: -count for d, count in spent.items()})
+
+
+async def _plan(desk: Desk, request: ServeRequest, reclaimable: Bytes) -> Planned:
+    return await anyio.to_thread.run_sync(lambda: desk.plan(request, reclaimable=reclaimable))
+
+
+def _is_of_use(planned: Planned, request: ServeRequest) -> bool:
+    """Whether it is whole where it should be, with as many tokens as it is wanted for."""
+    wanted = request.context or NEEDS[use_of(request.use)].context
+    trained = planned.header.context_trained or wanted
+    return planned.plan.verdict is Verdict.FITS and planned.plan.context >= min(wanted, trained)
+
+
+def _for_all(planned: Planned, others: Bytes) -> Planned:
+    """Add what others hold to what this one may take."""
+    return replace(planned, budget=_sum(planned.budget, others, of=planned.budget))
+
+
+def _sum(one: Bytes, other: Bytes, *, of: Bytes | None = None) -> Bytes:
+    devices = of if of is not None else {**one, **other}
+    return {d: one.get(d, 0) + other.get(d, 0) for d in devices}

@@ -1,0 +1,189 @@
+"""Looks at the machine now and then, and acts: devices that are gone, memory, heat, sleep, logs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import anyio
+
+from localllm.engines.base import Task
+from localllm.events import DeviceId, Topic
+from localllm.events import ModelState as S
+from localllm.hardware.machine import CPU, Device
+from localllm.hardware.sleep import slept_s
+from localllm.hardware.vitals import Pressure, Vitals
+from localllm.supervisor import messages as msg
+from localllm.supervisor.fleet import Fleet
+from localllm.supervisor.hosted import Hosted
+from localllm.supervisor.keeping import Relief, Stay, decide_unloads
+from localllm.supervisor.logs import cap_log
+from localllm.units import duration
+
+_LOOK_WITHIN_S = 30.0
+"""A driver may hang; then the look is given up, and the next one waits for its turn."""
+
+_TINY_WITHIN_S = 60.0
+_TINY: Mapping[Task, tuple[str, Mapping[str, object]]] = {
+    Task.WRITE: (
+        "/v1/chat/completions",
+        {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 1, "cache_prompt": False},
+    ),
+    Task.EMBED: ("/v1/embeddings", {"input": "hi"}),
+    Task.RERANK: ("/v1/rerank", {"query": "hi", "documents": ["ho"]}),
+}
+"""The least that an engine can be asked to do."""
+
+_RELIEF = {
+    Pressure.NONE: Relief.NONE,
+    Pressure.WARN: Relief.ONE,
+    Pressure.CRITICAL: Relief.ALL,
+}
+Look = Callable[[Sequence[Device], Vitals | None], Vitals]
+
+
+@dataclass(slots=True)
+class MachineWatch:
+    """Runs until cancelled.
+
+    Args:
+        look: At the devices given, with the look before; called in a thread.
+        awake_gap: Seconds that the computer has slept since it started.
+        logs: Files that grow, beside those of the engines.
+    """
+
+    fleet: Fleet
+    look: Look
+    awake_gap: Callable[[], float]
+    every_s: float
+    logs: Sequence[Path] = ()
+    warnings: tuple[str, ...] = ()
+    """What is wrong with the machine now, in words."""
+
+    throttled: dict[str, str] = field(default_factory=dict[str, str])
+    """By device what slows it down: what is measured now says little."""
+
+    _before: Vitals | None = None
+    _slept: float | None = None
+
+    async def run(self) -> None:
+        while True:
+            await anyio.sleep(self.every_s)
+            await self.turn()
+
+    async def turn(self) -> None:
+        """Look once, and act on what is seen."""
+        await self._after_sleep()
+        vitals = await self._look()
+        if vitals is not None:
+            self._act_on(vitals)
+        self._unload(vitals)
+        await anyio.to_thread.run_sync(self._cap_logs)
+
+    async def _look(self) -> Vitals | None:
+        devices = [
+            *{d.id: d for h in self.fleet.instances() for d, _, _ in h.planned.used}.values()
+        ]
+        with anyio.move_on_after(_LOOK_WITHIN_S):
+            return await anyio.to_thread.run_sync(
+                self.look, devices, self._before, abandon_on_cancel=True
+            )
+        return None
+
+    def _act_on(self, vitals: Vitals) -> None:
+        self._before = vitals
+        self._devices(vitals)
+        self._heat(vitals)
+        self.warnings = (
+            *(f"{device} is lost: {why}" for device, why in self.fleet.lost.items()),
+            *(f"{device}: {why}" for device, why in self.throttled.items()),
+            *(() if vitals.pressure_why is None else (f"memory: {vitals.pressure_why}",)),
+        )
+
+    def _devices(self, vitals: Vitals) -> None:
+        for device, found in vitals.devices.items():
+            if found.lost is not None and device not in self.fleet.lost:
+                self.fleet.lost[device] = found.lost
+                self.fleet.say(Topic.DEVICE_LOST, f"{device}: {found.lost}")
+                for hosted in self._users_of(device):
+                    hosted.runner.tell(msg.DeviceLost(hosted.runner.record.run))
+            elif found.lost is None and device in self.fleet.lost:
+                del self.fleet.lost[device]
+                self.fleet.say(Topic.DEVICE_BACK, f"{device} answers again")
+                for hosted in self._users_of(device):
+                    if hosted.state is S.FAILED:
+                        self.fleet.start(hosted)
+
+    def _users_of(self, device: DeviceId) -> list[Hosted]:
+        return [h for h in self.fleet.instances() if device in {d.id for d, _, _ in h.planned.used}]
+
+    def _heat(self, vitals: Vitals) -> None:
+        told: Mapping[str, str | None] = {
+            CPU: vitals.throttled,
+            **{device: found.throttled for device, found in vitals.devices.items()},
+        }
+        hot = {device: why for device, why in told.items() if why is not None}
+        for device, why in hot.items():
+            if device not in self.throttled:
+                self.fleet.say(Topic.THROTTLED, f"{device}: {why}")
+        for device in self.throttled.keys() - hot.keys():
+            self.fleet.say(Topic.THROTTLED, f"{device} is at full speed again")
+        self.throttled = hot
+
+    def _unload(self, vitals: Vitals | None) -> None:
+        relief = Relief.NONE if vitals is None else _RELIEF[vitals.pressure]
+        why = None if vitals is None else vitals.pressure_why
+        idle = {
+            h.id: h
+            for h in self.fleet.instances()
+            if h.takes_requests() and not h.in_flight and not h.waiting
+        }
+        stays = [_stay(hosted) for hosted in idle.values()]
+        unloads = decide_unloads(stays, relief, why, anyio.current_time())
+        if relief is not Relief.NONE and unloads:
+            self.fleet.say(Topic.PRESSURE, why or "")
+        for unload in unloads:
+            self.fleet.unload(idle[unload.id], unload.why)
+
+    async def _after_sleep(self) -> None:
+        """See whether engines still answer: drivers lose their state when a computer sleeps."""
+        gap, before = self.awake_gap(), self._slept
+        self._slept = gap
+        slept = 0.0 if before is None else slept_s(before, gap)
+        if not slept:
+            return
+        self.fleet.say(Topic.WOKE, f"the computer slept for {duration(slept)}")
+        async with anyio.create_task_group() as checks:
+            for hosted in self.fleet.instances():
+                if hosted.takes_requests():
+                    checks.start_soon(self._check, hosted)
+
+    async def _check(self, hosted: Hosted) -> None:
+        run, client = hosted.runner.record.run, self.fleet.client_of(hosted)
+        if client is None or hosted.in_flight:  # what is at work is the watchdog's
+            return
+        path, body = _TINY[hosted.serving.task]
+        with anyio.move_on_after(_TINY_WITHIN_S):
+            if await client.still_answers(path, body):
+                return
+        self.fleet.say(Topic.HUNG, "it does not answer after the sleep: started again", hosted)
+        hosted.runner.tell(msg.Hung(run))
+
+    def _cap_logs(self) -> None:
+        for hosted in self.fleet.instances():
+            if hosted.state is S.READY and cap_log(hosted.log):
+                self.fleet.say(Topic.LOG_CUT, f"{hosted.log} had grown to its cap", hosted)
+        for log in self.logs:
+            cap_log(log)
+
+
+def _stay(hosted: Hosted) -> Stay:
+    shared = {CPU, *(d.id for d, _, _ in hosted.planned.used if d.unified)}
+    return Stay(
+        id=hosted.id,
+        used_at=hosted.used_at,
+        keep_s=hosted.terms.keep_s,
+        pinned=hosted.pinned,
+        host_bytes=sum(count for device, count in hosted.taken.items() if device in shared),
+    )

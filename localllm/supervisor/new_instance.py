@@ -1,0 +1,90 @@
+"""Makes an instance out of a plan: its name, its runner, its lobby. Starts nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container
+from dataclasses import replace
+
+import anyio
+
+from localllm.engines.base import Serving
+from localllm.events import InstanceId
+from localllm.planning.planner import Planned
+from localllm.supervisor.admission import Room
+from localllm.supervisor.hosted import Hosted, Terms
+from localllm.supervisor.instance import Instance
+from localllm.supervisor.lobby import Lobby
+from localllm.supervisor.runner import Runner
+from localllm.supervisor.tools import Tools
+from localllm.supervisor.watching import EngineProbe
+
+_LONG_TOKENS, _LONG_SHARE = 1024, 8
+"""A prompt of so many tokens, and of a part of the context, is a long one."""
+
+_PATIENCE_S = 30.0
+"""A long prompt that has waited so long for room in the cache goes before whatever came later."""
+
+
+def make_instance(
+    planned: Planned,
+    serving: Serving,
+    terms: Terms,
+    tools: Tools,
+    *,
+    taken: Container[InstanceId],
+    takes_over: Callable[[InstanceId], bool],
+) -> Hosted:
+    """Make one that is stopped.
+
+    Args:
+        taken: Names that others have.
+        takes_over: Whether it is to take over from one that serves; asked once it is warm.
+    """
+    name = _free_name(planned.instance, taken)
+    probe = EngineProbe(
+        serving,
+        tools.connect,
+        record=lambda measured: tools.record(planned, measured),
+        examine=lambda heard: tools.examine(planned, heard),
+        takes_over=lambda: takes_over(name),
+    )
+    log = tools.logs / f"{name.replace(':', '-')}.log"
+    facts = Instance(name, planned.model, planned.need)
+    runner = Runner(
+        facts, lambda: tools.launch(planned, serving), probe, tools.bus, log, tools.policy
+    )
+    lobby = Lobby(_room(planned, tools.cache_share), tools.numbers)
+    return Hosted(planned, serving, runner, log, anyio.current_time(), lobby, terms)
+
+
+def is_same(hosted: Hosted, planned: Planned, serving: Serving, terms: Terms) -> bool:
+    """Tell whether it is exactly this: the file, the engine and all its settings."""
+    alike = _key(hosted.planned, hosted.serving) == _key(planned, serving)
+    return alike and hosted.terms.lane is terms.lane
+
+
+def _key(planned: Planned, serving: Serving) -> tuple[object, ...]:
+    """What makes two instances the same. The rest follows from what is free at the moment."""
+    installed = planned.choice.installed
+    settings = replace(serving, host_cache_bytes=0, silence_s=0.0)
+    return installed.engine, tuple(installed.program), installed.version, settings
+
+
+def _free_name(instance: InstanceId, taken: Container[InstanceId]) -> InstanceId:
+    name, number = instance, 1
+    while name in taken:  # another file, or the same with other settings
+        number += 1
+        name = InstanceId(f"{instance}:{number}")
+    return name
+
+
+def _room(planned: Planned, share: float) -> Room:
+    """What its engine takes at once."""
+    context = planned.plan.context
+    return Room(
+        slots=planned.plan.parallel,
+        context=context,
+        share=share,
+        long_tokens=max(_LONG_TOKENS, context // _LONG_SHARE),
+        patience_s=_PATIENCE_S,
+    )

@@ -1,0 +1,255 @@
+"""What is to be served: orders of people, of requests that name a model, of an earlier daemon."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from enum import Enum, auto
+
+import anyio
+import msgspec
+
+from localllm.api.views import ServeReply, ServeRequest
+from localllm.errors import ModelNotFound, NotReady
+from localllm.events import ModelId, Topic
+from localllm.planning.desk import Desk
+from localllm.planning.planner import Planned, serving_of
+from localllm.store.names import is_a_path
+from localllm.supervisor.arranging import arrange, arrange_long
+from localllm.supervisor.asks import Asks
+from localllm.supervisor.fleet import Fleet
+from localllm.supervisor.hosted import Hosted, Terms
+from localllm.supervisor.routing import Lane
+from localllm.units import parse_duration
+
+_log = logging.getLogger(__name__)
+
+
+_LEAST_CONTEXT = 2048
+"""Of what is of use to anybody; below it a smaller quantization is tried."""
+
+
+class How(Enum):
+    """Why something is served."""
+
+    BESIDE = auto()
+    """A person wants it, and nothing less for it."""
+
+    INSTEAD = auto()
+    """A person wants it in the place of what is served now."""
+
+    FOR_A_REQUEST = auto()
+    AGAIN = auto()
+    """An earlier daemon served it."""
+
+
+@dataclass(slots=True)
+class Orders:
+    """Plans one after the other, and hands what comes of it to the fleet.
+
+    Planning is slow, the probe above all: it runs in threads.
+    """
+
+    desk: Desk
+    fleet: Fleet
+    asks: Asks
+    _resumed: anyio.Event = field(default_factory=anyio.Event)
+    _one_at_a_time: anyio.Lock = field(default_factory=anyio.Lock)
+    """Two plans at once would spend the same memory."""
+
+    _loaded: dict[str, ModelId] = field(default_factory=dict[str, ModelId])
+    """By the name that a request gave, what was loaded for it."""
+
+    async def serve(self, request: ServeRequest, how: How = How.BESIDE) -> ServeReply:
+        """Plan and start what is asked for; return as soon as it is on its way.
+
+        A request without a model, or for one that is served, is content with what runs; one
+        that also names a context or an engine changes that and leaves the rest as it was.
+
+        Raises:
+            LocalLLMError: It cannot be: no such model, no memory, no engine.
+        """
+        await self._resumed.wait()
+        self._raise_if_closing()
+        served = self._meant(request)
+        if served is None:
+            return await self._serve(request, how)
+        asked = self.asks.find(served.planned.model) or ServeRequest()
+        wanted = _with_changes(asked, msgspec.structs.replace(request, model=None))
+        if wanted != asked or not self.fleet.is_on_its_way(served):
+            return await self._serve(wanted, how)
+        self.fleet.prefer(served, self._terms(wanted, how, served.terms.lane))
+        self.asks.add(served.planned.model, wanted)
+        return _reply(served, already=True)
+
+    def _meant(self, request: ServeRequest) -> Hosted | None:
+        """Find what is served and meant: by the name that clients use, by what was asked, by no name.
+
+        What is asked again in the same words is the same, also if more or less memory is free
+        by now; and the id of a file given by its path is no name that catalog or disk know.
+        """
+        model = self.asks.model_of(request)
+        if model is not None:
+            return self.fleet.names.find(model)
+        return self.fleet.names.find(request.model)
+
+    async def load(self, name: str) -> ModelId:
+        """See to it that what a request names is served; for one that was unloaded, plan anew.
+
+        Returns:
+            The name that it answers to.
+
+        Raises:
+            ModelNotFound: It is not installed, or is not to be loaded for a request.
+            LocalLLMError: It cannot be served: no memory, no engine.
+        """
+        known = self.fleet.names.find(self._loaded.get(name, name))
+        if known is not None and known.refused is None:
+            return known.planned.model
+        if known is None:
+            self._require_loadable(name)
+        asked = None if known is None else self.asks.find(known.planned.model)
+        async with self._one_at_a_time:
+            found = self.fleet.names.find(self._loaded.get(name, name))
+            if found is not None and found.refused is None:
+                return found.planned.model  # somebody else's request was quicker
+            by_person = known is not None and self.asks.is_for_good(known.planned.model)
+            how = How.AGAIN if by_person else How.FOR_A_REQUEST
+            reply = await self._serve_alone(asked or ServeRequest(model=name), how)
+        self._loaded[name] = ModelId(reply.id)
+        return ModelId(reply.id)
+
+    def _require_loadable(self, name: str) -> None:
+        """Let requests name what is installed, and no file of this computer.
+
+        Raises:
+            ModelNotFound: It does neither, or the user does not want it.
+        """
+        if not self.desk.settings.supervision.load_on_request or is_a_path(name):
+            raise ModelNotFound(
+                f"The model {name!r} is not loaded for a request.",
+                why="load_on_request is off, or it is a path",
+                fix=f"localllm up {name}",
+            )
+
+    async def resume(self) -> None:
+        """Serve again what an earlier daemon served; what cannot be served is said and kept.
+
+        Kept, since what is in the way may be gone the next time: a driver that was not up yet.
+        """
+        remembered = self.asks.read()
+        try:
+            for model in remembered.pinned:
+                self.asks.pin(ModelId(model), pinned=True)
+            for request in remembered.serving:
+                await self._resume_one(request)
+        finally:
+            self._resumed.set()
+
+    async def _resume_one(self, request: ServeRequest) -> None:
+        try:
+            await self._serve(request, How.AGAIN)
+        except Exception as error:  # noqa: BLE001  # one model must not cost the others their daemon
+            _log.warning("not served again: model=%s %s", request.model, error, exc_info=True)
+            self.asks.add(ModelId(request.model or ""), request)
+
+    async def serve_less(self, hosted: Hosted) -> ServeReply | None:
+        """Start a model again with half the context, or with the next smaller quantization.
+
+        Returns:
+            None where there is nothing less, or nobody asked for the model.
+
+        Raises:
+            LocalLLMError: That cannot be served either.
+        """
+        asked = self.asks.find(hosted.planned.model)
+        less = None if asked is None else self._less(asked, hosted.planned)
+        if less is None:
+            return None
+        self.fleet.say(Topic.SMALLER, _why_less(less, hosted.planned), hosted)
+        is_for_good = self.asks.is_for_good(hosted.planned.model)
+        return await self._serve(less, How.AGAIN if is_for_good else How.FOR_A_REQUEST)
+
+    def _less(self, asked: ServeRequest, planned: Planned) -> ServeRequest | None:
+        context = planned.plan.context // 2
+        if context >= _LEAST_CONTEXT:
+            return msgspec.structs.replace(asked, context=context)
+        quant = self.desk.smaller_quant(asked, planned.stored.file_bytes)
+        return None if quant is None else msgspec.structs.replace(asked, quant=quant)
+
+    async def _serve(self, request: ServeRequest, how: How) -> ServeReply:
+        async with self._one_at_a_time:  # two plans at once would spend the same memory
+            return await self._serve_alone(request, how)
+
+    async def _serve_alone(self, request: ServeRequest, how: How) -> ServeReply:
+        resolved, _ = self.desk.resolved(request)
+        beside = how is not How.INSTEAD and self.fleet.names.find(resolved.model) is None
+        planned = await arrange(self.desk, self.fleet, request, beside=beside)
+        long_context = self.desk.long_context(request)
+        long = None
+        if long_context is not None:
+            for_long = msgspec.structs.replace(request, context=long_context)
+            long = await arrange_long(self.desk, self.fleet, for_long, planned)
+        self._raise_if_closing()
+        hosted, started = self._host(planned, self._terms(resolved, how, Lane.MAIN))
+        if long is not None:
+            self._host(long, self._terms(resolved, how, Lane.LONG))
+        self._note(hosted, request, how)
+        return _reply(hosted, already=not started)
+
+    def _host(self, planned: Planned, terms: Terms) -> tuple[Hosted, bool]:
+        silence_s = self.desk.settings.supervision.start_silence_s
+        hosted, started = self.fleet.serve(planned, serving_of(planned, silence_s=silence_s), terms)
+        hosted.pinned = self.asks.is_pinned(planned.model)
+        return hosted, started
+
+    def _note(self, hosted: Hosted, request: ServeRequest, how: How) -> None:
+        if how is How.FOR_A_REQUEST:
+            self.asks.add_passing(hosted.planned.model, request)
+            self.fleet.say(Topic.LOADED, f"a request named {request.model}", hosted)
+        else:
+            self.asks.add(hosted.planned.model, request)
+
+    def _terms(self, resolved: ServeRequest, how: How, lane: Lane) -> Terms:
+        for_a_request = how is How.FOR_A_REQUEST
+        default = self.desk.settings.supervision.keep_alive if for_a_request else "forever"
+        return Terms(
+            keep_s=parse_duration(resolved.keep_alive or default),
+            lane=lane,
+            replaces_current=how is How.INSTEAD,
+            is_asked_for=not for_a_request,
+        )
+
+    def _raise_if_closing(self) -> None:
+        if self.fleet.closing:
+            raise NotReady("The daemon stops.", why="it was told to", fix="localllm up, after that")
+
+
+def _why_less(less: ServeRequest, planned: Planned) -> str:
+    given_up = (
+        f"quantization {less.quant}"
+        if less.context is None or less.context >= planned.plan.context
+        else f"{less.context} tokens in place of {planned.plan.context}"
+    )
+    return f"memory ran out: it is started again with {given_up}"
+
+
+def _with_changes(asked: ServeRequest, changes: ServeRequest) -> ServeRequest:
+    """Put what `changes` says over what was asked for; what it leaves open stays."""
+    said = {
+        name: value
+        for name in changes.__struct_fields__
+        if (value := getattr(changes, name)) is not None and value is not False
+    }
+    return msgspec.structs.replace(asked, **said)
+
+
+def _reply(hosted: Hosted, *, already: bool) -> ServeReply:
+    planned = hosted.planned
+    return ServeReply(
+        id=planned.stored.id,
+        instance=hosted.id,
+        already=already,
+        stand_in=planned.stored.stand_in,
+        reason=planned.plan.reason,
+    )
