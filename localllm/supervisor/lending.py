@@ -202,7 +202,7 @@ def _waited_too_long(hosted: Hosted | None, asking: Asking, wait_s: float) -> Lo
     if hosted is not None and hosted.takes_requests():
         return Busy(
             f"{hosted.planned.stored.id} is busy.",
-            why=f"{hosted.lobby.held or 'others were served'}, for {wait_s:.0f} s",
+            why=f"it waited for {wait_s:.0f} s: {hosted.lobby.held_last}",
             fix="send it again in a while; localllm status shows who is served",
         )
     model = asking.model if hosted is None else hosted.planned.stored.id

@@ -163,6 +163,8 @@ def _judge(
     if stable or record.state is S.FAILED:
         crashes = 0  # rule 1: forgiven by a stable run, or because somebody asked again
     crashes = min(crashes + crash, policy.max_crashes)
+    if isinstance(happened, msg.Broke) and happened.for_good:
+        crashes = policy.max_crashes
     if isinstance(happened, msg.StopAsked) and state is S.DRAINING and not happened.in_flight:
         state = S.STOPPING  # rule 2: nothing to wait for
     if isinstance(happened, msg.Exited) and crashed:
@@ -218,7 +220,7 @@ def _renew(record: InstanceRecord, now: float) -> Step:
 
 def _why(record: InstanceRecord, happened: msg.Input) -> str:
     match happened:
-        case msg.StopAsked(why) | msg.Broke(_, why):
+        case msg.StopAsked(why) | msg.Broke(_, why, _):
             return why
         case msg.Exited(_, code):
             asked = record.state in {S.DRAINING, S.STOPPING}

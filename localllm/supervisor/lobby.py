@@ -32,8 +32,8 @@ class Lobby:
     def __init__(self, room: Room, numbers: Iterator[int]) -> None:
         self.room = room
         self._numbers = numbers
-        self.held: str | None = None
-        """Why nobody who waits gets on, in words; None: nobody waits."""
+        self.held_last = "others were served"
+        """Why somebody had to wait, the last time that somebody had to, in words."""
 
         self._waiting: dict[int, Ticket] = {}
         self._running: dict[int, Running] = {}
@@ -42,6 +42,11 @@ class Lobby:
     @property
     def waiting(self) -> int:
         return len(self._waiting)
+
+    @property
+    def held(self) -> str | None:
+        """Why nobody who waits gets on, in words; None: nobody waits."""
+        return self.held_last if self._waiting else None
 
     @property
     def running(self) -> int:
@@ -56,8 +61,6 @@ class Lobby:
         """Give the place up: at the engine, or in the queue."""
         self._waiting.pop(ticket.ask.number, None)
         self._running.pop(ticket.ask.number, None)
-        if not self._waiting:
-            self.held = None
 
     def pump(self, now: float) -> None:
         """Admit all who may go to the engine now."""
@@ -67,9 +70,8 @@ class Lobby:
                 case Admit(number):
                     self._admit(self._waiting.pop(number))
                 case Hold(why):
-                    self.held = why
+                    self.held_last = why
                     return
-        self.held = None
 
     def _admit(self, ticket: Ticket) -> None:
         ask = ticket.ask

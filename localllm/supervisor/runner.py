@@ -23,7 +23,7 @@ from localllm.supervisor.bus import EventBus
 from localllm.supervisor.instance import Instance
 from localllm.supervisor.lifecycle import InstanceRecord, RestartPolicy, step
 from localllm.supervisor.process import Child, open_log, running
-from localllm.supervisor.watching import Measured, Probe, Watched
+from localllm.supervisor.watching import Doubtful, Measured, Probe, Watched
 
 _EXIT_IS_KNOWN_WITHIN_S = 1.0
 """After a connection has broken, on a busy machine."""
@@ -213,4 +213,5 @@ class Runner:
         try:
             yield
         except Exception as error:  # noqa: BLE001
-            self.tell(msg.Broke(run, f"{what}: {str(error) or type(error).__name__}"))
+            why = f"{what}: {str(error) or type(error).__name__}"
+            self.tell(msg.Broke(run, why, for_good=isinstance(error, Doubtful)))

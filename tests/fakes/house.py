@@ -98,6 +98,9 @@ class House:
     flags: list[str]
     """Of engines that start from now on."""
 
+    doubts: list[str]
+    """What is found odd about engines that get warm from now on."""
+
     def serve(self, planned: Planned) -> Hosted:
         hosted, _ = self.fleet.serve(planned, serving_of(planned, silence_s=20.0))
         return hosted
@@ -147,7 +150,7 @@ async def a_house(
     """Build it, without a model; leaving the block ends all of it."""
     supervision = Supervision(request_wait_s=wait_s, max_requests=max_requests)
     settings = Settings(supervision=supervision, max_body_mib=max_body_mib, remote=remote)
-    given, record = list(flags), logs / "record"
+    given, doubts, record = list(flags), list[str](), logs / "record"
     with tempfile.TemporaryDirectory(prefix="lg") as folder, socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         port = listening.getsockname()[1]
@@ -163,7 +166,7 @@ async def a_house(
             _connect,
             launch,
             record=lambda *_: None,
-            examine=lambda *_: (),
+            examine=lambda *_: tuple(doubts),
             budgets=lambda *_: {},
         )
         fleet = Fleet(tools)
@@ -178,7 +181,7 @@ async def a_house(
                     f"http://127.0.0.1:{port}", timeout=aiohttp.ClientTimeout(DEADLINE_S)
                 ) as http,
             ):
-                yield House(port, fleet, app, http, logs, record, given)
+                yield House(port, fleet, app, http, logs, record, given, doubts)
             await fleet.close()
             await anyio.wait_all_tasks_blocked()
             tasks.cancel_scope.cancel()

@@ -391,10 +391,10 @@ class World:
         if hosted.state is S.READY:
             hosted.used_at = self.now
             self._take_over(hosted)
-        elif hosted.state is S.FAILED:
-            self._restore(hosted.id)
         elif hosted.state is S.STOPPED and hosted.retired and not hosted.granted:
             self._forget(hosted)
+        elif hosted.state in _AT_REST and not self.is_on_its_way(hosted):
+            self._restore(hosted.id)
         hosted.announce()
         hosted.admit()
 
@@ -497,7 +497,7 @@ class World:
         if self._is_settled():
             request.is_woken = True
             yield  # the memory is looked at, in a thread
-        if hosted.retired:
+        if self.hosted.get(hosted.id) is not hosted:
             return (yield from self._answering(request))
         self._start(hosted)
         request.refused = hosted.refused

@@ -95,6 +95,12 @@ def test_gives_up_when_the_crash_budget_is_spent(happened: m.Input) -> None:
     assert after(record, happened, m.Exited(1, -9)).state is S.FAILED
 
 
+def test_what_another_start_would_not_mend_is_not_started_again() -> None:
+    record = after(an_instance(S.WARMING), m.Broke(1, "odd answers", for_good=True))
+
+    assert after(record, m.Exited(1, -15)).state is S.FAILED
+
+
 @pytest.mark.parametrize("happened", [m.Exited(1, 1), m.Hung(1)])
 def test_a_long_stable_run_forgives_earlier_crashes(happened: m.Input) -> None:
     record = an_instance(S.READY, crashes=POLICY.max_crashes - 1, ready_at=0.0)

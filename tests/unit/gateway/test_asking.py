@@ -1,0 +1,57 @@
+"""What counts of a request for who serves it and when."""
+
+from __future__ import annotations
+
+import base64
+import json
+
+import pytest
+from multidict import CIMultiDict
+
+from localllm.gateway.asking import asking_of, client_of, prompt_tokens
+
+
+def client(remote: str = "127.0.0.1", **headers: str) -> str:
+    return client_of(CIMultiDict({n.replace("_", "-"): v for n, v in headers.items()}), remote)
+
+
+@pytest.mark.parametrize("name", ["X-Session-Id", "x-session-affinity", "X-Claude-Code-Session-Id"])
+def test_two_conversations_of_one_program_are_two_clients(name: str) -> None:
+    key = name.replace("-", "_")
+    one, again = (client(**{key: "1", "User_Agent": ua}) for ua in ("a", "b"))
+
+    assert one == again
+    assert client(**{key: "2"}) != one
+
+
+def test_without_a_conversation_key_program_and_address_tell_clients_apart() -> None:
+    plain = client(User_Agent="curl")
+
+    assert client(User_Agent="curl") == plain
+    others = [
+        client(User_Agent="python"),
+        client(User_Agent="curl", Authorization="Bearer 1"),
+        client("10.0.0.7", User_Agent="curl"),
+    ]
+    assert len({plain, *others}) == 4
+
+
+def test_a_prompts_length_is_told_by_its_bytes() -> None:
+    text = "The quick brown fox jumps over the lazy dog. " * 100  # 1000 words, 1001 tokens or so
+    body = json.dumps({"messages": [{"role": "user", "content": text}]}).encode()
+
+    assert 1000 <= prompt_tokens(body) <= 1500
+
+
+def test_an_images_bytes_are_no_prompt() -> None:
+    image = base64.b64encode(bytes(300_000)).decode()
+    url = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{image}"}}
+    body = json.dumps({"messages": [{"role": "user", "content": [url, url]}]}).encode()
+
+    assert prompt_tokens(body) < 100
+
+
+def test_all_of_it_together() -> None:
+    asking = asking_of("m", b"x" * 350, CIMultiDict({"x-session-id": "7"}), "127.0.0.1")
+
+    assert (asking.model, asking.client, asking.tokens) == ("m", "x-session-id:7", 100)
