@@ -58,6 +58,8 @@ def test_an_openai_client_gets_streamed_text_and_down_leaves_nothing_behind(
         "serving.json",
         "ledger.json",
         "ledger.lock",
+        "tokenizers.json",
+        "tokenizers.lock",
     }
 
 
