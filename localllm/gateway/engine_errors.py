@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import msgspec
 
-from localllm.errors import BadRequest, ContextTooLong, EngineGone, LocalLLMError
+from localllm.errors import BadRequest, ContextTooLong, EngineGone, LocalLLMError, NotReady
 
 _CLIENT_ERRORS = range(400, 500)
 _CLIENTS_FAULT = ("Failed to parse messages", "Failed to parse tools")
 """What llama.cpp calls a failure of its own, status 500, and is one of the request."""
+
+_CACHE_IS_FULL = "Context size has been exceeded"
+"""llama.cpp's words where one request alone would have fit: all that run then fail."""
 
 
 class _Detail(msgspec.Struct):
@@ -35,6 +38,12 @@ def engine_error(status: int, body: bytes) -> LocalLLMError:
             f"The prompt has {detail.n_prompt_tokens} tokens, the context holds {detail.n_ctx}.",
             why=f"{detail.n_prompt_tokens} tokens > {detail.n_ctx} maximum",
             fix="shorten the prompt, or: localllm up --context with more tokens",
+        )
+    if detail.message.startswith(_CACHE_IS_FULL):
+        return NotReady(
+            "The engine's cache ran full while it worked on several requests at once.",
+            why=f"their prompts and answers share one context: {detail.message}",
+            fix="send it again; localllm up with more --context, or less --parallel",
         )
     if status in _CLIENT_ERRORS or detail.message.startswith(_CLIENTS_FAULT):
         return BadRequest(

@@ -24,7 +24,7 @@ class Ask:
 
     client: str
     tokens: int
-    """Estimate of its prompt, and of its answer where it says how long that may be."""
+    """Estimate of its prompt."""
 
     since: float
 
@@ -55,7 +55,7 @@ class Room:
     """A prompt of at least so many tokens is long."""
 
     patience_s: float
-    """A long prompt that has waited so long is no longer passed."""
+    """A prompt that was held for so long is no longer passed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +83,12 @@ def admit_next(
     """Decide who goes to the engine next, by these rules.
 
     1. Never more than its slots. 2. A long prompt is held while it and what runs would fill
-    more than the share; alone it may have the whole cache. 3. What is held may be passed by
+    more than the share, a short one while they would not fit at all; alone a prompt may have the
+    whole cache. 3. What is held may be passed by
     all that others wait for, and by its own client's short prompts, but not by a later long
     one of that client. 4. The client with the fewest running goes first, then the one whose
-    turn is the oldest. 5. Nobody is admitted whose turn comes after that of a long prompt
-    which has waited for `patience_s`.
+    turn is the oldest. 5. Nobody is admitted whose turn comes after that of a prompt that
+    is long, or held, and has waited for `patience_s`.
 
     A request's turn is its arrival, or its client's last admission if that was later. So a
     client that queues many at once has one turn a round, and one never seen before waits for
@@ -106,8 +107,9 @@ def admit_next(
     turns = {ask.number: _turn(ask, served) for ask in waiting}
     shorts = [ask for ask in waiting if not _is_long(ask, room)]
     longs = _first_long_ones(waiting, room)
-    held = [ask for ask in longs if _excess(ask, running, room) > 0]
-    latest = min((turns[a.number] for a in waiting if _is_overdue(a, room, now)), default=_NEVER)
+    held = [ask for ask in [*shorts, *longs] if _excess(ask, running, room) > 0]
+    counts = [a for a in waiting if a in held or _is_long(a, room)]
+    latest = min((turns[a.number] for a in counts if _is_overdue(a, room, now)), default=_NEVER)
     free = [a for a in [*shorts, *longs] if a not in held and turns[a.number] <= latest]
     if not free:
         return Hold(_no_room(min(held, key=lambda ask: turns[ask.number]), running, room))
@@ -125,7 +127,7 @@ def _is_long(ask: Ask, room: Room) -> bool:
 
 
 def _is_overdue(ask: Ask, room: Room, now: float) -> bool:
-    return _is_long(ask, room) and now - ask.since >= room.patience_s
+    return now - ask.since >= room.patience_s
 
 
 def _first_long_ones(waiting: Sequence[Ask], room: Room) -> list[Ask]:
@@ -135,10 +137,11 @@ def _first_long_ones(waiting: Sequence[Ask], room: Room) -> list[Ask]:
 
 
 def _excess(ask: Ask, running: Sequence[Running], room: Room) -> float:
-    """Tokens by which it would overstep the share; none if nothing else runs."""
+    """Tokens by which it would overstep what it may fill; none if nothing else runs."""
     if not running:  # the engine itself refuses what is longer than the whole context
         return 0.0
-    return _used(running) + ask.tokens - room.share * room.context
+    share = room.share if _is_long(ask, room) else 1.0
+    return _used(running) + ask.tokens - share * room.context
 
 
 def _used(running: Sequence[Running]) -> int:

@@ -67,6 +67,7 @@ class Request:
     waits_at: Hosted | None = None
     is_woken: bool = False
     served_by: Hosted | None = None
+    served_at: float | None = None
     refused: str | None = None
 
     @property
@@ -177,10 +178,10 @@ class Hosted:
         has_process = any(process.is_there for process in self.processes)
         return self.state is S.READY and has_process and not self.leaving and not self.retired
 
-    def admit(self) -> None:
+    def admit(self, now: float) -> None:
         while self.takes_requests() and self.queue and len(self.running) < SLOTS:
             request = self.queue.pop(0)
-            request.served_by, request.waits_at = self, None
+            request.served_by, request.served_at, request.waits_at = self, now, None
             self.running.append(request)
 
     def announce(self) -> None:
@@ -234,6 +235,13 @@ class World:
                 self._look_at(of)
             case Refused(instance):
                 self._restore(instance)
+        self.schedule()
+
+    def miss(self) -> None:
+        """Have the fleet hear that it has missed news, as a reader of the bus that is too slow."""
+        self.news.clear()
+        for instance in [*self.hosted]:
+            self._look_at(instance)
         self.schedule()
 
     def find(self, model: ModelId) -> Hosted | None:
@@ -396,7 +404,7 @@ class World:
         elif hosted.state in _AT_REST and not self.is_on_its_way(hosted):
             self._restore(hosted.id)
         hosted.announce()
-        hosted.admit()
+        hosted.admit(self.now)
 
     def _take_over(self, ready: Hosted) -> None:
         if ready.retired:
@@ -462,7 +470,7 @@ class World:
         self._let_go(hosted)
 
     def _let_go(self, hosted: Hosted) -> None:
-        hosted.admit()
+        hosted.admit(self.now)
         if not hosted.running:
             hosted.tell(msg.Idle(hosted.record.run))
             self.schedule()
@@ -474,7 +482,7 @@ class World:
                 return
             hosted.queue.append(request)
             request.waits_at = hosted
-            hosted.admit()
+            hosted.admit(self.now)
             if request.served_by is None:
                 yield
             if request.served_by is None:
@@ -521,7 +529,7 @@ class World:
                 hosted.timer = None
         self.schedule()
         for hosted in self.hosted.values():
-            hosted.admit()
+            hosted.admit(self.now)
 
     def settle(self) -> None:
         """Let everybody act who has something to act on, while time stands still."""

@@ -83,11 +83,12 @@ def test_a_client_that_queued_many_has_one_turn_a_round() -> None:
     [
         (20000, 7852, True),  # 27852 tokens are the share
         (20000, 7853, False),
-        (8191, 27000, True),  # short: the engine finds room, or has the prompt wait itself
-        (8192, 27000, False),
+        (8191, 24577, True),  # short: up to the 32768 that there are
+        (8191, 24578, False),  # an engine without room fails all that run
+        (8192, 24577, False),
     ],
 )
-def test_a_long_prompt_is_held_while_it_would_fill_more_than_the_share(
+def test_a_prompt_is_held_while_it_would_fill_more_than_its_kind_may(
     tokens: int, used: int, *, goes: bool
 ) -> None:
     assert isinstance(decided([ask(1, "a", tokens)], [Running("b", used)]), Admit) is goes

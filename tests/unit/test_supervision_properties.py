@@ -144,6 +144,11 @@ class Supervision(RuleBasedStateMachine):
     def hear(self) -> None:
         self.world.hear()
 
+    @precondition(lambda self: len(self.world.news) > 1)
+    @rule()
+    def miss(self) -> None:
+        self.world.miss()
+
     @precondition(lambda self: self.woken())
     @rule(number=picks)
     def look(self, number: int) -> None:
@@ -342,33 +347,35 @@ def assert_that_nobody_is_forgotten(world: World) -> None:
 
 TestSupervision = Supervision.TestCase
 TestSupervision.settings = settings(
-    max_examples=100, stateful_step_count=40, derandomize=True, deadline=None
+    max_examples=200, stateful_step_count=40, derandomize=True, deadline=None
 )
 
 
-@settings(max_examples=50, derandomize=True, deadline=None)
+@settings(max_examples=15, derandomize=True, deadline=None)
 @given(
     sizes=st.lists(st.integers(ROOM // 2 + 1, ROOM), min_size=2, max_size=3),
-    loads_s=st.integers(0, 200),
-    serves_s=st.integers(1, 100),
+    loads_s=st.sampled_from([1, 30, 70, 150]),
+    serves_s=st.sampled_from([2, 20, 100]),
 )
 def test_no_model_starves_another(sizes: list[int], loads_s: int, serves_s: int) -> None:
     """None fits beside another, and each is asked again before its last answer ends."""
-    world = World({GPU: ROOM})
-    models = MODELS[: len(sizes)]
+    world, models = World({GPU: ROOM}), MODELS[: len(sizes)]
     for number, (model, size) in enumerate(zip(models, sizes, strict=True)):
         world.serve(a_plan(number, model, {GPU: size}, float(loads_s)))
     turn_s = MAX_WAIT_S + POLICY.drain_timeout_s + POLICY.stop_grace_s + loads_s + 10
-    began: dict[Request, float] = {}
-    for second in range(int(3 * turn_s * len(sizes))):
-        for request in [*world.requests]:
-            if not request.is_waiting:
-                if world.now - began.setdefault(request, world.now) >= serves_s:
-                    world.end(request)
-            else:
-                assert world.now - request.since <= turn_s * len(sizes)
-        if second % max(1, serves_s // 2) == 0:
-            for model in models:
-                if sum(r.is_waiting for r in world.requests if r.model == model) < 2:
-                    world.ask(model)
+    in_time_s = int(turn_s * len(sizes))
+    for second in range(in_time_s * 3 // 2):
+        if second % (serves_s // 2) == 0:
+            ask_for_each(world, models)
         world.live()
+        for request in [*world.requests]:
+            assert not request.is_waiting or world.now - request.since <= in_time_s
+            if request.served_at is not None and world.now - request.served_at >= serves_s:
+                world.end(request)
+
+
+def ask_for_each(world: World, models: list[ModelId]) -> None:
+    """Let a request for each model arrive, but none where two wait."""
+    for model in models:
+        if sum(request.is_waiting for request in world.requests if request.model == model) < 2:
+            world.ask(model)

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from localllm.errors import BadRequest, ContextTooLong, EngineGone, LocalLLMError
+from localllm.errors import BadRequest, ContextTooLong, EngineGone, LocalLLMError, NotReady
 from localllm.gateway.engine_errors import engine_error
 
 
@@ -78,3 +78,9 @@ def test_an_answer_that_cannot_be_read_is_quoted_in_part(body: bytes) -> None:
 
     assert type(error) is BadRequest
     assert 0 < len(error.what) <= 200
+
+
+def test_a_cache_that_ran_full_is_no_fault_of_the_engine_and_may_be_tried_again() -> None:
+    error = engine_error(500, refused(message="Context size has been exceeded."))
+
+    assert (type(error), error.http_status, error.retryable) == (NotReady, 503, True)
