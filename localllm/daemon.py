@@ -238,6 +238,7 @@ def main() -> None:
         level=logging.INFO,
         format="%(asctime)s %(levelname)s %(name)s %(message)s",
     )
+    code = 0
     given = _arguments()
     try:
         paths = paths_for(os.environ)
@@ -254,7 +255,9 @@ def main() -> None:
             raise daemon.failure
     except LocalLLMError as error:
         sys.stderr.write(f"{error.code}: {error}\n")  # the CLI reads it
-        sys.exit(error.exit_code)
+        code = error.exit_code
+    sys.stderr.flush()
+    os._exit(code)  # all is in order; a thread that hangs in a driver must not keep us
 
 
 def _has_uvloop() -> bool:

@@ -196,6 +196,7 @@ class Fleet:
         """Take no more requests, let the running ones finish within the policy's time."""
         self.grants.give_up_all()
         for hosted in self._hosted.values():
+            hosted.reading = False
             self.grants.ask_to_stop(hosted, "the daemon stops")
             hosted.announce()
         for hosted in self.instances():

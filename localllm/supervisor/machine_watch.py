@@ -22,7 +22,7 @@ from localllm.supervisor.logs import cap_log
 from localllm.units import duration
 
 _LOOK_WITHIN_S = 30.0
-"""A driver may hang; then the look is given up, and the next one waits for its turn."""
+"""A driver may hang; then there is no other look until it comes back."""
 
 _TINY_WITHIN_S = 60.0
 _TINY: Mapping[Task, tuple[str, Mapping[str, object]]] = {
@@ -64,6 +64,7 @@ class MachineWatch:
     throttled: dict[str, str] = field(default_factory=dict[str, str])
     """By device what slows it down: what is measured now says little."""
 
+    _looking: bool = False
     _before: Vitals | None = None
     _slept: float | None = None
 
@@ -82,14 +83,22 @@ class MachineWatch:
         await anyio.to_thread.run_sync(self._cap_logs)
 
     async def _look(self) -> Vitals | None:
-        devices = [
-            *{d.id: d for h in self.fleet.instances() for d, _, _ in h.planned.used}.values()
-        ]
+        """Look in a thread; None where the look before has not come back, or this one does not."""
+        if self._looking:
+            return None
+        self._looking = True
+        used = {d.id: d for h in self.fleet.instances() for d, _, _ in h.planned.used}
         with anyio.move_on_after(_LOOK_WITHIN_S):
             return await anyio.to_thread.run_sync(
-                self.look, devices, self._before, abandon_on_cancel=True
+                self._look_at, [*used.values()], abandon_on_cancel=True
             )
         return None
+
+    def _look_at(self, devices: Sequence[Device]) -> Vitals:
+        try:
+            return self.look(devices, self._before)
+        finally:
+            self._looking = False
 
     def _act_on(self, vitals: Vitals) -> None:
         self._before = vitals
