@@ -106,8 +106,10 @@ class Daemon:
             )
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._watch_signals, tasks.cancel_scope)
-                for one in (self._fleet.run, self._watch.run, watchdog.run, shrinking.run):
+                for one in (self._fleet.run, operations.orders.run, self._watch.run, watchdog.run):
                     tasks.start_soon(one)
+                if self._settings.supervision.after_out_of_memory == "smaller":
+                    tasks.start_soon(shrinking.run)
                 tasks.start_soon(log_events, self._fleet.tools.bus)
                 async with serving(gateway.application(), sockets):
                     self._announce(rules)

@@ -103,6 +103,11 @@ _RULES = (
         out_of_memory=True,
     ),
     _rule(
+        r"not within the file bounds|corrupted or incomplete|failed to read magic|invalid magic",
+        "the model's file is cut short or damaged",
+        "download it again, then: localllm up",
+    ),
+    _rule(
         r"unknown model architecture: '(?P<name>[^']+)'",
         "this engine does not know the architecture {name}",
         "localllm engine install, for a newer one",

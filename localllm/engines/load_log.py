@@ -114,7 +114,7 @@ def misplaced(report: LoadReport, serving: Serving) -> str | None:
     A model that was to be on a device is only there if the log says so: an engine that
     falls back to the processor answers all the same, and many times slower.
     """
-    if not report.buffers:
+    if not report.buffers and serving.devices:
         return "the engine's log shows no buffers, so where the model is cannot be told"
     if report.layers_on_device() != serving.layers_on_device:
         return (

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from localllm.api.views import ServeRequest
-from localllm.events import ModelId
+from localllm.events import InstanceId, ModelId
 from localllm.supervisor.remembered import Remembered, read_remembered, write_remembered
 
 _log = logging.getLogger(__name__)
+Requests = dict[ModelId, ServeRequest]
+
+
+@dataclass(frozen=True, slots=True)
+class _Try:
+    """What is to replace something, and may fail to."""
+
+    model: ModelId
+    request: ServeRequest
+    replaces: frozenset[ModelId]
 
 
 @dataclass(slots=True)
@@ -22,9 +33,12 @@ class Asks:
     """
 
     file: Path
-    _asked: dict[ModelId, ServeRequest] = field(default_factory=dict[ModelId, ServeRequest])
-    _passing: dict[ModelId, ServeRequest] = field(default_factory=dict[ModelId, ServeRequest])
-    """By model what was loaded for a request, which will do so again if it comes again."""
+    _asked: Requests = field(default_factory=dict[ModelId, ServeRequest])
+    _tries: dict[InstanceId, _Try] = field(default_factory=dict[InstanceId, _Try])
+    """On its way to replace what serves; until it is ready, that is what is remembered."""
+
+    _passing: Requests = field(default_factory=dict[ModelId, ServeRequest])
+    """What was loaded for a request, which will do so again if it comes again."""
 
     _pinned: set[ModelId] = field(default_factory=set[ModelId])
 
@@ -33,22 +47,43 @@ class Asks:
         return read_remembered(self.file)
 
     def find(self, model: ModelId) -> ServeRequest | None:
-        return self._asked.get(model) or self._passing.get(model)
-
-    def is_for_good(self, model: ModelId) -> bool:
-        """Whether a person has asked for it."""
-        return model in self._asked
+        return self._known().get(model)
 
     def model_of(self, request: ServeRequest) -> ModelId | None:
         """Find the model that was asked for in these very words."""
-        return next((model for model, asked in self._asked.items() if asked == request), None)
+        return next((model for model, asked in self._known().items() if asked == request), None)
+
+    def is_for_good(self, model: ModelId) -> bool:
+        """Whether a person has asked for it."""
+        return model in self._asked or any(t.model == model for t in self._tries.values())
 
     def add(self, model: ModelId, request: ServeRequest) -> None:
         """Remember the newest ask for a model, which replaces the others for it."""
-        kept = {m: r for m, r in self._asked.items() if m != model and r.model != request.model}
-        self._asked = {**kept, model: request}
-        self._passing.pop(model, None)
+        self._add(model, request)
         self.write()
+
+    def try_(
+        self,
+        instance: InstanceId,
+        model: ModelId,
+        request: ServeRequest,
+        replaces: Iterable[ModelId],
+    ) -> None:
+        """Remember it once its instance is ready, in the place of what it replaces."""
+        others = {i: t for i, t in self._tries.items() if t.model != model}
+        self._tries = {**others, instance: _Try(model, request, frozenset(replaces))}
+
+    def succeeded(self, instance: InstanceId) -> None:
+        """An instance is ready."""
+        tried = self._tries.pop(instance, None)
+        if tried is not None:
+            for model in tried.replaces - self._pinned:
+                self._asked.pop(model, None)
+            self.add(tried.model, tried.request)
+
+    def failed(self, instance: InstanceId) -> None:
+        """An instance has given up: what it was to replace stays what was asked for."""
+        self._tries.pop(instance, None)
 
     def add_passing(self, model: ModelId, request: ServeRequest) -> None:
         """Remember what a request has loaded, for as long as this daemon lives."""
@@ -57,11 +92,13 @@ class Asks:
     def drop(self, model: ModelId) -> None:
         self._asked.pop(model, None)
         self._passing.pop(model, None)
+        self._tries = {i: t for i, t in self._tries.items() if t.model != model}
         self._pinned.discard(model)
         self.write()
 
     def clear(self) -> None:
         self._asked.clear()
+        self._tries.clear()
         self._pinned.clear()
         self.write()
 
@@ -82,3 +119,12 @@ class Asks:
             )
         except OSError as error:
             _log.warning("what is served is not remembered: %s", error)
+
+    def _known(self) -> Requests:
+        tried = {t.model: t.request for t in self._tries.values()}
+        return {**self._passing, **self._asked, **tried}
+
+    def _add(self, model: ModelId, request: ServeRequest) -> None:
+        kept = {m: r for m, r in self._asked.items() if m != model and r.model != request.model}
+        self._asked = {**kept, model: request}
+        self._passing.pop(model, None)

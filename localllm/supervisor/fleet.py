@@ -17,12 +17,12 @@ from localllm.engines.base import LaunchSpec, Serving
 from localllm.events import Decided, DeviceId, InstanceId, Missed, ModelId, StateChanged, Topic
 from localllm.events import ModelState as S
 from localllm.planning.planner import Planned
-from localllm.supervisor.accounts import held, is_settled
 from localllm.supervisor.grants import AT_REST, UP, Grants
 from localllm.supervisor.hosted import Hosted, Terms
-from localllm.supervisor.model_pages import read_model_ahead
+from localllm.supervisor.kin import others_of, replaced_by
 from localllm.supervisor.names import Names
 from localllm.supervisor.new_instance import is_same, make_instance
+from localllm.supervisor.starts import Starts
 from localllm.supervisor.succession import Successions
 from localllm.supervisor.tools import Tools
 
@@ -41,6 +41,7 @@ class Fleet:
         self._hosted: dict[InstanceId, Hosted] = {}
         self._successions = Successions()
         self.grants = Grants(self._hosted, self._successions, tools.bus)
+        self._starts = Starts(self._hosted, self.grants, tools)
         self.names = Names(self._hosted)
         self._tasks: TaskGroup | None = None
         self._asks = 0
@@ -83,7 +84,9 @@ class Fleet:
     def is_on_its_way(self, hosted: Hosted) -> bool:
         """Tell whether it serves, or will without being asked again."""
         comes = hosted.granted or hosted.reading or self.grants.is_wanted(hosted.id)
-        return (comes or (hosted.state in UP and not hosted.leaving)) and not hosted.retired
+        restarts = hosted.state is S.STOPPING and hosted.runner.record.crashed
+        up = hosted.state in UP or restarts
+        return (comes or (up and not hosted.leaving)) and not hosted.retired
 
     def successor_of(self, hosted: Hosted) -> Hosted | None:
         """Find who is about to take over from it."""
@@ -125,7 +128,9 @@ class Fleet:
         for other in others:
             if other.state is not S.READY:
                 self._retire(other, f"replaced by {hosted.id}")
-        self._successions.begin(hosted.id, (h.id for h in self._replaced_by(hosted)))
+        replaced = replaced_by(hosted, self.instances(), self.names.current)
+        hosted.replaces = frozenset(h.planned.model for h in replaced)
+        self._successions.begin(hosted.id, (h.id for h in replaced))
         if not self.is_on_its_way(hosted):
             return False
         if hosted.state is S.READY:
@@ -133,42 +138,15 @@ class Fleet:
         return True
 
     def start(self, hosted: Hosted) -> None:
-        """Have it started as soon as the memory is there.
-
-        While another one serves that has to make room, its file is read into memory first.
-        """
-        if hosted.retired or hosted.reading or self.closing:
-            return
-        serving = any(h.takes_requests() for h in self.instances())
-        if not serving or self.grants.fits_beside(hosted):
-            self.grants.want(hosted)
-            return
-        assert self._tasks is not None, "there are instances while it runs"
-        hosted.reading = True
-        self._tasks.start_soon(self._start_once_read, hosted)
-
-    async def _start_once_read(self, hosted: Hosted) -> None:
-        await anyio.to_thread.run_sync(
-            read_model_ahead, hosted.planned.stored, lambda: hosted.reading, abandon_on_cancel=True
-        )
-        if hosted.reading:
-            hosted.reading = False
-            self.grants.want(hosted)
+        """Have it started as soon as the memory is there."""
+        if not hosted.retired and not self.closing:
+            assert self._tasks is not None, "there are instances while it runs"
+            self._starts.start(hosted, self._tasks)
 
     async def bring_back(self, hosted: Hosted) -> None:
         """Start again what was evicted or unloaded, with a fresh look at what memory there is."""
-        await self.refresh_budget()
+        await self._starts.refresh_budget()
         self.start(hosted)
-
-    async def refresh_budget(self) -> None:
-        """Look at what other programs hold now; what starts or ends would blur the picture."""
-        if not is_settled(self.instances()):
-            return
-        planned = [h.planned for h in self.instances()]
-        ours = held(self.instances(), all_of_them=True)
-        told = await anyio.to_thread.run_sync(self.tools.budgets, planned, ours)
-        if is_settled(self.instances()):
-            self.grants.budget.update(told)
 
     def client_of(self, hosted: Hosted) -> EngineClient | None:
         """How to talk to its process; None when there is none."""
@@ -238,18 +216,7 @@ class Fleet:
         return self.tools.launch(planned, serving)
 
     def _others(self, hosted: Hosted) -> list[Hosted]:
-        """The other instances of its model for the same prompts."""
-        model, lane = hosted.planned.model, hosted.terms.lane
-        alike = (h for h in self.instances() if h.planned.model == model and h.terms.lane is lane)
-        return [h for h in alike if h is not hosted]
-
-    def _replaced_by(self, hosted: Hosted) -> list[Hosted]:
-        """Whom it takes over from once it is ready."""
-        others = self._others(hosted)
-        current = self.names.current
-        if hosted.terms.replaces_current and current not in {None, hosted.planned.model}:
-            others += [h for h in self.instances() if h.planned.model == current and not h.pinned]
-        return [other for other in others if not other.retired and other.asked < hosted.asked]
+        return others_of(hosted, self.instances())
 
     def _route_to(self, hosted: Hosted) -> None:
         self.names.lead_to(hosted)

@@ -11,7 +11,7 @@ import anyio
 
 from localllm.engine_client.client import EngineClient
 from localllm.engines.base import LaunchSpec, Serving
-from localllm.events import DeviceId, InstanceId, ModelState
+from localllm.events import DeviceId, InstanceId, ModelId, ModelState
 from localllm.planning.planner import Planned
 from localllm.planning.proof import placed
 from localllm.supervisor.lobby import Lobby, Ticket
@@ -53,6 +53,9 @@ class Hosted:
 
     asked: int = 0
     """Grows with every ask for the model: the latest is what the user wants."""
+
+    replaces: frozenset[ModelId] = frozenset()
+    """Models, its own among them, from which it takes over, or has."""
 
     total: int = 0
     remote: int = 0

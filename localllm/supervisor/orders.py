@@ -11,7 +11,8 @@ import msgspec
 
 from localllm.api.views import ServeReply, ServeRequest
 from localllm.errors import ModelNotFound, NotReady
-from localllm.events import ModelId, Topic
+from localllm.events import Decided, ModelId, StateChanged, Topic
+from localllm.events import ModelState as S
 from localllm.planning.desk import Desk
 from localllm.planning.planner import Planned, serving_of
 from localllm.store.names import is_a_path
@@ -79,7 +80,7 @@ class Orders:
         if wanted != asked or not self.fleet.is_on_its_way(served):
             return await self._serve(wanted, how)
         self.fleet.prefer(served, self._terms(wanted, how, served.terms.lane))
-        self.asks.add(served.planned.model, wanted)
+        self._note(served, wanted, How.AGAIN)
         return _reply(served, already=True)
 
     def _meant(self, request: ServeRequest) -> Hosted | None:
@@ -204,11 +205,30 @@ class Orders:
         return hosted, started
 
     def _note(self, hosted: Hosted, request: ServeRequest, how: How) -> None:
+        model, replaced = hosted.planned.model, hosted.replaces
         if how is How.FOR_A_REQUEST:
-            self.asks.add_passing(hosted.planned.model, request)
+            self.asks.add_passing(model, request)
             self.fleet.say(Topic.LOADED, f"a request named {request.model}", hosted)
+        elif replaced:
+            self.asks.try_(hosted.id, model, request, replaced - {model})
+            if hosted.takes_requests():
+                self.asks.succeeded(hosted.id)
         else:
-            self.asks.add(hosted.planned.model, request)
+            self.asks.add(model, request)
+
+    async def run(self) -> None:
+        """See what came of what was tried, until cancelled."""
+        with self.fleet.tools.bus.subscribe() as events:
+            async for envelope in events:
+                match envelope.event:
+                    case StateChanged(instance, new=S.READY):
+                        self.asks.succeeded(instance)
+                    case StateChanged(instance, new=S.FAILED):
+                        self.asks.failed(instance)
+                    case Decided(Topic.REFUSED, instance=refused) if refused is not None:
+                        self.asks.failed(refused)
+                    case _:
+                        continue
 
     def _terms(self, resolved: ServeRequest, how: How, lane: Lane) -> Terms:
         for_a_request = how is How.FOR_A_REQUEST

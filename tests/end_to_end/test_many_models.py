@@ -70,6 +70,9 @@ def test_a_switch_takes_the_place_of_what_was_served_and_says_how_long_nobody_wa
     assert "takes over from first:q4_1:1024" in here.ok("events")
     [model] = here.json("status")["models"]
     assert (model["current"], model["gap"]) == (True, 0.0)
+    os.kill(here.daemon_file()["pid"], signal.SIGKILL)
+    here.ok("up")
+    assert list(states(here)) == ["second"], "what was replaced is not served again"
 
 
 def test_a_switch_to_a_broken_file_leaves_the_old_model_serving(
@@ -88,6 +91,9 @@ def test_a_switch_to_a_broken_file_leaves_the_old_model_serving(
     assert "why:" in ran.err
     assert "fix:" in ran.err
     assert ask(here, "localllm")["model"] == "first"
+    os.kill(here.daemon_file()["pid"], signal.SIGKILL)
+    here.ok("up")
+    assert states(here) == {"first": "ready"}
 
 
 def test_a_request_loads_an_installed_model_which_goes_again_when_nobody_uses_it(
