@@ -94,7 +94,6 @@ class Daemon:
                 self._watch,
             )
             watchdog = Watchdog(self._fleet, self._settings.supervision.hang_after_s)
-            shrinking = Shrinking(self._fleet, operations.orders, _oom_kills)
             gateway = Gateway(
                 operations,
                 self._settings,
@@ -109,6 +108,7 @@ class Daemon:
                 for one in (self._fleet.run, operations.orders.run, self._watch.run, watchdog.run):
                     tasks.start_soon(one)
                 if self._settings.supervision.after_out_of_memory == "smaller":
+                    shrinking = Shrinking(self._fleet, operations.orders, _oom_kills)
                     tasks.start_soon(shrinking.run)
                 tasks.start_soon(log_events, self._fleet.tools.bus)
                 async with serving(gateway.application(), sockets):

@@ -7,13 +7,14 @@ over from whom is kept in succession.py.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import anyio
 from anyio.abc import TaskGroup
 
 from localllm.engine_client.client import EngineClient
-from localllm.engines.base import LaunchSpec, Serving
+from localllm.engines.base import Serving
 from localllm.events import Decided, DeviceId, InstanceId, Missed, ModelId, StateChanged, Topic
 from localllm.events import ModelState as S
 from localllm.planning.planner import Planned
@@ -21,7 +22,7 @@ from localllm.supervisor.grants import AT_REST, UP, Grants
 from localllm.supervisor.hosted import Hosted, Terms
 from localllm.supervisor.kin import others_of, replaced_by
 from localllm.supervisor.names import Names
-from localllm.supervisor.new_instance import is_same, make_instance
+from localllm.supervisor.new_instance import is_same, make_instance, unless_lost
 from localllm.supervisor.starts import Starts
 from localllm.supervisor.succession import Successions
 from localllm.supervisor.tools import Tools
@@ -29,15 +30,14 @@ from localllm.supervisor.tools import Tools
 _ASK_AGAIN_S = 1.0
 
 
-class DeviceGone(Exception):
-    """The device that a model is on does not answer any more."""
-
-
 class Fleet:
     """Runs until cancelled; cancelling stops every engine before it returns."""
 
     def __init__(self, tools: Tools) -> None:
-        self.tools = tools
+        self.lost: dict[DeviceId, str] = {}
+        """Devices that do not answer any more, and why."""
+
+        self.tools = replace(tools, launch=unless_lost(tools.launch, self.lost))
         self._hosted: dict[InstanceId, Hosted] = {}
         self._successions = Successions()
         self.grants = Grants(self._hosted, self._successions, tools.bus)
@@ -45,8 +45,8 @@ class Fleet:
         self.names = Names(self._hosted)
         self._tasks: TaskGroup | None = None
         self._asks = 0
-        self.lost: dict[DeviceId, str] = {}
-        """Devices that do not answer any more, and why."""
+        self.when_one_ends: Callable[[Hosted], None] = lambda _: None
+        """Told of each that has ended by a crash, before those who wait for it are."""
 
     @property
     def closing(self) -> bool:
@@ -183,8 +183,8 @@ class Fleet:
 
     def say(self, topic: Topic, why: str, hosted: Hosted | None = None) -> None:
         """Publish what was decided, for people to read."""
-        model = None if hosted is None else hosted.planned.model
-        self.tools.bus.publish(Decided(topic, why, model, None if hosted is None else hosted.id))
+        about = () if hosted is None else (hosted.planned.model, hosted.id)
+        self.tools.bus.publish(Decided(topic, why, *about))
 
     def _find_or_add(self, planned: Planned, serving: Serving, terms: Terms) -> Hosted:
         """Find the instance that is exactly this, or make one."""
@@ -195,7 +195,7 @@ class Fleet:
             planned,
             serving,
             terms,
-            replace(self.tools, launch=self._launch),
+            self.tools,
             taken=self._hosted,
             takes_over=lambda instance: bool(self._successions.old_of(instance)),
         )
@@ -203,17 +203,6 @@ class Fleet:
         assert self._tasks is not None, "serve() is for a fleet that runs"
         self._tasks.start_soon(hosted.host)
         return hosted
-
-    def _launch(self, planned: Planned, serving: Serving) -> LaunchSpec:
-        """Say how to start an instance, once more.
-
-        Raises:
-            DeviceGone: What it computes on does not answer.
-        """
-        for device, _, _ in planned.used:
-            if device.id in self.lost:
-                raise DeviceGone(f"{device.name} is lost: {self.lost[device.id]}")
-        return self.tools.launch(planned, serving)
 
     def _others(self, hosted: Hosted) -> list[Hosted]:
         return others_of(hosted, self.instances())
@@ -254,8 +243,10 @@ class Fleet:
         if hosted.state is S.READY:
             hosted.used_at = anyio.current_time()
             self._take_over(hosted)
-        elif hosted.state is S.FAILED:
-            self._restore(hosted.id)
+        elif hosted.state in {S.BACKOFF, S.FAILED}:
+            self.when_one_ends(hosted)
+            if hosted.state is S.FAILED:
+                self._restore(hosted.id)
         elif hosted.state is S.STOPPED and hosted.retired and not hosted.granted:
             self._forget(hosted)
         hosted.announce()

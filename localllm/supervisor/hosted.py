@@ -89,6 +89,9 @@ class Hosted:
     """How long no model was ready when it took over; 0 where the other one served until then,
     None for one that took over from nobody."""
 
+    shrinks: bool = False
+    """Memory ran out for it, and something less is about to take its place: whoever waits, stays."""
+
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     """Ends the runner."""
 

@@ -141,8 +141,8 @@ class Lending:
         hosted = await self._find_or_load(asking)
         if hosted.takes_requests() or self.fleet.is_on_its_way(hosted):
             return hosted
-        if self.fleet.successor_of(hosted) is not None:
-            return hosted  # which makes room; whoever waits is told when the other is ready
+        if self.fleet.successor_of(hosted) is not None or hosted.shrinks:
+            return hosted  # which makes way; whoever waits is told when the other is there
         self._raise_if_hopeless(hosted)
         if hosted.retired:
             return hosted  # it ends; then somebody else answers, or is loaded
@@ -202,7 +202,7 @@ def _waited_too_long(hosted: Hosted | None, asking: Asking, wait_s: float) -> Lo
     if hosted is not None and hosted.takes_requests():
         return Busy(
             f"{hosted.planned.stored.id} is busy.",
-            why=f"it waited for {wait_s:.0f} s: {hosted.lobby.held_last}",
+            why=f"it waited for {wait_s:.0f} s: {hosted.lobby.held_last or 'others were served'}",
             fix="send it again in a while; localllm status shows who is served",
         )
     model = asking.model if hosted is None else hosted.planned.stored.id

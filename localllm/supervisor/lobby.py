@@ -32,7 +32,7 @@ class Lobby:
     def __init__(self, room: Room, numbers: Iterator[int]) -> None:
         self.room = room
         self._numbers = numbers
-        self.held_last = "others were served"
+        self.held_last = ""
         """Why somebody had to wait, the last time that somebody had to, in words."""
 
         self._waiting: dict[int, Ticket] = {}
@@ -46,7 +46,7 @@ class Lobby:
     @property
     def held(self) -> str | None:
         """Why nobody who waits gets on, in words; None: nobody waits."""
-        return self.held_last if self._waiting else None
+        return self.held_last or None if self._waiting else None
 
     @property
     def running(self) -> int:

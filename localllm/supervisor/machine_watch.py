@@ -24,7 +24,6 @@ from localllm.units import duration
 _LOOK_WITHIN_S = 30.0
 """A driver may hang; then there is no other look until it comes back."""
 
-_TINY_WITHIN_S = 60.0
 _TINY: Mapping[Task, tuple[str, Mapping[str, object]]] = {
     Task.WRITE: (
         "/v1/chat/completions",
@@ -58,6 +57,9 @@ class MachineWatch:
     awake_gap: Callable[[], float]
     every_s: float
     logs: Sequence[Path] = ()
+    answers_within_s: float = 60.0
+    """A tiny request, after the computer has slept."""
+
     warnings: tuple[str, ...] = ()
     """What is wrong with the machine now, in words."""
 
@@ -173,7 +175,7 @@ class MachineWatch:
         if client is None or hosted.in_flight:  # what is at work is the watchdog's
             return
         path, body = _TINY[hosted.serving.task]
-        with anyio.move_on_after(_TINY_WITHIN_S):
+        with anyio.move_on_after(self.answers_within_s):
             if await client.still_answers(path, body):
                 return
         self.fleet.say(Topic.HUNG, "it does not answer after the sleep: started again", hosted)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Mapping
 from dataclasses import replace
 
 import anyio
 
-from localllm.engines.base import Serving
-from localllm.events import InstanceId
+from localllm.engines.base import LaunchSpec, Serving
+from localllm.events import DeviceId, InstanceId
 from localllm.planning.planner import Planned
 from localllm.supervisor.admission import Room
 from localllm.supervisor.hosted import Hosted, Terms
@@ -23,6 +23,10 @@ _LONG_TOKENS, _LONG_SHARE = 1024, 8
 
 _PATIENCE_S = 30.0
 """A long prompt that has waited so long for room in the cache goes before whatever came later."""
+
+
+class DeviceGone(Exception):
+    """The device that a model is on does not answer any more."""
 
 
 def make_instance(
@@ -55,6 +59,24 @@ def make_instance(
     )
     lobby = Lobby(_room(planned, tools.cache_share), tools.numbers)
     return Hosted(planned, serving, runner, log, anyio.current_time(), lobby, terms)
+
+
+def unless_lost(
+    launch: Callable[[Planned, Serving], LaunchSpec], lost: Mapping[DeviceId, str]
+) -> Callable[[Planned, Serving], LaunchSpec]:
+    """Have nothing started on a device that does not answer.
+
+    Args:
+        lost: By device, why; looked at before each start, which then raises DeviceGone.
+    """
+
+    def launched(planned: Planned, serving: Serving) -> LaunchSpec:
+        for device, _, _ in planned.used:
+            if device.id in lost:
+                raise DeviceGone(f"{device.name} is lost: {lost[device.id]}")
+        return launch(planned, serving)
+
+    return launched
 
 
 def is_same(hosted: Hosted, planned: Planned, serving: Serving, terms: Terms) -> bool:
