@@ -22,7 +22,7 @@ from localllm.supervisor.routing import Routes, resolve, shift, without
 from localllm.supervisor.scheduler import Decision, Drain, Refuse, Resident, Serve, Start, Wait
 from localllm.supervisor.succession import Successions
 
-POLICY = RestartPolicy()
+POLICY = RestartPolicy(max_crashes=2)
 MAX_WAIT_S, START_DEADLINE_S, SLOTS = 60.0, 100.0, 2
 
 _AT_REST = frozenset({S.STOPPED, S.FAILED})
@@ -61,7 +61,7 @@ class Process:
 class Request:
     model: ModelId
     since: float
-    turns: Generator[None]
+    turns: Iterator[None]
     """Its task: each turn ends where the task would wait."""
 
     waits_at: Hosted | None = None
@@ -199,6 +199,7 @@ class World:
         self.routes: Routes = {}
         self.chosen: ModelId | None = None
         self.successions = Successions()
+        self.pinned: set[ModelId] = set()
         self.wanted: dict[InstanceId, float] = {}
         self.news: deque[Change | Refused] = deque()
         self.requests: list[Request] = []
@@ -250,7 +251,9 @@ class World:
 
     def is_on_its_way(self, hosted: Hosted) -> bool:
         comes = hosted.granted or hosted.reading or hosted.id in self.wanted
-        return (comes or (hosted.state in _UP and not hosted.leaving)) and not hosted.retired
+        restarts = hosted.state is S.STOPPING and hosted.record.crashed
+        up = hosted.state in _UP or restarts
+        return (comes or (up and not hosted.leaving)) and not hosted.retired
 
     def serve(self, plan: Plan, *, replaces_current: bool = False) -> None:
         hosted = self.hosted.get(plan.facts.id) or self._add(plan)
@@ -269,12 +272,18 @@ class World:
             self._start(hosted)
         elif hosted.state is S.READY:
             self._take_over(hosted)
+        hosted.pinned = plan.facts.model in self.pinned
 
     def stop(self, model: ModelId) -> None:
         for hosted in [h for h in self.hosted.values() if h.model == model]:
             hosted.dismissed = True
             hosted.announce()
             self._retire(hosted)
+
+    def pin(self, model: ModelId, *, pinned: bool) -> None:
+        self.pinned = self.pinned | {model} if pinned else self.pinned - {model}
+        for hosted in [h for h in self.hosted.values() if h.model == model]:
+            hosted.pinned = pinned
 
     def unload(self, hosted: Hosted) -> None:
         self._give_up(hosted.id)
@@ -425,7 +434,7 @@ class World:
 
     def _restore(self, failed: InstanceId) -> None:
         waited_for = self.successions.old_of(failed)
-        for old in self.successions.failed(failed):
+        for old in sorted(self.successions.failed(failed)):
             hosted = self.hosted.get(old)
             if hosted is not None and not hosted.retired:
                 self._start(hosted)
@@ -440,7 +449,7 @@ class World:
 
     def ask(self, model: ModelId) -> Request:
         """Let a request arrive."""
-        request = Request(model, self.now, turns=iter(()))  # type: ignore[arg-type]
+        request = Request(model, self.now, turns=iter(()))
         request.turns = self._admitted(request)
         self.requests.append(request)
         self.look(request)
