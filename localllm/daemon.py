@@ -222,8 +222,8 @@ def _clean_up_after_a_crash(paths: Paths) -> None:
 
 
 def _oom_kills() -> int:
-    """How many processes the kernel has killed for memory; 0 where nobody counts."""
-    return read_vitals(()).oom_kills or 0
+    """How many processes the kernel has killed for memory; 0 where nobody counts, as on macOS."""
+    return (read_vitals(()).oom_kills or 0) if sys.platform == "linux" else 0
 
 
 def _arguments() -> argparse.Namespace:

@@ -22,6 +22,7 @@ from localllm.supervisor.orders import How
 _DEFAULT_LINES = 200
 _MOST_LINES = 10_000
 _LOOK_EVERY_S = 0.25
+_BEAT_EVERY_S = 30.0
 T = TypeVar("T")
 
 
@@ -121,11 +122,20 @@ class Control:
 
 
 async def _send_as_they_come(bus: EventBus, stream: web.StreamResponse) -> None:
+    """Send all of them, and in between a comment, so that the reader knows that we are there."""
+
+    async def beat() -> None:
+        while True:
+            await anyio.sleep(_BEAT_EVERY_S)
+            await stream.write(b":\n\n")
+
     with bus.subscribe() as events:
-        for envelope in bus.recent():
-            await stream.write(render_event(envelope))
-        async for envelope in events:
-            await stream.write(render_event(envelope))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(beat)
+            for envelope in bus.recent():
+                await stream.write(render_event(envelope))
+            async for envelope in events:
+                await stream.write(render_event(envelope))
 
 
 async def _send_new(log: Path, size: int, stream: web.StreamResponse) -> int:

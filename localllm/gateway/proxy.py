@@ -120,7 +120,9 @@ class Proxy:
     async def _whole(self, request: web.Request, body: bytes, asking: Asking) -> web.Response:
         async with self.lending.borrow(asking, self.wait_s) as lent:
             request[SERVED_BY] = lent.instance
-            return await _answer_whole(lent.client, request.path, _sendable(lent, body))
+            answer = await _answer_whole(lent.client, request.path, _sendable(lent, body))
+            lent.hosted.flow.moved += 1
+            return answer
 
     async def _stream(
         self, request: web.Request, body: bytes, asking: Asking
@@ -161,7 +163,9 @@ async def _answer_stream(lent: Lent, request: web.Request, body: bytes) -> web.S
     async with _sent(lent.client, request.path, body) as answer:
         if answer.status != HTTPStatus.OK:
             raise engine_error(answer.status, await answer.content.read(_ERROR_BYTES))
-        return await copy_stream(answer.content, await open_stream(request), _gone, lent.moved)
+        return await copy_stream(
+            answer.content, await open_stream(request), _gone, lent.hosted.flow
+        )
 
 
 @asynccontextmanager

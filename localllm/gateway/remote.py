@@ -35,6 +35,7 @@ from localllm.gateway.remote_rules import (
     with_model,
 )
 from localllm.gateway.streams import copy_stream, open_stream
+from localllm.supervisor.flow import Flow
 from localllm.supervisor.hosted import Hosted
 from localllm.transfer.session import trust
 
@@ -161,7 +162,7 @@ class RemoteBackend:
     async def _stream(self, asked: Asked, answer: aiohttp.ClientResponse) -> web.StreamResponse:
         stream = await open_stream(asked.request)
         await stream.write(f": served by remote {self._host}\n\n".encode())
-        return await copy_stream(answer.content, stream, lambda: broken_off(self._host), _not_ours)
+        return await copy_stream(answer.content, stream, lambda: broken_off(self._host), Flow())
 
     async def _opened(self) -> aiohttp.ClientSession:
         async with self._one_at_a_time:
@@ -195,7 +196,3 @@ def _session(trusted: SSLContext | None, proxy: str | None) -> aiohttp.ClientSes
         proxy=proxy,
         timeout=aiohttp.ClientTimeout(total=None, connect=_CONNECT_S, sock_read=_SILENCE_S),
     )
-
-
-def _not_ours() -> None:
-    """No engine here has sent it."""

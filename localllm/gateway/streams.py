@@ -12,6 +12,7 @@ from aiohttp import web
 
 from localllm.errors import LocalLLMError
 from localllm.gateway.http_errors import openai_error
+from localllm.supervisor.flow import Flow
 
 OPENED = web.RequestKey("opened", web.StreamResponse)
 """Set in a request once its stream is open: from then on an error is an event in it."""
@@ -72,13 +73,13 @@ async def copy_stream(
     source: aiohttp.StreamReader,
     stream: web.StreamResponse,
     broken: Callable[[], LocalLLMError],
-    moved: Callable[[], None],
+    flow: Flow,
 ) -> web.StreamResponse:
     """Pass all of a stream on as it comes.
 
     Args:
         broken: Says what it means if it has no end.
-        moved: Called for every piece.
+        flow: Counts every piece but comments: an engine that hangs goes on sending those.
     """
     tail = last = b""
     while True:
@@ -88,8 +89,13 @@ async def copy_stream(
             chunk = b""
         if not chunk:
             break
-        moved()
-        await stream.write(chunk)
+        if not chunk.startswith(b":"):
+            flow.moved += 1
+        flow.blocked += 1
+        try:
+            await stream.write(chunk)
+        finally:
+            flow.blocked -= 1
         last, tail = chunk, chunk if len(chunk) >= _TAIL else (tail + chunk)[-_TAIL:]
     if _DONE not in tail[-_TAIL:] and not last.lstrip().startswith(_ENGINES_ERROR):
         if not tail.endswith(b"\n\n"):

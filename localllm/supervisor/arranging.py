@@ -11,6 +11,7 @@ import msgspec
 from localllm.api.views import ServeRequest
 from localllm.errors import DoesNotFit
 from localllm.events import DeviceId
+from localllm.events import ModelState as S
 from localllm.fit.plan import Verdict
 from localllm.planning.desk import Desk
 from localllm.planning.planner import Planned, require_fit
@@ -18,6 +19,7 @@ from localllm.planning.uses import NEEDS, use_of
 from localllm.supervisor.accounts import coming, held
 from localllm.supervisor.fleet import Fleet
 
+_LOADED_WITHIN_S, _LOOK_EVERY_S = 20.0, 0.1
 Bytes = Mapping[DeviceId, int]
 
 
@@ -37,7 +39,8 @@ async def arrange(desk: Desk, fleet: Fleet, request: ServeRequest, *, beside: bo
         planned = await _plan(desk, request, {d: -count for d, count in soon.items()})
         if _is_of_use(planned, request):
             return _for_all(planned, _sum(ours, soon))
-    may_go = held(fleet.instances())
+    await _until_others_have_loaded(fleet, request.model)
+    ours, may_go = held(fleet.instances(), all_of_them=True), held(fleet.instances())
     planned = await _plan(desk, request, may_go)
     require_fit(planned)
     return _for_all(planned, {d: count - may_go.get(d, 0) for d, count in ours.items()})
@@ -52,7 +55,7 @@ async def arrange_long(desk: Desk, fleet: Fleet, request: ServeRequest, main: Pl
     Raises:
         DoesNotFit: There is no memory for both.
     """
-    may_go = held(fleet.instances())
+    may_go, ours = held(fleet.instances()), held(fleet.instances(), all_of_them=True)
     spent = {d: may_go.get(d, 0) - count for d, count in main.need.items()}
     planned = await _plan(desk, msgspec.structs.replace(request, parallel=1), spent)
     if planned.plan.verdict is Verdict.TOO_BIG:
@@ -61,7 +64,16 @@ async def arrange_long(desk: Desk, fleet: Fleet, request: ServeRequest, main: Pl
             why=f"beside the one with {main.plan.context} tokens: {planned.plan.reason}",
             fix="a smaller context or long_context in the profile, or no long_context",
         )
-    return _for_all(planned, {d: -count for d, count in spent.items()})
+    return _for_all(planned, {d: ours.get(d, 0) - count for d, count in spent.items()})
+
+
+async def _until_others_have_loaded(fleet: Fleet, model: str | None) -> None:
+    """Wait a while: what one that loads has taken so far is neither free nor known."""
+    own = fleet.names.find(model)
+    others = [h for h in fleet.instances() if own is None or h.planned.model != own.planned.model]
+    with anyio.move_on_after(_LOADED_WITHIN_S):
+        while any(h.state is S.STARTING and not h.retired for h in others):
+            await anyio.sleep(_LOOK_EVERY_S)
 
 
 async def _plan(desk: Desk, request: ServeRequest, reclaimable: Bytes) -> Planned:

@@ -42,9 +42,15 @@ class Asks:
 
     _pinned: set[ModelId] = field(default_factory=set[ModelId])
 
-    def read(self) -> Remembered:
-        """Read what an earlier daemon was asked for; what is here stays as it is."""
-        return read_remembered(self.file)
+    def restore(self) -> Remembered:
+        """Take over what an earlier daemon was asked for, all at once: planning it takes long.
+
+        Each is kept under the name that it was asked for by until it is planned.
+        """
+        remembered = read_remembered(self.file)
+        self._asked = {ModelId(r.model or ""): r for r in remembered.serving}
+        self._pinned = {ModelId(model) for model in remembered.pinned}
+        return remembered
 
     def find(self, model: ModelId) -> ServeRequest | None:
         return self._known().get(model)

@@ -249,6 +249,9 @@ class Fleet:
                 self._restore(hosted.id)
         elif hosted.state is S.STOPPED and hosted.retired and not hosted.granted:
             self._forget(hosted)
+        elif hosted.state is S.STOPPED and not self.is_on_its_way(hosted):
+            for old in self._successions.failed(hosted.id):  # it made room itself, on its way
+                self._hosted[old].announce()  # whoever waits has it started, or does not
         hosted.announce()
         hosted.admit()
         old = hosted.take_old_client()

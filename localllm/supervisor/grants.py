@@ -71,11 +71,14 @@ class Grants:
             if hosted is None or self.closing or self._granted(hosted):
                 self.give_up(wanted)
 
-    def fits_beside(self, hosted: Hosted) -> bool:
-        """Tell whether it would start now, with nobody stopped for it."""
-        return decide(
+    def needs_room(self, hosted: Hosted) -> bool:
+        """Tell whether others have to be stopped before it starts."""
+        decision = decide(
             hosted.id, self.budget, self._residents(hosted), waited_s=0.0, max_wait_s=math.inf
-        ) in (Start(), Serve())
+        )
+        return isinstance(decision, Wait | Drain) or (
+            isinstance(decision, Start) and bool(decision.evict)
+        )
 
     def ask_to_stop(self, hosted: Hosted, why: str) -> None:
         hosted.leaving = hosted.state not in AT_REST or hosted.granted

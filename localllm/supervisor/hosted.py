@@ -14,6 +14,7 @@ from localllm.engines.base import LaunchSpec, Serving
 from localllm.events import DeviceId, InstanceId, ModelId, ModelState
 from localllm.planning.planner import Planned
 from localllm.planning.proof import placed
+from localllm.supervisor.flow import Flow
 from localllm.supervisor.lobby import Lobby, Ticket
 from localllm.supervisor.routing import Lane
 from localllm.supervisor.runner import Runner
@@ -61,9 +62,7 @@ class Hosted:
     remote: int = 0
     """Requests for it that the remote answered in its place."""
 
-    moved: int = 0
-    """Grows with all that its engine sends: an engine for which it stands still may hang."""
-
+    flow: Flow = field(default_factory=Flow)
     told_tokens: int | None = None
     """Cells of the cache in use, as the engine last told; None where it does not."""
 
@@ -140,7 +139,8 @@ class Hosted:
         if self.leaving and state is ModelState.READY:
             state = ModelState.DRAINING
         facts = replace(self.runner.instance, need=self.need)
-        busy = self.in_flight + self.waiting if state is ModelState.READY else self.in_flight
+        waited_for = state in {ModelState.READY, ModelState.BACKOFF}
+        busy = self.in_flight + (self.waiting if waited_for else 0)
         return Resident(facts, state, busy, self.used_at, self.pinned)
 
     async def host(self) -> None:
@@ -189,13 +189,17 @@ class Hosted:
     def log_tail(self, lines: int) -> list[str]:
         return tail(self.log, lines)
 
+    def last_words(self, lines: int) -> list[str]:
+        """The last lines of its last run alone."""
+        return tail(self.log, lines, since=self.runner.log_from)
 
-def tail(file: Path, lines: int) -> list[str]:
-    """Read the last lines of a log; none if it does not exist."""
+
+def tail(file: Path, lines: int, *, since: int = 0) -> list[str]:
+    """Read the last lines of a log, after its first `since` bytes; none if it does not exist."""
     try:
         with file.open("rb") as opened:
             size = opened.seek(0, 2)
-            opened.seek(max(0, size - max(_TAIL_BYTES, lines * 400)))
+            opened.seek(max(since, size - max(_TAIL_BYTES, lines * 400)))
             return opened.read().decode(errors="replace").splitlines()[-lines:]
     except FileNotFoundError:
         return []

@@ -56,10 +56,6 @@ class Lent:
         """Whether something guesses tokens ahead."""
         return self.hosted.serving.drafting is not None
 
-    def moved(self) -> None:
-        """Tell that the engine has sent something."""
-        self.hosted.moved += 1
-
 
 @dataclass(frozen=True, slots=True)
 class Lending:
@@ -116,9 +112,17 @@ class Lending:
                 if first:
                     self._raise_if_full(hosted)
                 ticket = await self._wait_at(hosted, ask)
-                if ticket.admitted:
+                if ticket.admitted and hosted.runner.spec is not None:
                     return hosted, ticket
+                if ticket.admitted:  # its process has ended since, which is about to be known
+                    await self._after_its_end(hosted, ticket)
         raise _waited_too_long(hosted, asking, wait_s)
+
+    async def _after_its_end(self, hosted: Hosted, ticket: Ticket) -> None:
+        changed = hosted.changed
+        self._let_go(hosted, ticket)
+        if hosted.state is S.READY:
+            await changed.wait()
 
     async def _wait_at(self, hosted: Hosted, ask: Ask) -> Ticket:
         """Queue until it is our turn, or until something has changed."""

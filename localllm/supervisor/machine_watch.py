@@ -9,7 +9,7 @@ from pathlib import Path
 import anyio
 
 from localllm.engines.base import Task
-from localllm.events import DeviceId, Topic
+from localllm.events import DeviceId, InstanceId, Topic
 from localllm.events import ModelState as S
 from localllm.hardware.machine import CPU, Device
 from localllm.hardware.sleep import slept_s
@@ -34,6 +34,7 @@ _TINY: Mapping[Task, tuple[str, Mapping[str, object]]] = {
 }
 """The least that an engine can be asked to do."""
 
+_ALIVE = frozenset({S.STARTING, S.WARMING, S.READY, S.DRAINING, S.BACKOFF})
 _RELIEF = {
     Pressure.NONE: Relief.NONE,
     Pressure.WARN: Relief.ONE,
@@ -66,6 +67,12 @@ class MachineWatch:
     throttled: dict[str, str] = field(default_factory=dict[str, str])
     """By device what slows it down: what is measured now says little."""
 
+    _ended: dict[DeviceId, set[InstanceId]] = field(default_factory=dict[DeviceId, set[InstanceId]])
+    """By device that is lost, whom it took along."""
+
+    _known: dict[DeviceId, Device] = field(default_factory=dict[DeviceId, Device])
+    """Those that were looked at, since one that is lost is looked at though nobody uses it."""
+
     _looking: bool = False
     _before: Vitals | None = None
     _slept: float | None = None
@@ -82,7 +89,11 @@ class MachineWatch:
         if vitals is not None:
             self._act_on(vitals)
         self._unload(vitals)
-        await anyio.to_thread.run_sync(self._cap_logs)
+        ready = [h for h in self.fleet.instances() if h.state is S.READY]
+        logs = [*self.logs, *(hosted.log for hosted in ready)]
+        cut = await anyio.to_thread.run_sync(lambda: [log for log in logs if cap_log(log)])
+        for log in cut:
+            self.fleet.say(Topic.LOG_CUT, f"{log} had grown to its cap")
 
     async def _look(self) -> Vitals | None:
         """Look in a thread; None where the look before has not come back, or this one does not."""
@@ -90,9 +101,10 @@ class MachineWatch:
             return None
         self._looking = True
         used = {d.id: d for h in self.fleet.instances() for d, _, _ in h.planned.used}
+        self._known = {**{i: d for i, d in self._known.items() if i in self.fleet.lost}, **used}
         with anyio.move_on_after(_LOOK_WITHIN_S):
             return await anyio.to_thread.run_sync(
-                self._look_at, [*used.values()], abandon_on_cancel=True
+                self._look_at, [*self._known.values()], abandon_on_cancel=True
             )
         return None
 
@@ -115,16 +127,25 @@ class MachineWatch:
     def _devices(self, vitals: Vitals) -> None:
         for device, found in vitals.devices.items():
             if found.lost is not None and device not in self.fleet.lost:
-                self.fleet.lost[device] = found.lost
-                self.fleet.say(Topic.DEVICE_LOST, f"{device}: {found.lost}")
-                for hosted in self._users_of(device):
-                    hosted.runner.tell(msg.DeviceLost(hosted.runner.record.run))
-            elif found.lost is None and device in self.fleet.lost:
-                del self.fleet.lost[device]
-                self.fleet.say(Topic.DEVICE_BACK, f"{device} answers again")
-                for hosted in self._users_of(device):
-                    if hosted.state is S.FAILED:
-                        self.fleet.start(hosted)
+                self._lose(device, found.lost)
+            elif device in self.fleet.lost and found.memory_free is not None:
+                self._have_back(device)
+
+    def _lose(self, device: DeviceId, why: str) -> None:
+        self.fleet.lost[device] = why
+        self.fleet.say(Topic.DEVICE_LOST, f"{device}: {why}")
+        users = [h for h in self._users_of(device) if h.state in _ALIVE]
+        self._ended[device] = {hosted.id for hosted in users}
+        for hosted in users:
+            hosted.runner.tell(msg.DeviceLost(hosted.runner.record.run))
+
+    def _have_back(self, device: DeviceId) -> None:
+        del self.fleet.lost[device]
+        self.fleet.say(Topic.DEVICE_BACK, f"{device} answers again")
+        ended = self._ended.pop(device, set())
+        for hosted in self._users_of(device):
+            if hosted.state is S.FAILED and hosted.id in ended:
+                self.fleet.start(hosted)
 
     def _users_of(self, device: DeviceId) -> list[Hosted]:
         return [h for h in self.fleet.instances() if device in {d.id for d, _, _ in h.planned.used}]
@@ -180,13 +201,6 @@ class MachineWatch:
                 return
         self.fleet.say(Topic.HUNG, "it does not answer after the sleep: started again", hosted)
         hosted.runner.tell(msg.Hung(run))
-
-    def _cap_logs(self) -> None:
-        for hosted in self.fleet.instances():
-            if hosted.state is S.READY and cap_log(hosted.log):
-                self.fleet.say(Topic.LOG_CUT, f"{hosted.log} had grown to its cap", hosted)
-        for log in self.logs:
-            cap_log(log)
 
 
 def _stay(hosted: Hosted) -> Stay:

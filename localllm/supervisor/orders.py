@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
@@ -75,7 +76,9 @@ class Orders:
         served = self._meant(request)
         if served is None:
             return await self._serve(request, how)
-        asked = self.asks.find(served.planned.model) or ServeRequest()
+        asked = self.asks.find(served.planned.model)
+        if asked is None:  # it failed to take over, so that nothing is remembered of it
+            return await self._serve(request, how)
         wanted = _with_changes(asked, msgspec.structs.replace(request, model=None))
         if wanted != asked or not self.fleet.is_on_its_way(served):
             return await self._serve(wanted, how)
@@ -104,6 +107,7 @@ class Orders:
             ModelNotFound: It is not installed, or is not to be loaded for a request.
             LocalLLMError: It cannot be served: no memory, no engine.
         """
+        await self._resumed.wait()
         known = self.fleet.names.find(self._loaded.get(name, name))
         if known is not None and known.refused is None:
             return known.planned.model
@@ -126,7 +130,8 @@ class Orders:
         Raises:
             ModelNotFound: It does neither, or the user does not want it.
         """
-        if not self.desk.settings.supervision.load_on_request or is_a_path(name):
+        is_here = "/" in name and os.path.exists(name)  # noqa: PTH110  # Path's raises for long names
+        if not self.desk.settings.supervision.load_on_request or is_a_path(name) or is_here:
             raise ModelNotFound(
                 f"The model {name!r} is not loaded for a request.",
                 why="load_on_request is off, or it is a path",
@@ -138,10 +143,8 @@ class Orders:
 
         Kept, since what is in the way may be gone the next time: a driver that was not up yet.
         """
-        remembered = self.asks.read()
+        remembered = self.asks.restore()
         try:
-            for model in remembered.pinned:
-                self.asks.pin(ModelId(model), pinned=True)
             for request in remembered.serving:
                 await self._resume_one(request)
         finally:
@@ -152,7 +155,6 @@ class Orders:
             await self._serve(request, How.AGAIN)
         except Exception as error:  # noqa: BLE001  # one model must not cost the others their daemon
             _log.warning("not served again: model=%s %s", request.model, error, exc_info=True)
-            self.asks.add(ModelId(request.model or ""), request)
 
     async def serve_less(self, hosted: Hosted) -> ServeReply | None:
         """Start a model again with half the context, or with the next smaller quantization.

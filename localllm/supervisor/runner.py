@@ -60,6 +60,9 @@ class Runner:
         self.record = InstanceRecord(instance.id)
         self.instance = instance
         self.measured: Measured | None = None
+        self.log_from = 0
+        """Where the lines of the latest run begin in the log."""
+
         self._launch = launch
         self._probe = probe
         self._bus = bus
@@ -126,7 +129,7 @@ class Runner:
         with self._blaming("start", run):
             spec = self._launch()
             with open_log(self._log) as log:
-                log_from = log.tell()
+                self.log_from = log_from = log.tell()
                 async with running(spec, log, grace_s=self._policy.stop_grace_s) as child:
                     watched = Watched(spec, child.pid, self._log, log_from)
                     code = await self._watch(run, watched, child)

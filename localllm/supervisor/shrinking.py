@@ -54,7 +54,7 @@ class Shrinking:
         kills = self._oom_kills()
         by_kernel, self._seen_kills = kills > self._seen_kills, kills
         why = hosted.runner.record.why
-        known = diagnose("\n".join([*hosted.log_tail(_READ_LINES), why]))
-        return (by_kernel and "killed by signal 9" in why) or (
+        known = diagnose("\n".join([*hosted.last_words(_READ_LINES), why]))
+        return (by_kernel and why.startswith("killed by signal 9")) or (
             known is not None and known.out_of_memory
         )

@@ -33,10 +33,10 @@ class Starts:
         if hosted.reading:
             return
         serving = any(h.takes_requests() for h in self.hosted.values())
-        if not serving or self.grants.fits_beside(hosted):
+        if not serving or not self.grants.needs_room(hosted):
             self.grants.want(hosted)
             return
-        hosted.reading = True
+        hosted.reading, hosted.refused = True, None
         tasks.start_soon(self._start_once_read, hosted)
 
     async def _start_once_read(self, hosted: Hosted) -> None:

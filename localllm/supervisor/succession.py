@@ -30,9 +30,13 @@ class Successions:
 
     def begin(self, new: InstanceId, old: Iterable[InstanceId]) -> None:
         """Have `new` take over from `old`; nothing begins if there is nobody."""
-        heirs = frozenset(old)
-        if heirs:
-            self._by_new[new] = Succession(heirs)
+        heirs, before = frozenset(old), self._by_new.get(new)
+        if not heirs:
+            return
+        self._by_new[new] = Succession(heirs)
+        if before is not None and before.evicted & heirs:  # asked for again in the middle of it
+            self._by_new[new].evicted = before.evicted & heirs
+            self._by_new[new].gap_from = before.gap_from
 
     def old_of(self, new: InstanceId) -> frozenset[InstanceId]:
         succession = self._by_new.get(new)

@@ -51,7 +51,7 @@ class Watchdog:
     async def run(self) -> None:
         while True:
             await anyio.sleep(_LOOK_EVERY_S)
-            at_work = [h for h in self.fleet.instances() if h.in_flight and h.state in _AT_WORK]
+            at_work = [h for h in self.fleet.instances() if _is_at_work(h)]
             working = {hosted.id for hosted in at_work}
             self._still_since = {i: s for i, s in self._still_since.items() if i in working}
             async with anyio.create_task_group() as looks:
@@ -67,7 +67,8 @@ class Watchdog:
         before, since = self._still_since.get(hosted.id, (None, 0.0))
         seen = _see(hosted, slots, before)
         now = anyio.current_time()
-        if seen != before:
+        is_idle = slots is not None and not slots.tokens  # it answers, and has nothing to do
+        if seen != before or is_idle:
             self._still_since[hosted.id] = seen, now
         elif now - since >= self.hang_after_s:
             self._end(hosted)
@@ -89,12 +90,17 @@ class Watchdog:
         return None
 
 
+def _is_at_work(hosted: Hosted) -> bool:
+    """Whether something is owed by the engine: what clients do not read is not."""
+    return hosted.state in _AT_WORK and hosted.in_flight > hosted.flow.blocked
+
+
 def _see(hosted: Hosted, slots: Slots | None, before: _Seen | None) -> _Seen:
     told = slots.progress if slots is not None else None if before is None else before.slots
     by_processor = told is None or not hosted.planned.on_devices_alone
     return _Seen(
         run=hosted.runner.record.run,
-        moved=hosted.moved,
+        moved=hosted.flow.moved,
         slots=told,
         computed_s=_computed_s(hosted.runner.record.pid) if by_processor else None,
     )

@@ -90,7 +90,9 @@ def test_a_switch_to_a_broken_file_leaves_the_old_model_serving(
     assert ran.code != 0
     assert "why:" in ran.err
     assert "fix:" in ran.err
+    assert here.run("switch", str(broken), *SMALL).code != 0, "still"
     assert ask(here, "localllm")["model"] == "first"
+    assert set(states(here)) == {"first", "broken"}
     os.kill(here.daemon_file()["pid"], signal.SIGKILL)
     here.ok("up")
     assert states(here) == {"first": "ready"}
@@ -118,7 +120,9 @@ def test_a_request_loads_an_installed_model_which_goes_again_when_nobody_uses_it
     assert list(states(here)) == ["first"], "a request's model is not served again unasked"
 
 
-@pytest.mark.parametrize("name", ["no-such-model", "/etc/hostname", "{path}", "~/model.gguf"])
+@pytest.mark.parametrize(
+    "name", ["no-such-model", "/etc/hostname", "etc/ssl", "{path}", "~/model.gguf"]
+)
 def test_a_request_loads_neither_what_is_not_there_nor_a_file_by_its_path(
     install: Callable[..., Installation], name: str
 ) -> None:

@@ -171,7 +171,9 @@ async def a_house(
         )
         fleet = Fleet(tools)
         desk = _desk(settings, logs, environment or {})
-        app = _gateway(fleet, desk, port).application()
+        gateway = _gateway(fleet, desk, port)
+        await gateway.operations.orders.resume()
+        app = gateway.application()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(fleet.run)
             await anyio.wait_all_tasks_blocked()

@@ -184,3 +184,45 @@ async def test_an_engine_that_goes_on_sending_is_left_alone(
             tasks.cancel_scope.cancel()
 
         assert (status, hosted.runner.record.run) == (200, 1)
+
+
+async def test_of_an_engine_that_dies_only_its_own_requests_fail(tmp_path: Path) -> None:
+    async with a_house(tmp_path) as house:
+        hosted = await house.ready(with_slots(2))
+        statuses: list[int] = []
+
+        async def ask(**script: Any) -> None:
+            statuses.append((await house.ask(asking(**script)))[0])
+
+        async with anyio.create_task_group() as tasks:
+            for _ in range(2):
+                tasks.start_soon(lambda: ask(chunks=1, delay_s=5.0))
+            await until(lambda: hosted.in_flight == 2, "both are served")
+            for _ in range(6):
+                tasks.start_soon(ask)
+            await waiting(hosted, 6)
+            os.kill(hosted.runner.record.pid or 0, signal.SIGKILL)
+
+        assert sorted(statuses) == [*[200] * 6, 502, 502]
+
+
+async def test_a_client_that_does_not_read_is_no_reason_to_end_an_engine(
+    tmp_path: Path, watched: Callable[[House, float], Watchdog]
+) -> None:
+    async with a_house(tmp_path) as house:
+        hosted = await house.ready(with_slots(2))
+        body = json.dumps({**asking(chunks=200_000), "stream": True}).encode()
+        head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1:{house.port}\r\n"
+        head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(watched(house, 0.5).run)
+            async with await anyio.connect_tcp("127.0.0.1", house.port) as client:
+                await client.send(head.encode() + body)
+                await until(lambda: hosted.flow.blocked == 1, "the client's buffer is full")
+                blocked = hosted.flow.moved
+                for _ in range(8):  # as many looks as would be too many
+                    assert (await house.ask(asking(chunks=1, delay_s=0.2)))[0] == 200
+                assert hosted.flow.moved == blocked + 8, "nothing but these"
+            tasks.cancel_scope.cancel()
+
+        assert hosted.runner.record.run == 1

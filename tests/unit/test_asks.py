@@ -85,6 +85,19 @@ def test_what_was_stopped_is_forgotten_pin_and_all(tmp_path: Path) -> None:
     assert not asks.is_pinned(A)
 
 
+def test_what_an_earlier_daemon_served_is_kept_while_it_is_planned_again(tmp_path: Path) -> None:
+    before = asks_for_a(tmp_path)
+    before.add(B, FOR_B)
+    before.pin(A, pinned=True)
+
+    asks = Asks(before.file)
+    assert asks.restore() == Remembered((FOR_A, FOR_B), ("a",))
+    asks.add(A, FOR_A)  # the first is planned; then the daemon is killed
+
+    assert set(kept(asks).serving) == {FOR_A, FOR_B}
+    assert asks.is_pinned(A)
+
+
 def test_a_disk_that_is_full_costs_the_memory_alone(tmp_path: Path) -> None:
     asks = Asks(tmp_path / "no-folder" / "serving.json")
     (tmp_path / "no-folder").write_text("in the way")

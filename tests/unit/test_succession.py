@@ -63,3 +63,19 @@ def test_one_that_is_gone_neither_takes_over_nor_comes_back() -> None:
     successions = begun(OLD)
     successions.forget(NEW)
     assert successions.successor_of(OLD) is None
+
+
+def test_a_switch_that_is_asked_for_again_in_the_middle_of_it_keeps_its_gap() -> None:
+    successions = begun(OLD)
+    successions.made_room(NEW, OLD, now=2.0)
+    successions.begin(NEW, [OLD])
+
+    assert successions.succeeded(NEW, now=9.0) == 7.0
+
+
+def test_a_switch_that_is_asked_for_again_and_fails_brings_the_old_one_back() -> None:
+    successions = begun(OLD)
+    successions.made_room(NEW, OLD, now=2.0)
+    successions.begin(NEW, [OLD])
+
+    assert successions.failed(NEW) == {OLD}
