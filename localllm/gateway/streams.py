@@ -101,7 +101,8 @@ async def copy_stream(
         if not tail.endswith(b"\n\n"):
             await stream.write(b"\n\n")  # the event that was cut off
         return await end_with(stream, broken())
-    await stream.write_eof()
+    with suppress(ConnectionError):  # the client has all of it, and has gone
+        await stream.write_eof()
     return stream
 
 

@@ -240,23 +240,30 @@ class Fleet:
             hosted.granted = False
         if hosted.state is not S.READY:
             hosted.leaving = False
-        if hosted.state is S.READY:
-            hosted.used_at = anyio.current_time()
-            self._take_over(hosted)
-        elif hosted.state in {S.BACKOFF, S.FAILED}:
-            self.when_one_ends(hosted)
-            if hosted.state is S.FAILED:
-                self._restore(hosted.id)
-        elif hosted.state is S.STOPPED and hosted.retired and not hosted.granted:
-            self._forget(hosted)
-        elif hosted.state is S.STOPPED and not self.is_on_its_way(hosted):
-            for old in self._successions.failed(hosted.id):  # it made room itself, on its way
-                self._hosted[old].announce()  # whoever waits has it started, or does not
+        self._act_on(hosted)
         hosted.announce()
         hosted.admit()
         old = hosted.take_old_client()
         if old is not None:
             await old.aclose()
+
+    def _act_on(self, hosted: Hosted) -> None:
+        match hosted.state:
+            case S.READY:
+                hosted.used_at = anyio.current_time()
+                self._take_over(hosted)
+            case S.BACKOFF:
+                self.when_one_ends(hosted)
+            case S.FAILED:
+                self.when_one_ends(hosted)
+                self._restore(hosted.id)
+            case S.STOPPED if hosted.retired and not hosted.granted:
+                self._forget(hosted)
+            case S.STOPPED if not self.is_on_its_way(hosted):
+                for old in self._successions.failed(hosted.id):  # it made room itself, on its way
+                    self._hosted[old].announce()  # whoever waits has it started, or does not
+            case _:
+                pass
 
     def _take_over(self, ready: Hosted) -> None:
         """Shift requests to one that has got ready; those that it replaces drain.

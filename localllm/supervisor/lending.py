@@ -26,6 +26,7 @@ from localllm.supervisor.admission import Ask
 from localllm.supervisor.fleet import Fleet
 from localllm.supervisor.hosted import Hosted
 from localllm.supervisor.lobby import Ticket
+from localllm.supervisor.names import WHATEVER
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,10 +170,8 @@ class Lending:
         try:
             return self.fleet.names.require(asking.model, asking.tokens)
         except ModelNotFound as unknown:
-            if asking.model is None:
-                raise
             try:
-                loaded = await self.load(asking.model)
+                loaded = await self.load(asking.model or WHATEVER)
             except ModelNotFound as error:
                 raise unknown from error
             return self.fleet.names.require(loaded, asking.tokens)

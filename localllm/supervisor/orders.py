@@ -21,6 +21,7 @@ from localllm.supervisor.arranging import arrange, arrange_long
 from localllm.supervisor.asks import Asks
 from localllm.supervisor.fleet import Fleet
 from localllm.supervisor.hosted import Hosted, Terms
+from localllm.supervisor.names import WHATEVER
 from localllm.supervisor.routing import Lane
 from localllm.units import parse_duration
 
@@ -100,6 +101,8 @@ class Orders:
     async def load(self, name: str) -> ModelId:
         """See to it that what a request names is served; for one that was unloaded, plan anew.
 
+        Right after a start it waits until what was served before is on its way again.
+
         Returns:
             The name that it answers to.
 
@@ -131,7 +134,8 @@ class Orders:
             ModelNotFound: It does neither, or the user does not want it.
         """
         is_here = "/" in name and os.path.exists(name)  # noqa: PTH110  # Path's raises for long names
-        if not self.desk.settings.supervision.load_on_request or is_a_path(name) or is_here:
+        allowed = self.desk.settings.supervision.load_on_request and name != WHATEVER
+        if not allowed or is_a_path(name) or is_here:
             raise ModelNotFound(
                 f"The model {name!r} is not loaded for a request.",
                 why="load_on_request is off, or it is a path",

@@ -133,6 +133,8 @@ class Runner:
                 async with running(spec, log, grace_s=self._policy.stop_grace_s) as child:
                     watched = Watched(spec, child.pid, self._log, log_from)
                     code = await self._watch(run, watched, child)
+            if spec.endpoint.socket is not None:  # one that was killed leaves it behind
+                spec.endpoint.socket.unlink(missing_ok=True)
         self.tell(msg.Exited(run, code))
 
     async def _watch(self, run: int, watched: Watched, child: Child) -> int:
