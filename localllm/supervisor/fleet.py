@@ -122,7 +122,7 @@ class Fleet:
         """
         self._asks += 1
         hosted.asked, hosted.terms = self._asks, terms
-        others = self._others(hosted)
+        others = others_of(hosted, self.instances())
         if not any(other.state is S.READY for other in others):
             self._route_to(hosted)
         for other in others:
@@ -204,12 +204,9 @@ class Fleet:
         self._tasks.start_soon(hosted.host)
         return hosted
 
-    def _others(self, hosted: Hosted) -> list[Hosted]:
-        return others_of(hosted, self.instances())
-
     def _route_to(self, hosted: Hosted) -> None:
         self.names.lead_to(hosted)
-        for other in self._others(hosted):
+        for other in others_of(hosted, self.instances()):
             other.announce()  # who waits for it looks at the route again
 
     def _retire(self, hosted: Hosted, why: str) -> None:
@@ -260,8 +257,7 @@ class Fleet:
             case S.STOPPED if hosted.retired and not hosted.granted:
                 self._forget(hosted)
             case S.STOPPED if not self.is_on_its_way(hosted):
-                for old in self._successions.failed(hosted.id):  # it made room itself, on its way
-                    self._hosted[old].announce()  # whoever waits has it started, or does not
+                self._restore(hosted.id, unasked=False)  # it made room itself, on its way
             case _:
                 pass
 
@@ -273,7 +269,7 @@ class Fleet:
         """
         if ready.retired:
             return
-        others, old = self._others(ready), self._successions.old_of(ready.id)
+        others, old = others_of(ready, self.instances()), self._successions.old_of(ready.id)
         older = [h for h in others if h.asked < ready.asked]
         if len(older) == len(others):
             self._route_to(ready)
@@ -282,15 +278,23 @@ class Fleet:
         older += [h for h in self.instances() if h.id in old and h not in others and not h.pinned]
         for other in older:
             self._retire(other, f"replaced by {ready.id}")
+        for other in [h for h in self.instances() if h.id in old]:
+            other.announce()  # one that was pinned meanwhile has nobody to wait for any more
         if gap_s is not None:
             ready.gap_s = gap_s
             without = f"for {gap_s:.1f} s no model was ready" if gap_s else "no request waited"
             self.say(Topic.SWITCHED, f"takes over from {', '.join(sorted(old))}: {without}", ready)
 
-    def _restore(self, failed: InstanceId | None) -> None:
-        """Have those serve again that made room for one which does not come."""
-        for old in () if failed is None else self._successions.failed(failed):
-            hosted = self._hosted.get(old)
-            if hosted is not None and not hosted.retired:
+    def _restore(self, failed: InstanceId | None, *, unasked: bool = True) -> None:
+        """End a succession that comes to nothing.
+
+        Args:
+            unasked: Have those serve again that made room; else they wait for a request.
+        """
+        old = frozenset() if failed is None else self._successions.old_of(failed)
+        evicted = frozenset() if failed is None else self._successions.failed(failed)
+        for hosted in [h for h in self.instances() if h.id in old and not h.retired]:
+            if unasked and hosted.id in evicted:
                 self.say(Topic.ROLLED_BACK, f"serves again: {failed} could not take over", hosted)
                 self.start(hosted)
+            hosted.announce()  # whoever waits at it has waited for the other one

@@ -179,6 +179,8 @@ class Lending:
     async def _brought_back(self, hosted: Hosted, asking: Asking) -> Hosted:
         """Start what was evicted or unloaded; planned anew where it no longer fits as it was."""
         await self.fleet.bring_back(hosted)
+        if self.fleet.names.find(hosted.id) is not hosted:  # replaced while we looked around
+            return await self._answering(asking)
         if hosted.refused is None:
             return hosted
         await self.load(hosted.planned.model)

@@ -304,10 +304,11 @@ class World:
         if hosted.retired or hosted.reading:
             return
         serving = any(h.takes_requests() for h in self.hosted.values())
-        if not serving or self._decide(hosted, 0.0, math.inf) in (Start(), Serve()):
+        decision = self._decide(hosted, 0.0, math.inf)
+        if not serving or decision in (Start(), Serve()) or isinstance(decision, Refuse):
             self._want(hosted)
         else:
-            hosted.reading = True
+            hosted.reading, hosted.refused = True, None
 
     def have_read(self, hosted: Hosted) -> None:
         """Let an instance have its file in memory: it is started once there is room for it."""

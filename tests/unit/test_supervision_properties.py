@@ -80,7 +80,7 @@ class Supervision(RuleBasedStateMachine):
         of=st.lists(st.tuples(st.sampled_from(MODELS[:2]), needs), min_size=2, max_size=5),
         pinned=st.sets(st.sampled_from(MODELS[:2])),
         served=st.integers(0, 5),
-        asked=st.integers(0, 5),
+        asked=st.integers(0, 2),
         seconds=st.sampled_from([5, 4, 3, 2, 1, 0]),
         end_in_silence=st.booleans(),
     )
@@ -97,11 +97,11 @@ class Supervision(RuleBasedStateMachine):
         self.world.budget = {GPU: ROOM, HOST: ROOM}
         self.plans = [a_plan(number, model, need) for number, (model, need) in enumerate(of)]
         self.world.pinned = pinned
-        for plan in self.plans[:served]:
+        for number, plan in enumerate(self.plans[:served]):
             self.world.serve(plan)
-        for plan in self.plans[:asked]:
-            self.world.ask(plan.facts.model)
-        self.world.live(seconds)
+            if number < asked:
+                self.world.ask(plan.facts.model)
+            self.world.live(seconds)
 
     # What people and clients do.
 
@@ -382,3 +382,104 @@ def ask_for_each(world: World, models: list[ModelId]) -> None:
     for model in models:
         if sum(request.is_waiting for request in world.requests if request.model == model) < 2:
             world.ask(model)
+
+
+# What longer searches have found, in few acts.
+
+FIRST, SECOND = (a_plan(number, MODELS[0], {GPU: 4}) for number in (1, 2))
+BIG = a_plan(3, MODELS[1], {GPU: 9})
+
+
+def a_world_that_serves(plan: Plan) -> World:
+    world = World({GPU: ROOM})
+    world.serve(plan)
+    world.live(4)
+    return world
+
+
+def crash(world: World, plan: Plan) -> None:
+    hosted = world.hosted[plan.facts.id]
+    hosted.lose(hosted.processes[0], 1)
+    world.settle()
+
+
+def unload(world: World, plan: Plan) -> None:
+    world.unload(world.hosted[plan.facts.id])
+    world.settle()
+    world.bury()
+    world.settle()
+
+
+def wait_for_a_successor_that_crashes() -> World:
+    world = a_world_that_serves(FIRST)
+    world.serve(SECOND)
+    world.settle()
+    crash(world, SECOND)
+    unload(world, FIRST)
+    world.ask(MODELS[0])
+    return world
+
+
+def test_who_waits_for_a_successor_is_told_when_it_gives_up() -> None:
+    world = wait_for_a_successor_that_crashes()
+    world.live(int(POLICY.backoff_first_s))
+    crash(world, SECOND)
+
+    assert world.hosted[SECOND.facts.id].state is S.FAILED
+    assert_that_nobody_is_forgotten(world)
+
+
+def test_who_waits_for_a_successor_is_told_when_it_is_evicted_before_it_restarts() -> None:
+    world = wait_for_a_successor_that_crashes()
+    world.serve(BIG)
+
+    assert_that_nobody_is_forgotten(world)
+
+
+def test_who_waits_for_one_that_made_room_is_told_when_it_was_pinned_meanwhile() -> None:
+    world = a_world_that_serves(FIRST)
+    world.serve(BIG, replaces_current=True)
+    world.settle()
+    world.ask(MODELS[0])
+    world.pin(MODELS[0], pinned=True)
+
+    assert_that_nobody_is_forgotten(world)
+
+
+def test_who_looks_for_memory_is_not_left_with_an_instance_that_was_forgotten() -> None:
+    world = a_world_that_serves(FIRST)
+    unload(world, FIRST)
+    world.ask(MODELS[0])
+    world.serve(SECOND)
+
+    assert_that_nobody_is_forgotten(world)
+
+
+def test_who_asks_for_what_does_not_fit_beside_a_pinned_one_is_refused_at_once() -> None:
+    world = a_world_that_serves(FIRST)
+    unload(world, FIRST)
+    world.pin(MODELS[1], pinned=True)
+    world.serve(BIG)
+    world.live(4)
+    world.ask(MODELS[0])
+    world.settle()
+
+    assert not world.requests
+
+
+def test_late_news_of_a_run_does_not_take_the_grant_of_the_next() -> None:
+    world = World({GPU: ROOM})
+    world.serve(FIRST)
+    world.settle()
+    first = world.hosted[FIRST.facts.id]
+    world.stop(MODELS[0])
+    world.serve(FIRST)
+    world.run(first)
+    first.lose(first.processes[0], -15)
+    world.run(first)
+    world.serve(BIG)
+    while world.news:
+        world.hear()
+
+    assert first.granted
+    assert not world.hosted[BIG.facts.id].granted
