@@ -189,10 +189,10 @@ class Orders:
             return await self._serve_alone(request, how)
 
     async def _serve_alone(self, request: ServeRequest, how: How) -> ServeReply:
-        resolved, _ = self.desk.resolved(request)
+        resolved, _ = await anyio.to_thread.run_sync(self.desk.resolved, request)
         beside = how is not How.INSTEAD and self.fleet.names.find(resolved.model) is None
         planned = await arrange(self.desk, self.fleet, request, beside=beside)
-        long_context = self.desk.long_context(request)
+        long_context = await anyio.to_thread.run_sync(self.desk.long_context, request)
         long = None
         if long_context is not None:
             for_long = msgspec.structs.replace(request, context=long_context)
