@@ -51,9 +51,6 @@ from localllm.supervisor.tools import Tools
 from localllm.supervisor.watchdog import Watchdog
 
 _log = logging.getLogger("localllm.daemon")
-_SWITCH_EVERY_S = 0.0005
-"""How long a thread that plans may keep the interpreter from the loop that passes answers on, ten
-times shorter than Python's own. Measured by scripts/bench_switch."""
 
 
 class Daemon:
@@ -244,7 +241,6 @@ def main() -> None:
         format="%(asctime)s %(levelname)s %(name)s %(message)s",
     )
     code = 0
-    sys.setswitchinterval(_SWITCH_EVERY_S)
     given = _arguments()
     try:
         paths = paths_for(os.environ)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
+from typing import TypeVar
 
 import anyio
 import msgspec
@@ -13,6 +15,7 @@ from localllm.errors import DoesNotFit
 from localllm.events import DeviceId
 from localllm.events import ModelState as S
 from localllm.fit.plan import Verdict
+from localllm.planning.apart import apart
 from localllm.planning.desk import Desk
 from localllm.planning.planner import Planned, require_fit
 from localllm.planning.uses import NEEDS, use_of
@@ -21,6 +24,7 @@ from localllm.supervisor.fleet import Fleet
 
 _LOADED_WITHIN_S, _LOOK_EVERY_S = 20.0, 0.1
 Bytes = Mapping[DeviceId, int]
+T = TypeVar("T")
 
 
 async def arrange(desk: Desk, fleet: Fleet, request: ServeRequest, *, beside: bool) -> Planned:
@@ -36,12 +40,12 @@ async def arrange(desk: Desk, fleet: Fleet, request: ServeRequest, *, beside: bo
     ours = held(fleet.instances(), all_of_them=True)
     soon = coming(fleet.instances())
     if beside and (ours or soon):
-        planned = await _plan(desk, request, {d: -count for d, count in soon.items()})
+        planned = await _plan(desk, fleet, request, {d: -count for d, count in soon.items()})
         if _is_of_use(planned, request):
             return _for_all(planned, _sum(ours, soon))
     await _until_others_have_loaded(fleet, request.model)
     ours, may_go = held(fleet.instances(), all_of_them=True), held(fleet.instances())
-    planned = await _plan(desk, request, may_go)
+    planned = await _plan(desk, fleet, request, may_go)
     require_fit(planned)
     return _for_all(planned, {d: count - may_go.get(d, 0) for d, count in ours.items()})
 
@@ -57,7 +61,7 @@ async def arrange_long(desk: Desk, fleet: Fleet, request: ServeRequest, main: Pl
     """
     may_go, ours = held(fleet.instances()), held(fleet.instances(), all_of_them=True)
     spent = {d: may_go.get(d, 0) - count for d, count in main.need.items()}
-    planned = await _plan(desk, msgspec.structs.replace(request, parallel=1), spent)
+    planned = await _plan(desk, fleet, msgspec.structs.replace(request, parallel=1), spent)
     if planned.plan.verdict is Verdict.TOO_BIG:
         raise DoesNotFit(
             f"There is no room for a second {main.stored.id} with {request.context} tokens.",
@@ -76,8 +80,14 @@ async def _until_others_have_loaded(fleet: Fleet, model: str | None) -> None:
             await anyio.sleep(_LOOK_EVERY_S)
 
 
-async def _plan(desk: Desk, request: ServeRequest, reclaimable: Bytes) -> Planned:
-    return await anyio.to_thread.run_sync(lambda: desk.plan(request, reclaimable=reclaimable))
+async def _plan(desk: Desk, fleet: Fleet, request: ServeRequest, reclaimable: Bytes) -> Planned:
+    return await work_out(partial(desk.plan, request, reclaimable=reclaimable), fleet)
+
+
+async def work_out(work: Callable[[], T], fleet: Fleet) -> T:
+    """Call what takes a while: in a process of its own where a thread would delay answers."""
+    serving = any(h.takes_requests() for h in fleet.instances())
+    return await (apart(work) if serving else anyio.to_thread.run_sync(work))
 
 
 def _is_of_use(planned: Planned, request: ServeRequest) -> bool:

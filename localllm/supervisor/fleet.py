@@ -59,11 +59,11 @@ class Fleet:
                 tasks.start_soon(self._ask_again)
                 async for envelope in events:
                     match envelope.event:
-                        case StateChanged(instance, new=new):
-                            await self._look_at(instance, has_begun=new not in AT_REST)
+                        case StateChanged(instance):
+                            await self._look_at(instance)
                         case Missed():
                             for hosted in self.instances():
-                                await self._look_at(hosted.id, has_begun=True)
+                                await self._look_at(hosted.id)
                         case Decided(Topic.REFUSED, instance=refused):
                             self._restore(refused)
                         case Decided():
@@ -224,17 +224,11 @@ class Fleet:
         self._hosted.pop(hosted.id, None)
         hosted.announce()
 
-    async def _look_at(self, instance: InstanceId, *, has_begun: bool) -> None:
-        """Act on where an instance is now, which may be further than the news says.
-
-        Args:
-            has_begun: Its runner has got to the start that was granted, if one was.
-        """
+    async def _look_at(self, instance: InstanceId) -> None:
+        """Act on where an instance is now, which may be further than the news says."""
         hosted = self._hosted.get(instance)
         if hosted is None:
             return
-        if has_begun:
-            hosted.granted = False
         if hosted.state is not S.READY:
             hosted.leaving = False
         self._act_on(hosted)

@@ -98,7 +98,7 @@ class Grants:
         )
         match decision:
             case Start(evict=()):
-                hosted.granted = True
+                hosted.granted_run = hosted.runner.record.run + 1
                 hosted.runner.tell(msg.StartAsked())
                 return True
             case Start(evict) | Drain(evict):

@@ -72,8 +72,8 @@ class Hosted:
     reading: bool = False
     """Its file is being read into memory, while another one serves that has to make room."""
 
-    granted: bool = False
-    """May start, but its runner has not got to it yet: holds its memory all the same."""
+    granted_run: int = 0
+    """The run that may start; until its runner has got to it, it holds its memory all the same."""
 
     leaving: bool = False
     """Asked to stop, but its runner has not got to it yet: takes no more requests."""
@@ -106,6 +106,11 @@ class Hosted:
     @property
     def state(self) -> ModelState:
         return self.runner.record.state
+
+    @property
+    def granted(self) -> bool:
+        """Whether it may start, and its runner has not got to it yet."""
+        return self.runner.record.run < self.granted_run
 
     @property
     def in_flight(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 
 import anyio
 import msgspec
@@ -18,6 +19,7 @@ from localllm.planning.desk import Desk
 from localllm.planning.showing import show_plan
 from localllm.planning.views import render_machine
 from localllm.supervisor.accounts import held
+from localllm.supervisor.arranging import work_out
 from localllm.supervisor.asks import Asks
 from localllm.supervisor.fleet import Fleet
 from localllm.supervisor.hosted import Hosted
@@ -73,9 +75,7 @@ class Operations:
 
     async def plan(self, request: PlanRequest) -> PlanView:
         ours = held(self.fleet.instances())
-        return await anyio.to_thread.run_sync(
-            lambda: show_plan(self.desk, request, reclaimable=ours)
-        )
+        return await work_out(partial(show_plan, self.desk, request, reclaimable=ours), self.fleet)
 
     async def hardware(self) -> ProbeView:
         return await anyio.to_thread.run_sync(lambda: render_machine(self.desk.survey().machine))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Iterator
 
 import pytest
@@ -69,6 +70,16 @@ def test_a_failed_start_is_worth_a_retry_only_while_the_supervisor_tries_again()
     failed = e.StartFailed("what", why="why", fix="fix", will_retry=True)
 
     assert openai_error(failed).headers["x-should-retry"] == "true"
+
+
+@pytest.mark.parametrize("kind", [row[0] for row in TREE])
+def test_an_error_passes_from_one_process_to_another(kind: type[e.LocalLLMError]) -> None:
+    error = kind("what", why="why", fix="fix")
+    error.retryable = not error.retryable
+    passed = pickle.loads(pickle.dumps(error))
+
+    assert (type(passed), str(passed)) == (kind, str(error))
+    assert passed.retryable is error.retryable
 
 
 def test_a_bug_does_not_leak_its_cause() -> None:
