@@ -35,7 +35,7 @@ so what a retry cannot cure is a 4xx, and the header is always sent.
 
 from __future__ import annotations
 
-from functools import partial
+import copyreg
 from typing import ClassVar
 
 _TOO_MANY_REQUESTS, _SERVER_ERRORS = 429, 500  # http.HTTPStatus would cost each command 3 ms
@@ -77,8 +77,7 @@ class LocalLLMError(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         """Pass from one process to another; an exception's own way knows no keywords."""
-        again = partial(type(self), self.what, why=self.why, fix=self.fix)
-        return again, (), self.__dict__
+        return copyreg.__newobj__, (type(self), self.what), self.__dict__
 
     def __str__(self) -> str:
         return f"{self.what}\n  why: {self.why}\n  fix: {self.fix}"

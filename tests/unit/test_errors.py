@@ -8,7 +8,9 @@ from collections.abc import Iterator
 import pytest
 
 from localllm import errors as e
+from localllm.formats.errors import HeaderIncomplete
 from localllm.gateway.http_errors import openai_error
+from localllm.gateway.remote_rules import RemoteFailed
 
 INVALID = "invalid_request_error"
 TREE = [  # kind, exit code, HTTP status, code, OpenAI's type, retryable
@@ -72,7 +74,7 @@ def test_a_failed_start_is_worth_a_retry_only_while_the_supervisor_tries_again()
     assert openai_error(failed).headers["x-should-retry"] == "true"
 
 
-@pytest.mark.parametrize("kind", [row[0] for row in TREE])
+@pytest.mark.parametrize("kind", [*(row[0] for row in TREE), RemoteFailed])
 def test_an_error_passes_from_one_process_to_another(kind: type[e.LocalLLMError]) -> None:
     error = kind("what", why="why", fix="fix")
     error.retryable = not error.retryable
@@ -80,6 +82,12 @@ def test_an_error_passes_from_one_process_to_another(kind: type[e.LocalLLMError]
 
     assert (type(passed), str(passed)) == (kind, str(error))
     assert passed.retryable is error.retryable
+
+
+def test_what_only_one_kind_of_error_knows_passes_too() -> None:
+    error = HeaderIncomplete("what", why="why", fix="fix", needed_bytes=4096)
+
+    assert pickle.loads(pickle.dumps(error)).needed_bytes == error.needed_bytes
 
 
 def test_a_bug_does_not_leak_its_cause() -> None:
