@@ -53,4 +53,3 @@ async def test_cancelling_ends_the_process() -> None:
     with anyio.move_on_after(1):
         await apart(partial(time.sleep, 60))
     assert not [c for c in me.children(recursive=True) if apart.__module__ in " ".join(c.cmdline())]
-
