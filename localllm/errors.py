@@ -193,15 +193,42 @@ class EngineGone(LocalLLMError):
 
 
 class BadRequest(LocalLLMError):
-    """The request is not what the API allows."""
+    """The request is not what the API allows.
+
+    Args:
+        param: The field that is wrong, as the client spelled it: `tools[0].function.name`; None
+            where it is none.
+    """
 
     http_status = 400
 
+    def __init__(self, what: str, *, why: str, fix: str, param: str | None = None) -> None:
+        super().__init__(what, why=why, fix=fix)
+        self.param = param
+
 
 class ContextTooLong(BadRequest):
-    """Prompt and answer exceed the instance's context; `why` has both numbers."""
+    """Prompt and answer exceed the instance's context; `why` has both numbers.
+
+    Args:
+        tokens: What the request has; None where the engine does not tell.
+        maximum: What the context holds; likewise.
+    """
 
     own_code = "context_length_exceeded"
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        why: str,
+        fix: str,
+        tokens: int | None = None,
+        maximum: int | None = None,
+    ) -> None:
+        super().__init__(what, why=why, fix=fix)
+        self.tokens = tokens
+        self.maximum = maximum
 
 
 class Unauthorized(LocalLLMError):

@@ -38,6 +38,8 @@ def engine_error(status: int, body: bytes) -> LocalLLMError:
             f"The prompt has {detail.n_prompt_tokens} tokens, the context holds {detail.n_ctx}.",
             why=f"{detail.n_prompt_tokens} tokens > {detail.n_ctx} maximum",
             fix="shorten the prompt, or: localllm up --context with more tokens",
+            tokens=detail.n_prompt_tokens,
+            maximum=detail.n_ctx,
         )
     if detail.message.startswith(_CACHE_IS_FULL):
         return NotReady(

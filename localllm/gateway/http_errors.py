@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from localllm.errors import LocalLLMError
+from localllm.errors import BadRequest, LocalLLMError
 
 _SAYS_WHEN = frozenset({429, 503})
 _RETRY_AFTER_S = "5"
@@ -33,7 +33,8 @@ def openai_error(error: Exception) -> ErrorReply:
     else:
         status, kind, code, message = 500, "server_error", "internal_error", "internal error"
         retry = False
-    detail: dict[str, str | None] = {"message": message, "type": kind, "param": None, "code": code}
+    param = error.param if isinstance(error, BadRequest) else None
+    detail: dict[str, str | None] = {"message": message, "type": kind, "param": param, "code": code}
     headers = {"x-should-retry": str(retry).lower()}
     if retry and status in _SAYS_WHEN:
         headers["Retry-After"] = _RETRY_AFTER_S
