@@ -93,7 +93,7 @@ def with_model(body: bytes, name: str) -> bytes:
     """
     try:
         members = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
-    except UnicodeDecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadRequest(
             "The body is not a chat completion request.", why=str(error), fix="send UTF-8"
         ) from error
