@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aiohttp import web
 
@@ -13,11 +13,14 @@ from localllm.engines.base import LaunchSpec
 from localllm.errors import StillLoading
 from localllm.events import ModelState
 from localllm.gateway.access import Rules
+from localllm.gateway.client_stream import Patience
 from localllm.gateway.control import Control
+from localllm.gateway.endpoints import Endpoints
 from localllm.gateway.middleware import guard, sign_answers
 from localllm.gateway.models import Models
-from localllm.gateway.proxy import Proxy
+from localllm.gateway.relay import Relay
 from localllm.gateway.remote import RemoteBackend
+from localllm.metrics.requests import Requests
 from localllm.supervisor.lending import Lending
 from localllm.supervisor.operations import Operations
 
@@ -39,6 +42,8 @@ class Gateway:
     shut_down: Callable[[], None]
     started: int
     environment: Mapping[str, str]
+    requests: Requests = field(default_factory=Requests)
+    patience: Patience = field(default_factory=Patience)
 
     def application(self) -> web.Application:
         fleet = self.operations.fleet
@@ -47,7 +52,8 @@ class Gateway:
             fleet, self.connect, self.operations.orders.load, supervision.max_requests
         )
         remote = self._remote()
-        proxy = Proxy(lending, supervision.request_wait_s, remote)
+        relay = Relay(lending, supervision.request_wait_s, remote)
+        endpoints = Endpoints(relay, self.requests, self.patience)
         models = Models(fleet, self.started)
         app = web.Application(
             middlewares=[guard(self.rules)],  # type: ignore[list-item]
@@ -62,7 +68,7 @@ class Gateway:
                 web.get("/readyz", self._ready),
                 web.get("/v1/models", models.list),
                 web.get("/v1/models/{id}", models.show),
-                web.post("/v1/chat/completions", proxy.chat_completions),
+                *endpoints.routes(),
                 *Control(self.operations, self.shut_down).routes(),
             ]
         )

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from http import HTTPStatus
 from io import BytesIO
 from ssl import SSLContext
+from typing import Protocol
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -23,20 +23,21 @@ from localllm import __version__
 from localllm.config import Remote
 from localllm.errors import LocalLLMError
 from localllm.gateway.middleware import SERVED_BY
+from localllm.gateway.outputs import Output, Source
 from localllm.gateway.remote_key import RemoteKey
 from localllm.gateway.remote_rules import (
     RemoteFailed,
     after,
     broken_off,
+    for_remote,
     may_go,
     name_there,
     not_reached,
     remote_error,
-    with_model,
 )
-from localllm.gateway.streams import copy_stream, open_stream
 from localllm.supervisor.flow import Flow
 from localllm.supervisor.hosted import Hosted
+from localllm.supervisor.lending import Asking
 from localllm.transfer.session import trust
 
 _CONNECT_S = 20.0
@@ -53,14 +54,19 @@ _MOST_BYTES = 64 << 20
 _GOODBYE_S = 2.0
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What a client wants."""
+class RemoteCall(Protocol):
+    """What of a request counts here; see relay.py."""
 
-    request: web.Request
-    body: bytes
-    model: str | None
-    is_stream: bool
+    @property
+    def request(self) -> web.Request: ...
+    @property
+    def path(self) -> str: ...
+    @property
+    def body(self) -> bytes: ...
+    @property
+    def asking(self) -> Asking: ...
+    @property
+    def output(self) -> Output: ...
 
 
 class RemoteBackend:
@@ -84,7 +90,7 @@ class RemoteBackend:
                 await self._session.close()
 
     async def answer(
-        self, asked: Asked, hosted: Hosted | None, error: LocalLLMError
+        self, call: RemoteCall, hosted: Hosted | None, error: LocalLLMError
     ) -> web.StreamResponse:
         """Answer in place of the instance that failed with `error`.
 
@@ -94,26 +100,29 @@ class RemoteBackend:
         Raises:
             LocalLLMError: `error` itself, if that is none for the remote; or what went wrong there.
         """
-        if not may_go(error, asked.model, self._remote):
+        asked = call.asking.model
+        if not may_go(error, asked, self._remote):
             raise error
         here = None if hosted is None else hosted.planned.stored.id
-        body = with_model(asked.body, name_there(asked.model, here, self._remote))
+        body = for_remote(call.body, name_there(asked, here, self._remote))
         try:
-            async with self._sent(asked.request, body) as answer:
+            async with self._sent(call, body) as answer:
                 if hosted is not None:
                     hosted.remote += 1
-                return await (self._stream if asked.is_stream else self._whole)(asked, answer)
+                return await call.output.pass_on(self._source(answer))
         except LocalLLMError as failure:
             raise after(error, failure) from error
 
+    def _source(self, answer: aiohttp.ClientResponse) -> Source:
+        remark = f": served by remote {self._host}\n\n".encode()
+        return Source(answer, Flow(), lambda: broken_off(self._host), remark, _MOST_BYTES)
+
     @asynccontextmanager
-    async def _sent(
-        self, request: web.Request, body: bytes
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
+    async def _sent(self, call: RemoteCall, body: bytes) -> AsyncIterator[aiohttp.ClientResponse]:
         """Send a body; leaving the block before the answer's end closes the connection."""
         key = await self._key.read()
         session = await self._opened()
-        url = self._remote.url.rstrip("/") + request.path.removeprefix("/v1")
+        url = self._remote.url.rstrip("/") + call.path.removeprefix("/v1")
         headers = {} if key is None else {"Authorization": f"Bearer {key}"}
         try:
             answer = await session.post(
@@ -122,7 +131,7 @@ class RemoteBackend:
         except (aiohttp.ClientError, OSError) as error:
             raise not_reached(self._host, error) from error
         async with answer:
-            request[SERVED_BY] = f"remote:{self._host}"
+            call.request[SERVED_BY] = f"remote:{self._host}"
             await self._check(answer, key)
             yield answer
 
@@ -140,29 +149,6 @@ class RemoteBackend:
                 fix="correct url under [remote] in config.toml",
                 will_pass=False,
             )
-
-    async def _whole(self, _asked: Asked, answer: aiohttp.ClientResponse) -> web.Response:
-        text = bytearray()
-        try:
-            async for chunk in answer.content.iter_any():
-                text += chunk
-                if len(text) > _MOST_BYTES:
-                    break
-        except (aiohttp.ClientError, OSError) as error:
-            raise broken_off(self._host) from error
-        if len(text) > _MOST_BYTES:
-            raise RemoteFailed(
-                f"The answer of the remote {self._host} is too large.",
-                why=f"it is over {_MOST_BYTES >> 20} MiB",
-                fix="ask for less, or for a stream",
-                will_pass=False,
-            )
-        return web.Response(body=bytes(text), content_type="application/json")
-
-    async def _stream(self, asked: Asked, answer: aiohttp.ClientResponse) -> web.StreamResponse:
-        stream = await open_stream(asked.request)
-        await stream.write(f": served by remote {self._host}\n\n".encode())
-        return await copy_stream(answer.content, stream, lambda: broken_off(self._host), Flow())
 
     async def _opened(self) -> aiohttp.ClientSession:
         async with self._one_at_a_time:

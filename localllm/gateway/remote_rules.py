@@ -85,8 +85,14 @@ def name_there(asked: str | None, here: str | None, remote: Remote) -> str:
     return next(listed, None) or remote.model or names[0]
 
 
-def with_model(body: bytes, name: str) -> bytes:
-    """Put a model's name into a request; the values of all other members stay as they are.
+_FOR_ENGINES = ("timings_per_token", "return_progress")
+"""What translations ask of llama.cpp; a server that is strict would refuse it."""
+
+
+def for_remote(body: bytes, name: str) -> bytes:
+    """Put the name of a model there into a request, and leave out what is for engines alone.
+
+    The values of all other members stay as they are.
 
     Raises:
         BadRequest: A member's name is no text.
@@ -97,6 +103,8 @@ def with_model(body: bytes, name: str) -> bytes:
         raise BadRequest(
             "The body is not a chat completion request.", why=str(error), fix="send UTF-8"
         ) from error
+    for own in _FOR_ENGINES:
+        members.pop(own, None)
     members["model"] = msgspec.Raw(msgspec.json.encode(name))
     return msgspec.json.encode(members)
 

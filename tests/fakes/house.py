@@ -26,6 +26,7 @@ from localllm.fit.placing import Arrangement, Share
 from localllm.fit.plan import Memory, Placement, Plan, Verdict
 from localllm.gateway.access import Rules
 from localllm.gateway.app import Gateway
+from localllm.gateway.client_stream import Patience
 from localllm.gateway.listening import serving
 from localllm.hardware.machine import CPU
 from localllm.hardware.vitals import Pressure, Vitals
@@ -53,6 +54,9 @@ CALM = Vitals(1 << 40, Pressure.NONE, None, None, None, {})
 
 LISTED = "http://my.page:3000"
 CHAT = "/v1/chat/completions"
+PATIENCE = Patience()
+"""Of the gateway with its clients; a test that has none sets another."""
+
 POLICY = RestartPolicy(health_every_s=0.02, backoff_first_s=0.05, stop_grace_s=2.0)
 DEADLINE_S = 15.0
 """For what takes milliseconds: only a test that has failed gets there."""
@@ -201,7 +205,14 @@ def _gateway(fleet: Fleet, desk: Desk, port: int) -> Gateway:
     rules = Rules(port, frozenset({LISTED}), TOKEN)
     started, stop = 1_764_000_000, lambda: None
     return Gateway(
-        operations, desk.settings, _connect, lambda: rules, stop, started, desk.environment
+        operations,
+        desk.settings,
+        _connect,
+        lambda: rules,
+        stop,
+        started,
+        desk.environment,
+        patience=PATIENCE,
     )
 
 

@@ -17,7 +17,8 @@ from openai import AsyncOpenAI
 
 from localllm.daemon import _has_uvloop
 from localllm.events import ModelState as S
-from localllm.gateway import proxy, streams
+from localllm.gateway.client_stream import Patience
+from localllm.gateway.outputs import StreamBytes
 from localllm.supervisor.fleet import Fleet
 from tests.fakes.house import CHAT, DEADLINE_S, LISTED, TOKEN, House, a_house, a_plan, asking
 
@@ -389,8 +390,7 @@ async def test_an_engine_is_told_at_once_when_its_client_goes_away(
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(proxy, "_PATIENCE_S", 0.05)
-    monkeypatch.setattr(streams, "_HEARTBEAT_S", 0.05)
+    monkeypatch.setattr("tests.fakes.house.PATIENCE", Patience(open_after_s=0.05, silence_s=0.05))
 
 
 @pytest.mark.usefixtures("impatient")
@@ -648,10 +648,11 @@ def written(house: House) -> int:
 async def test_a_bug_in_a_stream_cuts_it_and_puts_no_second_answer_into_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def broken(*_: object) -> None:
+    async def broken(output: StreamBytes, _source: object) -> None:
+        await output.client.write(b"data: {")
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(proxy, "copy_stream", broken)
+    monkeypatch.setattr(StreamBytes, "pass_on", broken)
     async with a_house(tmp_path) as house:
         await house.ready()
 

@@ -14,6 +14,7 @@ import anyio
 import pytest
 
 from localllm.events import ModelState as S
+from localllm.gateway.client_stream import Patience
 from localllm.planning.planner import Planned
 from localllm.supervisor.hosted import Hosted
 from localllm.supervisor.watchdog import Watchdog
@@ -128,7 +129,7 @@ async def test_a_request_that_waits_too_long_for_its_turn_is_told_to_come_again(
 async def test_a_stream_that_waits_for_its_turn_shows_life(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("localllm.gateway.proxy._PATIENCE_S", 0.05)
+    monkeypatch.setattr("tests.fakes.house.PATIENCE", Patience(open_after_s=0.05))
     async with a_house(tmp_path) as house:
         hosted, clients = await house.ready(with_slots(1)), Clients(house)
         async with anyio.create_task_group() as tasks:

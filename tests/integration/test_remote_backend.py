@@ -26,7 +26,8 @@ from localllm.cli.render import render_status
 from localllm.config import Remote
 from localllm.daemon import _has_uvloop
 from localllm.events import ModelState as S
-from localllm.gateway import proxy, remote, streams
+from localllm.gateway import remote
+from localllm.gateway.client_stream import Patience
 from tests.fakes.fake_remote import EVENT, PATH, STREAM, WHOLE, FakeRemote, Say, a_remote
 from tests.fakes.house import DEADLINE_S, TOKEN, House, a_house, a_plan, asking
 
@@ -167,8 +168,7 @@ async def test_a_model_that_is_not_ready_in_time_is_answered_for_there(tmp_path:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(proxy, "_PATIENCE_S", 0.05)
-    monkeypatch.setattr(streams, "_HEARTBEAT_S", 0.05)
+    monkeypatch.setattr("tests.fakes.house.PATIENCE", Patience(open_after_s=0.05, silence_s=0.05))
 
 
 @asynccontextmanager

@@ -9,14 +9,14 @@ from __future__ import annotations
 import msgspec
 
 
-class FunctionPart(msgspec.Struct):
+class FunctionPart(msgspec.Struct, frozen=True):
     name: str | None = None
     """In the first fragment alone."""
 
     arguments: str | None = None
 
 
-class CallPart(msgspec.Struct):
+class CallPart(msgspec.Struct, frozen=True):
     """A piece of one tool call; pieces with the same index belong together."""
 
     index: int = 0
@@ -24,7 +24,7 @@ class CallPart(msgspec.Struct):
     function: FunctionPart = FunctionPart()
 
 
-class Delta(msgspec.Struct):
+class Delta(msgspec.Struct, frozen=True):
     content: str | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None
@@ -36,21 +36,21 @@ class Delta(msgspec.Struct):
         return self.reasoning_content or self.reasoning or ""
 
 
-class Choice(msgspec.Struct):
+class Choice(msgspec.Struct, frozen=True):
     index: int = 0
     delta: Delta = Delta()
     finish_reason: str | None = None
 
 
-class PromptDetails(msgspec.Struct):
+class PromptDetails(msgspec.Struct, frozen=True):
     cached_tokens: int | None = None
 
 
-class AnswerDetails(msgspec.Struct):
+class AnswerDetails(msgspec.Struct, frozen=True):
     reasoning_tokens: int | None = None
 
 
-class Usage(msgspec.Struct):
+class Usage(msgspec.Struct, frozen=True):
     prompt_tokens: int = 0
     completion_tokens: int = 0
     prompt_tokens_details: PromptDetails | None = None
@@ -67,7 +67,7 @@ class Usage(msgspec.Struct):
         return (details.reasoning_tokens or 0) if details else 0
 
 
-class Timings(msgspec.Struct):
+class Timings(msgspec.Struct, frozen=True):
     """Of the answer so far; llama.cpp sends them with every chunk where `timings_per_token` is set."""
 
     cache_n: int = 0
@@ -77,7 +77,7 @@ class Timings(msgspec.Struct):
     predicted_n: int = 0
 
 
-class Progress(msgspec.Struct):
+class Progress(msgspec.Struct, frozen=True):
     """How far a prompt has been read; sent where `return_progress` is set."""
 
     total: int
@@ -86,14 +86,14 @@ class Progress(msgspec.Struct):
     """Those of the cache among them."""
 
 
-class EngineFailure(msgspec.Struct):
+class EngineFailure(msgspec.Struct, frozen=True):
     """An error in the middle of a stream."""
 
     message: str = ""
     type: str | None = None
 
 
-class Chunk(msgspec.Struct):
+class Chunk(msgspec.Struct, frozen=True):
     choices: tuple[Choice, ...] = ()
     usage: Usage | None = None
     timings: Timings | None = None

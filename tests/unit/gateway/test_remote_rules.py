@@ -14,11 +14,11 @@ from localllm.gateway.remote_rules import (
     RemoteFailed,
     after,
     broken_off,
+    for_remote,
     may_go,
     name_there,
     not_reached,
     remote_error,
-    with_model,
 )
 
 HOST = "api.example"
@@ -111,16 +111,16 @@ def test_the_name_there_is_the_listed_one_then_the_general_one_then_the_one_aske
     ],
 )
 def test_of_a_request_the_models_name_alone_is_changed(body: bytes, there: bytes) -> None:
-    assert with_model(body, "big") == there
+    assert for_remote(body, "big") == there
 
 
 def test_a_models_name_may_have_any_letter() -> None:
-    assert json.loads(with_model(b"{}", 'a"b\\é\n')) == {"model": 'a"b\\é\n'}
+    assert json.loads(for_remote(b"{}", 'a"b\\é\n')) == {"model": 'a"b\\é\n'}
 
 
 def test_a_member_whose_name_is_no_text_is_the_clients_mistake() -> None:
     with pytest.raises(e.BadRequest):
-        with_model(b'{"\xff":1}', "big")
+        for_remote(b'{"\xff":1}', "big")
 
 
 def refused(**detail: object) -> bytes:

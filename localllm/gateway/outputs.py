@@ -1,0 +1,182 @@
+"""How an engine's answer reaches a client: as it comes, as bytes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+import aiohttp
+import msgspec
+from aiohttp import web
+
+from localllm.errors import LocalLLMError
+from localllm.gateway.client_stream import ClientStream
+from localllm.gateway.http_errors import openai_error
+from localllm.gateway.usage import TAIL_BYTES, Tokens, tokens_in_document, tokens_in_tail
+from localllm.metrics.live import Live
+from localllm.supervisor.flow import Flow
+
+_DONE = b"data: [DONE]"
+_DONE_WITHIN = len(_DONE) + 8
+_ENGINES_ERROR = b'data: {"error"'
+"""llama.cpp ends a stream that fails with such an event, and without [DONE]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """An answer that has begun.
+
+    Args:
+        flow: Counts what comes: an engine that hangs sends nothing but comments.
+        broken: Says what it means if it has no end.
+        remark: A comment to put before it; empty for none.
+        most_bytes: That a document may have, which is held in memory.
+    """
+
+    answer: aiohttp.ClientResponse
+    flow: Flow
+    broken: Callable[[], LocalLLMError]
+    remark: bytes = b""
+    most_bytes: int = 1 << 30
+
+    async def piece(self) -> bytes:
+        """Wait for what comes next; empty at the end, whichever it is."""
+        try:
+            piece = await self.answer.content.readany()
+        except (aiohttp.ClientError, ConnectionError):
+            return b""
+        if not piece.startswith(b":"):
+            self.flow.moved += 1
+        return piece
+
+    async def read(self) -> bytes:
+        """Read all of it.
+
+        Raises:
+            LocalLLMError: It has no end.
+        """
+        body = bytearray()
+        try:
+            async for piece in self.answer.content.iter_any():
+                body += piece
+                if len(body) > self.most_bytes:
+                    raise self._too_large()
+        except (aiohttp.ClientError, OSError) as error:
+            raise self.broken() from error
+        self.flow.moved += 1
+        return bytes(body)
+
+    def _too_large(self) -> LocalLLMError:
+        kind = type(self.broken())
+        error = kind(
+            "The answer is too large.",
+            why=f"it is over {self.most_bytes >> 20} MiB",
+            fix="ask for less, or for a stream",
+        )
+        error.retryable = False
+        return error
+
+
+class Output(Protocol):
+    """The client's side of one request."""
+
+    def kept_alive(self) -> AbstractAsyncContextManager[None]:
+        """Show life to the client while the block runs."""
+        ...
+
+    async def pass_on(self, source: Source) -> web.StreamResponse:
+        """Send an answer.
+
+        Raises:
+            LocalLLMError: It broke off before the client got any of it.
+        """
+        ...
+
+    async def fail(self, error: LocalLLMError) -> web.StreamResponse:
+        """End with an error.
+
+        Raises:
+            LocalLLMError: `error`, where it can be an HTTP status.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class WholeBytes:
+    """One document.
+
+    Args:
+        reshape: What is done to it; most are passed on as they are.
+    """
+
+    live: Live
+    reshape: Callable[[bytes], bytes] | None = None
+
+    @asynccontextmanager
+    async def kept_alive(self) -> AsyncIterator[None]:
+        yield
+
+    async def pass_on(self, source: Source) -> web.StreamResponse:
+        body = await source.read()
+        count(self.live, tokens_in_document(body))
+        if self.reshape is not None:
+            body = self.reshape(body)
+        return web.Response(body=body, content_type="application/json")
+
+    async def fail(self, error: LocalLLMError) -> web.StreamResponse:
+        raise error
+
+
+class Comments:
+    """Shows life as every reader of server-sent events passes over it; errors in OpenAI's shape."""
+
+    def begin(self) -> bytes:
+        return b""
+
+    def life(self) -> bytes:
+        return b": waiting for the model\n\n"
+
+    def fail(self, error: LocalLLMError) -> bytes:
+        return b"data: " + msgspec.json.encode(openai_error(error).body) + b"\n\n"
+
+
+@dataclass(frozen=True, slots=True)
+class StreamBytes:
+    """A stream, passed on as it comes; of its bytes the last are read."""
+
+    live: Live
+    client: ClientStream
+
+    def kept_alive(self) -> AbstractAsyncContextManager[None]:
+        return self.client.kept_alive()
+
+    async def pass_on(self, source: Source) -> web.StreamResponse:
+        tail = last = b""
+        if source.remark:
+            await self.client.write(source.remark)
+        flow, write, noted = source.flow, self.client.write, self.live.piece
+        while chunk := await source.piece():
+            noted(chunk.count(b"data: {"))
+            flow.blocked += 1
+            try:
+                await write(chunk, between_events=chunk.endswith(b"\n\n"))
+            finally:
+                flow.blocked -= 1
+            last, tail = chunk, chunk if len(chunk) >= TAIL_BYTES else (tail + chunk)[-TAIL_BYTES:]
+        count(self.live, tokens_in_tail(tail))
+        if _DONE not in tail[-_DONE_WITHIN:] and not last.lstrip().startswith(_ENGINES_ERROR):
+            return await self.fail(source.broken())
+        return await self.client.end()
+
+    async def fail(self, error: LocalLLMError) -> web.StreamResponse:
+        stream = await self.client.fail(error)
+        self.live.ended(error.http_status, error.code)
+        return stream
+
+
+def count(live: Live, tokens: Tokens | None) -> None:
+    """Note what an answer took, where the engine has told."""
+    if tokens is not None:
+        live.used(tokens.prompt, tokens.cached, tokens.generated, tokens.reasoning)
