@@ -27,6 +27,9 @@ KeepAlive = Annotated[str, msgspec.Meta(pattern=DURATION)]
 
 Use = Literal["chat", "code", "embed", "vision"]
 
+_HOST = r"^([A-Za-z0-9_-]+\.)*[A-Za-z0-9_-]+(:[0-9]{1,5})?\Z|^\[[0-9A-Fa-f:]+\](:[0-9]{1,5})?\Z"
+"""A name or an address, as in the header Host."""
+
 
 class Supervision(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How patient the supervisor is; times in seconds."""
@@ -93,6 +96,32 @@ class Sampling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     min_p: Share | None = None
 
 
+class Manner(Sampling, frozen=True, forbid_unknown_fields=True):
+    """What a name may carry behind its colon, as in qwen3.6-27b:fast.
+
+    It holds for what a request leaves open; None leaves that open, too.
+    """
+
+    max_tokens: Count | None = None
+    """Of an answer."""
+
+    thinking: bool | None = None
+    """Whether it thinks first, for models whose template has a switch for it."""
+
+    reasoning_effort: Literal["minimal", "low", "medium", "high"] | None = None
+    """How long it thinks, for models whose template knows such words."""
+
+    context: Count | None = None
+    """Tokens that who answers must have; one that is served with fewer refuses."""
+
+
+AS_IT_IS = Manner()
+"""Leaves everything open."""
+
+Ending = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9._-]*\Z")]
+"""What comes behind a name's colon; in small letters, since names are compared so."""
+
+
 class Lora(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An adapter that changes what a model says, without being part of its file."""
 
@@ -135,6 +164,9 @@ class UserProfile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     engine_args: tuple[str, ...] = ()
     """Flags for an engine with a command line, word by word. They come last; no plan knows them."""
 
+    variants: Mapping[Ending, Manner] = msgspec.field(default_factory=dict[str, Manner])
+    """By what comes behind the name's colon; they go for the profile's name and its model's."""
+
     def __post_init__(self) -> None:
         if self.draft_tokens is not None and self.draft is None:
             raise ValueError("draft_tokens is of no use without a draft: name one, too")
@@ -175,6 +207,18 @@ class Remote(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("key_env and keyring are two places for one key: keep one of them")
 
 
+class Naming(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What names mean that nothing here has. Names of what is here go before them."""
+
+    hosted: bool = False
+    """Whether what hosted models are called, as in gpt-5 or claude-opus-4-7, means what is served;
+    profiles/hosted_names.toml lists them."""
+
+    map: Mapping[str, str] = msgspec.field(default_factory=dict[str, str])
+    """From names that clients send, with * and ? as in a shell, to names here; the first that
+    matches counts."""
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All of config.toml. A key that is not here is an error that names it."""
 
@@ -190,10 +234,24 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     origins: tuple[str, ...] = ()
     """Web origins that may call, each exactly as the browser sends it."""
 
+    listen: Annotated[str, msgspec.Meta(pattern=r"^[0-9A-Fa-f:.]+(%\w+)?\Z")] = "127.0.0.1"
+    """The address for others: one of this machine's, 0.0.0.0 for all of IPv4, :: for all. Loopback is
+    there in any case. Beyond it nobody gets in without an API key."""
+
+    auth: Literal["auto", "always"] = "auto"
+    """always: programs of this machine need an API key, too, as where several people use it."""
+
+    allowed_hosts: tuple[Annotated[str, msgspec.Meta(pattern=_HOST)], ...] = ()
+    """More names that this machine is asked by, as in mybox.lan, or mybox.lan:8443 behind a proxy."""
+
+    max_connections: Annotated[int, msgspec.Meta(ge=16, le=100_000)] = 1024
+    """Of clients, at once."""
+
     max_body_mib: Count = 64
     supervision: Supervision = Supervision()
     plan: Planning = Planning()
     remote: Remote | None = None
+    names: Naming = Naming()
     profiles: Mapping[str, UserProfile] = msgspec.field(default_factory=dict[str, UserProfile])
 
     def profile(self, name: str, file: Path) -> UserProfile:
@@ -221,11 +279,24 @@ _TABLES = {
     "$.plan": Planning,
     "$.plan.min_tps": Floors,
     "$.remote": Remote,
+    "$.names": Naming,
     "$.profiles[...]": UserProfile,
     "$.profiles[...].sampling": Sampling,
     "$.profiles[...].lora[...]": Lora,
+    "$.profiles[...].variants[...]": Manner,
 }
-_FROM_ENVIRONMENT = ("port", "engine", "llama_server", "engine_mirror", "allow_cpu", "max_body_mib")
+_FROM_ENVIRONMENT = (
+    "port",
+    "listen",
+    "auth",
+    "allowed_hosts",
+    "max_connections",
+    "engine",
+    "llama_server",
+    "engine_mirror",
+    "allow_cpu",
+    "max_body_mib",
+)
 
 
 def read_settings(file: Path, environment: Mapping[str, str]) -> Settings:
@@ -239,11 +310,13 @@ def read_settings(file: Path, environment: Mapping[str, str]) -> Settings:
         written = tomllib.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise ConfigError(f"{file} cannot be read.", why=str(error), fix=fix) from error
-    said = {
+    said: dict[str, Any] = {
         key: environment[_PREFIX + key.upper()]
         for key in _FROM_ENVIRONMENT
         if environment.get(_PREFIX + key.upper())
     }
+    if "allowed_hosts" in said:
+        said["allowed_hosts"] = said["allowed_hosts"].split(",")
     try:
         settings = msgspec.convert(written, Settings)
         over = msgspec.convert({**written, **said}, Settings, strict=False) if said else settings

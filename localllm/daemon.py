@@ -12,6 +12,7 @@ import logging
 import os
 import secrets
 import signal
+import socket
 import sys
 import time
 from collections.abc import Generator
@@ -24,6 +25,8 @@ import msgspec
 
 from localllm import __version__
 from localllm.api.daemon_file import DaemonFile, write_daemon_file
+from localllm.api.exposure import addresses_of, check_exposure, is_exposed, render_exposure
+from localllm.api.key_file import read_keys
 from localllm.api.views import ServeRequest
 from localllm.config import Settings, read_settings
 from localllm.engine_client.client import EngineClient
@@ -31,7 +34,10 @@ from localllm.engines.base import LaunchSpec, Serving
 from localllm.errors import AlreadyRunning, LocalLLMError
 from localllm.gateway.access import Rules
 from localllm.gateway.app import Gateway
-from localllm.gateway.listening import bound, serving
+from localllm.gateway.connection import Limits
+from localllm.gateway.known_keys import KnownKeys
+from localllm.gateway.listening import allow_connections, bound, serving
+from localllm.gateway.metering import open_metering
 from localllm.hardware.sleep import read_awake_gap
 from localllm.hardware.vitals import read_vitals
 from localllm.paths import Paths, bundled_profiles, paths_for
@@ -82,9 +88,10 @@ class Daemon:
         )
 
     async def run(self) -> None:
-        with bound(self._settings.port) as sockets:
+        with self._bound() as sockets:
             port = sockets[0].getsockname()[1]
-            rules = Rules(port, frozenset(self._settings.origins), secrets.token_hex(32))
+            rules = _rules(self._settings, port)
+            known = KnownKeys(self._paths.keys_file, rules)
             operations = Operations(
                 self._desk,
                 self._fleet,
@@ -94,14 +101,16 @@ class Daemon:
                 self._watch,
             )
             watchdog = Watchdog(self._fleet, self._settings.supervision.hang_after_s)
+            metering = open_metering(self._paths, self._environment)
             gateway = Gateway(
                 operations,
                 self._settings,
                 _connect,
-                lambda: rules,
+                known.current_rules,
                 self._stop.set,
                 int(time.time()),
                 self._environment,
+                metering,
             )
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._watch_signals, tasks.cancel_scope)
@@ -111,12 +120,24 @@ class Daemon:
                     shrinking = Shrinking(self._fleet, operations.orders, _oom_kills)
                     tasks.start_soon(shrinking.run)
                 tasks.start_soon(log_events, self._fleet.tools.bus)
-                async with serving(gateway.application(), sockets):
-                    self._announce(rules)
+                tasks.start_soon(metering.run, self._fleet.tools.bus)
+                limits = Limits(most=self._settings.max_connections)
+                async with serving(gateway.application(), sockets, limits):
+                    self._announce(known.current_rules())
                     tasks.start_soon(self._serve_first, operations)
                     await self._stop.wait()
                     await self._drain()
                 tasks.cancel_scope.cancel()
+
+    @contextmanager
+    def _bound(self) -> Generator[list[socket.socket]]:
+        """Listen, on more than loopback only if nobody gets in there without a key."""
+        settings = self._settings
+        if is_exposed(settings.listen):
+            check_exposure(settings.listen, read_keys(self._paths.keys_file), time.time())
+        allow_connections(settings.max_connections)
+        with bound(settings.port, addresses_of(settings.listen)) as sockets:
+            yield sockets
 
     def _tools(self) -> Tools:
         supervision = self._settings.supervision
@@ -155,9 +176,13 @@ class Daemon:
                 port=rules.port,
                 token=rules.token,
                 version=__version__,
+                listen=self._settings.listen,
             ),
         )
         _log.info("listening: port=%d pid=%d version=%s", rules.port, os.getpid(), __version__)
+        exposed = render_exposure(self._settings.listen, rules.port, rules.keys, time.time())
+        if exposed is not None:
+            _log.warning("%s", exposed)
 
     async def _serve_first(self, operations: Operations) -> None:
         await operations.orders.resume()
@@ -184,6 +209,18 @@ class Daemon:
         supervision = self._settings.supervision
         with anyio.move_on_after(supervision.drain_timeout_s + 15.0):
             await self._fleet.close()
+
+
+def _rules(settings: Settings, port: int) -> Rules:
+    """Say whom the daemon admits, with a token for this life of it."""
+    return Rules(
+        port,
+        frozenset(settings.origins),
+        secrets.token_hex(32),
+        names=frozenset(name.lower() for name in settings.allowed_hosts),
+        is_exposed=is_exposed(settings.listen),
+        wants_key=settings.auth == "always",
+    )
 
 
 def _connect(spec: LaunchSpec) -> EngineClient:

@@ -7,6 +7,8 @@ The tree (a name in snake case is the code sent to API clients, unless it has it
     |-- DoesNotFit           exit 3   HTTP 422
     |-- NotRunning           exit 4   HTTP 503
     |-- ModelNotFound        exit 5   HTTP 404
+    |-- BadKeyName           exit 2   HTTP 400
+    |-- NoSuchKey            exit 5   HTTP 404
     |-- NoNetwork            exit 6   HTTP 502  retryable
     |-- WrongContent         exit 6   HTTP 502
     |-- NoSpace              exit 1   HTTP 507
@@ -14,6 +16,7 @@ The tree (a name in snake case is the code sent to API clients, unless it has it
     |   `-- EngineNeeded     exit 7   HTTP 422
     |-- StartFailed          exit 7   HTTP 503  retryable while the supervisor tries again
     |-- Busy                 exit 8   HTTP 429  retryable
+    |   `-- RateExceeded     exit 8   HTTP 429  retryable
     |-- NotReady                      HTTP 503  retryable
     |   `-- StillLoading              HTTP 503  retryable
     |-- EngineGone                    HTTP 502  retryable
@@ -24,9 +27,13 @@ The tree (a name in snake case is the code sent to API clients, unless it has it
     |-- Unauthorized                  HTTP 401
     |-- Forbidden                     HTTP 403
     |-- NoSuchEndpoint                HTTP 404
+    |-- NotFound                      HTTP 404
     |-- WrongMethod                   HTTP 405
+    |-- TooSlow                       HTTP 408  retryable
     |-- TooLarge                      HTTP 413
-    `-- NotJson                       HTTP 415
+    |-- NotJson                       HTTP 415
+    |-- UnknownEncoding               HTTP 415
+    `-- NoUpgrade                     HTTP 426
 
 Those without an exit code of their own are met by API clients; in a shell they are 1.
 OpenAI's SDK retries 408, 409, 429 and every 5xx unless `x-should-retry` says no,
@@ -35,7 +42,6 @@ so what a retry cannot cure is a 4xx, and the header is always sent.
 
 from __future__ import annotations
 
-import copyreg
 from typing import ClassVar
 
 _TOO_MANY_REQUESTS, _SERVER_ERRORS = 429, 500  # http.HTTPStatus would cost each command 3 ms
@@ -55,6 +61,9 @@ class LocalLLMError(Exception):
     own_code: ClassVar[str | None] = None
     retryable: bool = False
     """Whether the same request may succeed later, though nobody changes anything."""
+
+    retry_after_s: float | None = None
+    """When it will; None is unknown."""
 
     def __init__(self, what: str, *, why: str, fix: str) -> None:
         super().__init__(what)
@@ -77,10 +86,14 @@ class LocalLLMError(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         """Pass from one process to another; an exception's own way knows no keywords."""
-        return copyreg.__newobj__, (type(self), self.what), self.__dict__
+        return _again, (type(self), self.what), self.__dict__
 
     def __str__(self) -> str:
         return f"{self.what}\n  why: {self.why}\n  fix: {self.fix}"
+
+
+def _again(kind: type[LocalLLMError], what: str) -> LocalLLMError:
+    return kind.__new__(kind, what)
 
 
 class ConfigError(LocalLLMError):
@@ -91,6 +104,20 @@ class ConfigError(LocalLLMError):
 
 class ModelNotFound(LocalLLMError):
     """No profile, alias or file goes by this name."""
+
+    exit_code = 5
+    http_status = 404
+
+
+class BadKeyName(LocalLLMError):
+    """An API key cannot be called so."""
+
+    exit_code = 2
+    http_status = 400
+
+
+class NoSuchKey(LocalLLMError):
+    """No API key goes by this name."""
 
     exit_code = 5
     http_status = 404
@@ -174,6 +201,20 @@ class Busy(LocalLLMError):
     retryable = True
 
 
+class RateExceeded(Busy):
+    """This API key has asked as often as it may, for now.
+
+    Args:
+        retry_after_s: When it may ask again.
+    """
+
+    def __init__(
+        self, what: str, *, why: str, fix: str, retry_after_s: float | None = None
+    ) -> None:
+        super().__init__(what, why=why, fix=fix)
+        self.retry_after_s = retry_after_s
+
+
 class NotReady(LocalLLMError):
     """The model takes no requests now: it, or the daemon, is being stopped."""
 
@@ -238,7 +279,7 @@ class Unauthorized(LocalLLMError):
 
 
 class Forbidden(LocalLLMError):
-    """The Host or Origin may not ask, whatever its key."""
+    """The Host or Origin may not ask, whatever its key; or the key may, but not for this model."""
 
     http_status = 403
 
@@ -249,10 +290,23 @@ class NoSuchEndpoint(LocalLLMError):
     http_status = 404
 
 
+class NotFound(LocalLLMError):
+    """What is asked for does not exist; the path does."""
+
+    http_status = 404
+
+
 class WrongMethod(LocalLLMError):
     """The path is there, for another method."""
 
     http_status = 405
+
+
+class TooSlow(LocalLLMError):
+    """The body did not come in time."""
+
+    http_status = 408
+    retryable = True
 
 
 class TooLarge(LocalLLMError):
@@ -265,6 +319,18 @@ class NotJson(LocalLLMError):
     """The body's content type is not `application/json`."""
 
     http_status = 415
+
+
+class UnknownEncoding(LocalLLMError):
+    """The body is compressed in a way that the gateway does not know."""
+
+    http_status = 415
+
+
+class NoUpgrade(LocalLLMError):
+    """The connection stays HTTP: no WebSocket is offered."""
+
+    http_status = 426
 
 
 def by_code(code: str | None) -> type[LocalLLMError]:

@@ -34,6 +34,11 @@ class Paths:
         return self.state / "daemon.json"
 
     @property
+    def keys_file(self) -> Path:
+        """The API keys' hashes; readable by their user alone."""
+        return self.state / "keys.json"
+
+    @property
     def lock(self) -> Path:
         """Held by the daemon for as long as it lives; the kernel lets go of it for a dead one."""
         return self.state / "daemon.lock"
@@ -47,6 +52,16 @@ class Paths:
     def ledger(self) -> Path:
         """What plans turned out to be."""
         return self.state / "ledger.json"
+
+    @property
+    def requests_db(self) -> Path:
+        """What requests came to; see metrics/ledger.py."""
+        return self.state / "requests.sqlite3"
+
+    @property
+    def captures(self) -> Path:
+        """What clients sent, where somebody asked to see it."""
+        return self.state / "captures"
 
     @property
     def tokenizers(self) -> Path:

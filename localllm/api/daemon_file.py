@@ -19,6 +19,8 @@ class DaemonFile(msgspec.Struct, frozen=True, kw_only=True):
     port: int
     token: str
     version: str
+    listen: str = "127.0.0.1"
+    """The address for others; we ask on loopback in any case."""
 
     @property
     def endpoint(self) -> str:

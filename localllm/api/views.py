@@ -247,3 +247,25 @@ class ShutdownRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
     forget: bool = True
     """False: the next daemon serves again what this one did."""
+
+
+class ShutdownReply(View, frozen=True, kw_only=True):
+    pid: int
+    """Of the daemon, which ends by itself."""
+
+
+class EventsQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The query of `GET /api/v1/events`."""
+
+    follow: bool = False
+    """Whether to go on with what happens."""
+
+
+class LogsQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The query of `GET /api/v1/models/{id}/logs`."""
+
+    lines: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 200
+    """The last so many."""
+
+    follow: bool = False
+    """Whether to go on with what comes after."""

@@ -8,6 +8,8 @@ from typing import Annotated, TypeAlias
 
 import msgspec
 
+from localllm import config
+
 Positive: TypeAlias = Annotated[int, msgspec.Meta(gt=0)]
 NotNegative: TypeAlias = Annotated[float, msgspec.Meta(ge=0)]
 Share: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=1)]
@@ -46,6 +48,12 @@ class Sampling(Part, frozen=True):
     top_p: Share | None = None
     top_k: Annotated[int, msgspec.Meta(ge=0)] | None = None
     min_p: Share | None = None
+
+
+class Manner(config.Manner, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A way of answering that a model's makers describe, for a name to carry."""
+
+    source: str
 
 
 class HyperParameters(Part, frozen=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from difflib import get_close_matches
 from pathlib import Path
@@ -15,6 +15,7 @@ import msgspec
 from localllm.catalog.facts import (
     Ability,
     HyperParameters,
+    Manner,
     Part,
     Positive,
     Sampling,
@@ -22,6 +23,7 @@ from localllm.catalog.facts import (
     Use,
 )
 from localllm.catalog.repositories import Draft, Repository, Variant
+from localllm.config import Ending
 from localllm.errors import ConfigError
 
 FORMAT = 1
@@ -70,6 +72,9 @@ class Profile(Part, frozen=True):
 
     sources: tuple[str, ...] = ()
     sampling: Sampling | None = None
+    variants: Mapping[Ending, Manner] = {}
+    """By what comes behind a colon in its name, as in qwen3-8b:no-think."""
+
     gguf: HyperParameters | None = None
     repositories: tuple[Repository, ...] = ()
     scores: tuple[Score, ...] = ()
@@ -133,6 +138,7 @@ def _fields() -> Iterator[str]:
         Profile,
         Embedded,
         Sampling,
+        Manner,
         HyperParameters,
         Repository,
         Variant,

@@ -24,6 +24,9 @@ _VERBS = {
     "logs": "Show an engine's log.",
     "events": "Show what happened, and what was decided.",
     "engine": "Show, install, choose and compare engines.",
+    "connect": "Point an agent at what is served, or take it back.",
+    "launch": "Start an agent on what is served, and write nothing.",
+    "key": "Make and take away API keys, for those who are asked for one.",
 }
 _INTERRUPTED = 130
 

@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from localllm import __version__
+from localllm.api.daemon_file import DaemonFile
 from localllm.api.status_views import InstanceView
 from localllm.api.sync_client import DaemonClient, connect
 from localllm.cli.conventions import say
@@ -110,6 +111,7 @@ def _start(paths: Paths, port: int | None) -> DaemonClient:
     while time.monotonic() < deadline:
         client = connect(paths.daemon_file)
         if client is not None:
+            _say_who_reaches(client.daemon, paths)
             return client
         if process.poll() is not None:
             _raise_what_it_said(process.returncode, paths.daemon_log, said_from)
@@ -120,6 +122,18 @@ def _start(paths: Paths, port: int | None) -> DaemonClient:
         why=f"it did not listen within {_DAEMON_DEADLINE_S:.0f} s",
         fix=f"look into {paths.daemon_log}",
     )
+
+
+def _say_who_reaches(daemon: DaemonFile, paths: Paths) -> None:
+    """Say what others than this machine's programs reach of it, if they do."""
+    if daemon.listen == "127.0.0.1":
+        return
+    from localllm.api.exposure import render_exposure  # noqa: PLC0415  # rarely needed
+    from localllm.api.key_file import read_keys  # noqa: PLC0415
+
+    exposed = render_exposure(daemon.listen, daemon.port, read_keys(paths.keys_file), time.time())
+    if exposed is not None:
+        say(exposed)
 
 
 def _raise_what_it_said(code: int, log: Path, said_from: int) -> None:

@@ -16,11 +16,11 @@ from localllm.gateway.access import Rules
 from localllm.gateway.client_stream import Patience
 from localllm.gateway.control import Control
 from localllm.gateway.endpoints import Endpoints
+from localllm.gateway.metering import Metering, MetricsEndpoint
 from localllm.gateway.middleware import guard, sign_answers
 from localllm.gateway.models import Models
 from localllm.gateway.relay import Relay
 from localllm.gateway.remote import RemoteBackend
-from localllm.metrics.requests import Requests
 from localllm.supervisor.lending import Lending
 from localllm.supervisor.operations import Operations
 
@@ -42,7 +42,7 @@ class Gateway:
     shut_down: Callable[[], None]
     started: int
     environment: Mapping[str, str]
-    requests: Requests = field(default_factory=Requests)
+    metering: Metering
     patience: Patience = field(default_factory=Patience)
 
     def application(self) -> web.Application:
@@ -53,23 +53,29 @@ class Gateway:
         )
         remote = self._remote()
         relay = Relay(lending, supervision.request_wait_s, remote)
-        endpoints = Endpoints(relay, self.requests, self.patience)
-        models = Models(fleet, self.started)
+        most_bytes = self.settings.max_body_mib << 20
+        endpoints = Endpoints(
+            relay, self.operations.naming, self.metering, self.patience, most_bytes
+        )
+        metrics = MetricsEndpoint(self.operations, self.metering, self.started)
+        models = Models(self.operations.naming, self.started)
         app = web.Application(
             middlewares=[guard(self.rules)],  # type: ignore[list-item]
             client_max_size=self.settings.max_body_mib << 20,
         )
         app.on_response_prepare.append(sign_answers(self.rules))
+        app.on_cleanup.append(lambda _app: self.metering.aclose())
         if remote is not None:
             app.on_cleanup.append(lambda _app: remote.aclose())
         app.add_routes(
             [
                 web.get("/healthz", _healthy),
                 web.get("/readyz", self._ready),
+                web.get("/metrics", metrics.show),
                 web.get("/v1/models", models.list),
                 web.get("/v1/models/{id}", models.show),
                 *endpoints.routes(),
-                *Control(self.operations, self.shut_down).routes(),
+                *Control(self.operations, self.metering, self.shut_down).routes(),
             ]
         )
         return app

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 
 from localllm.supervisor.lending import Asking
+from localllm.supervisor.resolving import Resolved
 
 _BYTES_PER_TOKEN = 3.5
 """Of a request's JSON. English has 4 to 5 per token, code and other languages less; the quotes and
@@ -16,20 +17,23 @@ _SESSIONS = (
     "x-session-id",
     "x-session-affinity",
     "x-claude-code-session-id",
+    "session_id",
 )
-"""In which agents name a conversation: OpenCode, and Claude Code."""
+"""In which agents name a conversation: OpenCode, Claude Code and Codex."""
 
 
 def asking_of(
-    model: str | None, body: bytes, headers: Mapping[str, str], remote: str | None
+    resolved: Resolved, body: bytes, headers: Mapping[str, str], remote: str | None
 ) -> Asking:
     """Read what counts.
 
     Args:
+        resolved: What the request's name means.
         headers: By name in any case, as aiohttp has them.
         remote: The client's address.
     """
-    return Asking(model, client_of(headers, remote), prompt_tokens(body))
+    client = client_of(headers, remote)
+    return Asking(resolved.name, client, prompt_tokens(body), resolved.wanted)
 
 
 def client_of(headers: Mapping[str, str], remote: str | None) -> str:
@@ -37,11 +41,15 @@ def client_of(headers: Mapping[str, str], remote: str | None) -> str:
 
     Two conversations of one program are two clients, since they wait for each other.
     """
-    for name in _SESSIONS:
-        if session := headers.get(name):
-            return f"{name}:{session}"
+    if conversation := conversation_of(headers):
+        return f"conversation {conversation}"
     key, program = headers.get("Authorization", ""), headers.get("User-Agent", "")
     return f"{remote} {key} {program}"
+
+
+def conversation_of(headers: Mapping[str, str]) -> str | None:
+    """Find what an agent calls the conversation; None where it does not tell."""
+    return next((headers[name] for name in _SESSIONS if headers.get(name)), None)
 
 
 def prompt_tokens(body: bytes) -> int:

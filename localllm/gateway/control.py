@@ -2,103 +2,249 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
 
 import anyio
 import msgspec
 from aiohttp import web
 
-from localllm.api.views import PlanRequest, ServeRequest, ShutdownRequest
-from localllm.errors import BadRequest
+from localllm.api.event_views import EventView
+from localllm.api.request_views import CaptureRequest, CaptureView, RequestsListView
+from localllm.api.status_views import InstanceView, StatusView
+from localllm.api.views import (
+    EventsQuery,
+    LogsQuery,
+    PinReply,
+    PlanRequest,
+    PlanView,
+    ProbeView,
+    ServeReply,
+    ServeRequest,
+    ShutdownReply,
+    ShutdownRequest,
+    StopReply,
+)
+from localllm.errors import (
+    ConfigError,
+    DoesNotFit,
+    EngineUnusable,
+    ModelNotFound,
+    NoNetwork,
+    NotFound,
+    NotReady,
+)
+from localllm.gateway.api_routes import ApiRoute, plain, routes_of, streaming, with_body, with_query
 from localllm.gateway.events import render_event
+from localllm.gateway.metering import Metering
+from localllm.gateway.openapi import Operation, Text
+from localllm.metrics.capture import Capturing
+from localllm.metrics.showing import render_capture, render_requests
 from localllm.supervisor.bus import EventBus
 from localllm.supervisor.hosted import tail
-from localllm.supervisor.names import WHATEVER
 from localllm.supervisor.operations import Operations
 from localllm.supervisor.orders import How
+from localllm.supervisor.resolving import WHATEVER
 
-_DEFAULT_LINES = 200
-_MOST_LINES = 10_000
 _LOOK_EVERY_S = 0.25
 _BEAT_EVERY_S = 30.0
-T = TypeVar("T")
+_V1 = "/api/v1"
+_PLANNED = (ModelNotFound, DoesNotFit, EngineUnusable, ConfigError)
+"""How a plan may end."""
+
+_SERVED = (*_PLANNED, NotReady)
 
 
 class Control:
-    """Routes under /api/v1.
+    """Calls under /api/v1.
 
     Args:
         shut_down: Tells the daemon to drain and end; returns at once.
     """
 
-    def __init__(self, operations: Operations, shut_down: Callable[[], None]) -> None:
+    def __init__(
+        self, operations: Operations, metering: Metering, shut_down: Callable[[], None]
+    ) -> None:
         self._operations = operations
+        self._metering = metering
         self._shut_down = shut_down
 
     def routes(self) -> list[web.RouteDef]:
+        return routes_of(self.table())
+
+    def table(self) -> Sequence[ApiRoute]:
+        """Every call, once."""
+        return [*self._shows(), *self._changes(), *self._requests()]
+
+    def _shows(self) -> Sequence[ApiRoute]:
         return [
-            web.get("/api/v1/status", self.status),
-            web.get("/api/v1/hardware", self.hardware),
-            web.get("/api/v1/plan", self.plan),
-            web.get("/api/v1/models", self.models),
-            web.get("/api/v1/models/{id}/logs", self.logs),
-            web.post("/api/v1/models/{id}/load", self.load),
-            web.post("/api/v1/models/{id}/unload", self.unload),
-            web.post("/api/v1/models/{id}/pin", self.pin),
-            web.post("/api/v1/models/{id}/unpin", self.unpin),
-            web.get("/api/v1/events", self.events),
-            web.post("/api/v1/switch", self.switch),
-            web.post("/api/v1/shutdown", self.shutdown),
+            plain(
+                Operation("GET", f"{_V1}/status", "The daemon, the machine and what is served."),
+                StatusView,
+                self.status,
+            ),
+            plain(
+                Operation(
+                    "GET", f"{_V1}/hardware", "What hardware was found, and how.", (ConfigError,)
+                ),
+                ProbeView,
+                self.hardware,
+            ),
+            with_query(
+                Operation("GET", f"{_V1}/plan", "What would run here.", (*_PLANNED, NoNetwork)),
+                PlanRequest,
+                PlanView,
+                self.plan,
+            ),
+            plain(
+                Operation(
+                    "GET", f"{_V1}/models", "Every instance, without a look at the hardware."
+                ),
+                list[InstanceView],
+                self.models,
+            ),
+            streaming(
+                Operation(
+                    "GET",
+                    f"{_V1}/models/{{id}}/logs",
+                    "The end of a model's log.",
+                    (ModelNotFound,),
+                ),
+                LogsQuery,
+                Text("text/plain", "Its lines."),
+                self.logs,
+            ),
+            streaming(
+                Operation("GET", f"{_V1}/events", "What has happened, one EventView each."),
+                EventsQuery,
+                Text("text/event-stream", "Server-sent events, each an EventView.", EventView),
+                self.events,
+            ),
         ]
 
-    async def status(self, _request: web.Request) -> web.Response:
-        return _json(await self._operations.status())
+    def _changes(self) -> Sequence[ApiRoute]:
+        of_model = f"{_V1}/models/{{id}}"
+        return [
+            with_body(
+                Operation("POST", f"{of_model}/load", "Serve a model beside others.", _SERVED, 202),
+                ServeRequest,
+                ServeReply,
+                self.load,
+            ),
+            plain(
+                Operation("POST", f"{of_model}/unload", "Stop a model for good.", (ModelNotFound,)),
+                StopReply,
+                self.unload,
+            ),
+            plain(
+                Operation("POST", f"{of_model}/pin", "Keep a model in memory.", (ModelNotFound,)),
+                PinReply,
+                self.pin,
+            ),
+            plain(
+                Operation("POST", f"{of_model}/unpin", "Let a model go again.", (ModelNotFound,)),
+                PinReply,
+                self.unpin,
+            ),
+            with_body(
+                Operation(
+                    "POST", f"{_V1}/switch", "Serve a model in place of others.", _SERVED, 202
+                ),
+                ServeRequest,
+                ServeReply,
+                self.switch,
+            ),
+            with_body(
+                Operation("POST", f"{_V1}/shutdown", "Drain, and end the daemon.", status=202),
+                ShutdownRequest,
+                ShutdownReply,
+                self.shutdown,
+            ),
+        ]
 
-    async def models(self, _request: web.Request) -> web.Response:
-        return _json(self._operations.models())
+    def _requests(self) -> Sequence[ApiRoute]:
+        capture = f"{_V1}/capture"
+        return [
+            plain(
+                Operation("GET", f"{_V1}/requests", "Requests under way, and the last ones."),
+                RequestsListView,
+                self.requests,
+            ),
+            plain(
+                Operation("GET", capture, "The capture under way, or the last one.", (NotFound,)),
+                CaptureView,
+                self.capture,
+            ),
+            with_body(
+                Operation("POST", capture, "Write down what one client sends.", status=202),
+                CaptureRequest,
+                CaptureView,
+                self.start_capture,
+            ),
+            plain(
+                Operation("DELETE", capture, "End the capture.", (NotFound,)),
+                CaptureView,
+                self.stop_capture,
+            ),
+        ]
 
-    async def hardware(self, _request: web.Request) -> web.Response:
-        return _json(await self._operations.hardware())
+    async def requests(self, _request: web.Request) -> RequestsListView:
+        return render_requests(self._metering.requests)
 
-    async def plan(self, request: web.Request) -> web.Response:
-        wanted = _convert(dict(request.query), PlanRequest)
-        return _json(await self._operations.plan(wanted))
+    async def capture(self, _request: web.Request) -> CaptureView:
+        return _shown(self._metering.captures.last())
 
-    async def switch(self, request: web.Request) -> web.Response:
-        wanted = await _body(request, ServeRequest)
-        return _json(await self._operations.orders.serve(wanted, How.INSTEAD), status=202)
+    async def start_capture(self, _request: web.Request, wanted: CaptureRequest) -> CaptureView:
+        captures = self._metering.captures
+        begun = captures.start(wanted.client, wanted.minutes, redact_text=wanted.redact_text)
+        return render_capture(begun)
 
-    async def load(self, request: web.Request) -> web.Response:
+    async def stop_capture(self, _request: web.Request) -> CaptureView:
+        return _shown(self._metering.captures.stop())
+
+    async def status(self, _request: web.Request) -> StatusView:
+        return await self._operations.status()
+
+    async def models(self, _request: web.Request) -> list[InstanceView]:
+        return self._operations.models()
+
+    async def hardware(self, _request: web.Request) -> ProbeView:
+        return await self._operations.hardware()
+
+    async def plan(self, _request: web.Request, wanted: PlanRequest) -> PlanView:
+        return await self._operations.plan(wanted)
+
+    async def switch(self, _request: web.Request, wanted: ServeRequest) -> ServeReply:
+        return await self._operations.orders.serve(wanted, How.INSTEAD)
+
+    async def load(self, request: web.Request, wanted: ServeRequest) -> ServeReply:
         """Serve a model beside others; `localllm` is what is served already, or the default."""
-        wanted, name = await _body(request, ServeRequest), request.match_info["id"]
+        name = request.match_info["id"]
         if name != WHATEVER:
             wanted = msgspec.structs.replace(wanted, model=name)
-        return _json(await self._operations.orders.serve(wanted), status=202)
+        return await self._operations.orders.serve(wanted)
 
-    async def pin(self, request: web.Request) -> web.Response:
-        return _json(self._operations.pin(request.match_info["id"], pinned=True))
+    async def pin(self, request: web.Request) -> PinReply:
+        return self._operations.pin(request.match_info["id"], pinned=True)
 
-    async def unpin(self, request: web.Request) -> web.Response:
-        return _json(self._operations.pin(request.match_info["id"], pinned=False))
+    async def unpin(self, request: web.Request) -> PinReply:
+        return self._operations.pin(request.match_info["id"], pinned=False)
 
-    async def unload(self, request: web.Request) -> web.Response:
-        return _json(await self._operations.stop(request.match_info["id"]))
+    async def unload(self, request: web.Request) -> StopReply:
+        return await self._operations.stop(request.match_info["id"])
 
-    async def shutdown(self, request: web.Request) -> web.Response:
-        wanted = await _body(request, ShutdownRequest)
+    async def shutdown(self, _request: web.Request, wanted: ShutdownRequest) -> ShutdownReply:
         if wanted.forget:
             self._operations.orders.asks.clear()
         self._shut_down()
-        return _json({"pid": self._operations.pid}, status=202)
+        return ShutdownReply(pid=self._operations.pid)
 
-    async def events(self, request: web.Request) -> web.StreamResponse:
+    async def events(self, request: web.Request, wanted: EventsQuery) -> web.StreamResponse:
         """Send what has happened as server-sent events, and with `follow=1` what happens."""
         bus = self._operations.fleet.tools.bus
         stream = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8"})
         await stream.prepare(request)
-        if request.query.get("follow") == "1":
+        if wanted.follow:
             await _send_as_they_come(bus, stream)
         else:
             for envelope in bus.recent():
@@ -106,19 +252,29 @@ class Control:
         await stream.write_eof()
         return stream
 
-    async def logs(self, request: web.Request) -> web.StreamResponse:
+    async def logs(self, request: web.Request, wanted: LogsQuery) -> web.StreamResponse:
         """Send a model's log as text: its last lines, and with `follow=1` what comes after."""
         hosted = self._operations.fleet.names.require(request.match_info["id"])
-        lines = _lines(request.query.get("lines"))
         stream = web.StreamResponse(headers={"Content-Type": "text/plain; charset=utf-8"})
         await stream.prepare(request)
         size = _size(hosted.log)
-        await stream.write("".join(f"{line}\n" for line in tail(hosted.log, lines)).encode())
-        while request.query.get("follow") == "1":
+        text = "".join(f"{line}\n" for line in tail(hosted.log, wanted.lines))
+        await stream.write(text.encode())
+        while wanted.follow:
             await anyio.sleep(_LOOK_EVERY_S)
             size = await _send_new(hosted.log, size, stream)
         await stream.write_eof()
         return stream
+
+
+def _shown(capturing: Capturing | None) -> CaptureView:
+    if capturing is None:
+        raise NotFound(
+            "There was no capture.",
+            why="none has been started since the daemon runs",
+            fix="POST /api/v1/capture starts one",
+        )
+    return render_capture(capturing)
 
 
 async def _send_as_they_come(bus: EventBus, stream: web.StreamResponse) -> None:
@@ -150,32 +306,3 @@ async def _send_new(log: Path, size: int, stream: web.StreamResponse) -> int:
 
 def _size(log: Path) -> int:
     return log.stat().st_size if log.exists() else 0
-
-
-def _lines(given: str | None) -> int:
-    if given is None:
-        return _DEFAULT_LINES
-    if not given.isdigit() or not 0 < int(given) <= _MOST_LINES:
-        why = f"lines is a number from 1 to {_MOST_LINES}"
-        raise BadRequest(f"lines={given} cannot be served.", why=why, fix="give such a number")
-    return int(given)
-
-
-async def _body(request: web.Request, kind: type[T]) -> T:
-    text = await request.read()
-    try:
-        return msgspec.json.decode(text or b"{}", type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadRequest("The body is wrong.", why=str(error), fix="correct it") from error
-
-
-def _convert(query: dict[str, str], kind: type[T]) -> T:
-    try:
-        return msgspec.convert(query, kind, strict=False)
-    except msgspec.ValidationError as error:
-        raise BadRequest("The query is wrong.", why=str(error), fix="correct it") from error
-
-
-def _json(document: object, *, status: int = 200) -> web.Response:
-    body = msgspec.json.encode(document)
-    return web.Response(body=body, status=status, content_type="application/json")

@@ -1,74 +1,192 @@
-"""The endpoints under /v1 that a model answers: what each asks of an engine, and in whose words."""
+"""The endpoints under /v1 that a model answers: each request checked, named and sent on its way."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 import msgspec
 from aiohttp import web
 
-from localllm.errors import BadRequest
-from localllm.gateway.asking import asking_of
-from localllm.gateway.client_stream import ClientStream, Patience
-from localllm.gateway.outputs import Comments, Output, StreamBytes, WholeBytes
+from localllm.engine_client.chat_tokens import count_chat_tokens
+from localllm.engines.base import Task
+from localllm.gateway.asking import asking_of, conversation_of, prompt_tokens
+from localllm.gateway.bodies import read_body
+from localllm.gateway.callers import check_model
+from localllm.gateway.client_stream import Patience
+from localllm.gateway.manners import apply_variant
+from localllm.gateway.metering import Metering
+from localllm.gateway.middleware import CALLER, REQUEST_ID
 from localllm.gateway.relay import Call, Relay
+from localllm.gateway.requests.bounds import Limits
+from localllm.gateway.requests.chat import check_chat_document
+from localllm.gateway.translate.anthropic_request import count_tokens_request
+from localllm.gateway.translate.responses_store import ResponseStore
+from localllm.gateway.wanting import (
+    Origin,
+    Wanted,
+    want_chat,
+    want_completion,
+    want_embeddings,
+    want_messages,
+    want_rerank,
+    want_response,
+)
 from localllm.metrics.callers import caller_of
 from localllm.metrics.live import Api, Live
-from localllm.metrics.requests import Requests
+from localllm.supervisor.hosted import Hosted
+from localllm.supervisor.lending import Lent
+from localllm.supervisor.naming import Naming
+from localllm.supervisor.resolving import Resolved
+
+_ID_BYTES = 12
+_TASKS = {Api.EMBEDDINGS: Task.EMBED, Api.RERANK: Task.RERANK}
+
+Want = Callable[[bytes, Limits, Origin], Wanted]
 
 
-class _Head(msgspec.Struct):
-    """All that the gateway needs to know of a request."""
+class _Peek(msgspec.Struct):
+    """What is looked at before a request is checked, whatever else it says."""
 
-    model: str | None = None
-    stream: bool | None = None
+    model: object = None
+    stream: object = None
+
+    @property
+    def name(self) -> str | None:
+        return self.model if isinstance(self.model, str) else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """Whom a request's name leads to."""
+
+    asked: str | None
+    resolved: Resolved
+    hosted: Hosted | None
+    """None: nobody serves it yet."""
+
+    @property
+    def limits(self) -> Limits:
+        plan = None if self.hosted is None else self.hosted.planned.plan
+        return Limits() if plan is None else Limits(slots=plan.parallel, context=plan.context)
+
+    @property
+    def model(self) -> str:
+        """The model's id, or the name that leads to it."""
+        name = self.resolved.name or self.asked or ""
+        return name if self.hosted is None else self.hosted.planned.stored.id
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """Handlers."""
+    """Handlers.
+
+    Args:
+        most_bytes: Of a body.
+    """
 
     relay: Relay
-    requests: Requests
+    naming: Naming
+    metering: Metering
     patience: Patience
+    most_bytes: int
+    responses: ResponseStore = field(default_factory=ResponseStore)
 
     def routes(self) -> list[web.RouteDef]:
-        return [web.post("/v1/chat/completions", self.chat_completions)]
+        calls: list[tuple[str, Api, Want]] = [
+            ("/v1/chat/completions", Api.CHAT, want_chat),
+            ("/v1/completions", Api.COMPLETIONS, want_completion),
+            ("/v1/responses", Api.RESPONSES, want_response),
+            ("/v1/messages", Api.MESSAGES, want_messages),
+            ("/v1/embeddings", Api.EMBEDDINGS, want_embeddings),
+            ("/v1/rerank", Api.RERANK, want_rerank),
+        ]
+        return [
+            *(web.post(path, self._handler(api, want)) for path, api, want in calls),
+            web.post("/v1/messages/count_tokens", self.count_tokens),
+        ]
 
-    async def chat_completions(self, request: web.Request) -> web.StreamResponse:
-        body = await request.read()
-        head = _read_head(body)
-        return await self._passed_on(request, Api.CHAT, head, body)
+    def _handler(
+        self, api: Api, want: Want
+    ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            body = await read_body(request, self.most_bytes)
+            peek = _peek(body)
+            with self._followed(request, api, peek, body) as live:
+                named = await self._named(request, peek.name, _TASKS.get(api, Task.WRITE))
+                wanted = want(body, named.limits, self._origin(request, live))
+                return await self.relay.answer(self._call(request, named, wanted, live, body))
 
-    async def _passed_on(
-        self, request: web.Request, api: Api, head: _Head, body: bytes
-    ) -> web.StreamResponse:
-        asking = asking_of(head.model, body, request.headers, request.remote)
-        stream = bool(head.stream)
-        caller = caller_of(request.headers.get("User-Agent"))
-        with self.requests.following(api, head.model, caller, stream=stream) as live:
-            output = self._output(request, live, stream=stream)
-            call = Call(request, request.path, body, asking, output, live)
-            return await self.relay.answer(call)
+        return handle
 
-    def _output(
-        self,
-        request: web.Request,
-        live: Live,
-        *,
-        stream: bool,
-        reshape: Callable[[bytes], bytes] | None = None,
-    ) -> Output:
-        if stream:
-            return StreamBytes(live, ClientStream(request, Comments(), self.patience))
-        return WholeBytes(live, reshape)
+    async def count_tokens(self, request: web.Request) -> web.Response:
+        """Count a message's tokens, by its model if it is there; else it is an estimate."""
+        body = await read_body(request, self.most_bytes)
+        peek = _peek(body)
+        with self._followed(request, Api.COUNT_TOKENS, peek, body) as live:
+            chat = count_tokens_request(body)
+            named = await self._named(request, peek.name, Task.WRITE)
+            check_chat_document(chat, named.limits)
+            counted = None
+            client = self.relay.lending.reach(named.hosted)
+            if client is not None:
+                counted = await count_chat_tokens(client, chat)
+            tokens = prompt_tokens(body) if counted is None else counted
+            live.used(prompt=tokens)
+            return web.json_response({"input_tokens": tokens})
+
+    @contextmanager
+    def _followed(
+        self, request: web.Request, api: Api, peek: _Peek, body: bytes
+    ) -> Generator[Live]:
+        """Have a request counted and shown, however it ends."""
+        headers = request.headers
+        key = request[CALLER].name if request[CALLER].key else None
+        caller = caller_of(headers.get("User-Agent"), conversation_of(headers), key)
+        with self.metering.requests.following(
+            api, peek.name, caller, stream=peek.stream is True
+        ) as live:
+            request[REQUEST_ID] = live.id
+            self.metering.captures.offer(live, request.headers.items(), body)
+            yield live
+
+    async def _named(self, request: web.Request, asked: str | None, task: Task) -> _Named:
+        """Find whom a name leads to, if the caller may ask for it."""
+        resolved = await self.naming.resolve(asked, task)
+        named = _Named(asked, resolved, self.naming.fleet.names.find(resolved.name))
+        check_model(request[CALLER], named.model, asked, resolved.name)
+        return named
+
+    def _origin(self, request: web.Request, live: Live) -> Origin:
+        caller = request[CALLER]
+        earlier = self.responses.of(caller.key or caller.name)
+        return Origin(request, live, self.patience, earlier, _new_id, time.time)
+
+    def _call(
+        self, request: web.Request, named: _Named, wanted: Wanted, live: Live, body: bytes
+    ) -> Call:
+        resolved = named.resolved
+
+        def may_serve(lent: Lent) -> None:
+            served = lent.hosted.planned.stored.id
+            check_model(request[CALLER], served, named.asked, resolved.name)
+
+        sent = wanted.body
+        if wanted.is_generated:
+            sent = apply_variant(sent, resolved.manner)
+        asking = asking_of(resolved, body, request.headers, request.remote)
+        return Call(request, sent, asking, wanted, live, may_serve)
 
 
-def _read_head(body: bytes) -> _Head:
+def _peek(body: bytes) -> _Peek:
     try:
-        return msgspec.json.decode(body, type=_Head)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadRequest(
-            "The body is not a chat completion request.", why=str(error), fix="correct the JSON"
-        ) from error
+        return msgspec.json.decode(body, type=_Peek)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _Peek()  # which the check refuses, in its own words
+
+
+def _new_id(prefix: str) -> str:
+    return prefix + secrets.token_hex(_ID_BYTES)

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from localllm.errors import BadRequest, LocalLLMError
 
 _SAYS_WHEN = frozenset({429, 503})
-_RETRY_AFTER_S = "5"
+_RETRY_AFTER_S = 5.0
+_DEMANDED = {
+    401: {"WWW-Authenticate": "Bearer"},
+    426: {"Upgrade": "HTTP/1.1", "Connection": "Upgrade"},
+}
+"""By status what RFC 9110 has beside it, in 11.6.1 and 15.5.22."""
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorReply:
     status: int
     headers: dict[str, str]
-    body: dict[str, dict[str, str | None]]
+    body: dict[str, object]
 
 
 def openai_error(error: Exception) -> ErrorReply:
@@ -29,13 +35,20 @@ def openai_error(error: Exception) -> ErrorReply:
     """
     if isinstance(error, LocalLLMError):
         status, kind, code, message = error.http_status, error.openai_type, error.code, str(error)
-        retry = error.retryable
     else:
         status, kind, code, message = 500, "server_error", "internal_error", "internal error"
-        retry = False
     param = error.param if isinstance(error, BadRequest) else None
     detail: dict[str, str | None] = {"message": message, "type": kind, "param": param, "code": code}
-    headers = {"x-should-retry": str(retry).lower()}
-    if retry and status in _SAYS_WHEN:
-        headers["Retry-After"] = _RETRY_AFTER_S
-    return ErrorReply(status, headers, {"error": detail})
+    return ErrorReply(status, error_headers(error), {"error": detail})
+
+
+def error_headers(error: Exception) -> dict[str, str]:
+    """Say what to do about `error`, in the headers that every API's clients obey."""
+    if not isinstance(error, LocalLLMError):
+        return {"x-should-retry": "false"}
+    status = error.http_status
+    headers = {"x-should-retry": str(error.retryable).lower(), **_DEMANDED.get(status, {})}
+    if error.retryable and status in _SAYS_WHEN:
+        after_s = error.retry_after_s if error.retry_after_s is not None else _RETRY_AFTER_S
+        headers["Retry-After"] = str(max(1, math.ceil(after_s)))
+    return headers

@@ -3,21 +3,35 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from urllib.parse import quote
 
 from aiohttp import web
 
-from localllm.errors import BadRequest, LocalLLMError, NoSuchEndpoint, TooLarge, WrongMethod
+from localllm.errors import (
+    BadRequest,
+    LocalLLMError,
+    NoSuchEndpoint,
+    TooLarge,
+    TooSlow,
+    WrongMethod,
+)
 from localllm.gateway.access import Asked, Rules, check_access, cors_headers, preflight_headers
+from localllm.gateway.callers import Caller, Rates
 from localllm.gateway.http_errors import openai_error
+from localllm.gateway.translate.anthropic_errors import anthropic_error
 
 _log = logging.getLogger(__name__)
-_ALWAYS = {
+ALWAYS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
 }
+"""On every answer, those to what is no HTTP included."""
+
+_MESSAGES = "/v1/messages"
 _IN_NAMES = ":/[]@+ "
 """What a model's name may have and a header, too: the id of a file is made of its name."""
 
@@ -27,16 +41,35 @@ _BEGUN = web.RequestKey("begun", bool)
 SERVED_BY = web.RequestKey("served_by", str)
 """Set in a request to who answers it: an instance, or `remote:` and a host."""
 
+CALLER = web.RequestKey("caller", Caller)
+"""Set in a request to who sent it, once it is admitted."""
+
+REQUEST_ID = web.RequestKey("request_id", str)
+"""Set in a request to its number, under which it is shown; clients tell it when something fails."""
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def guard(rules: Callable[[], Rules]) -> Handler:
-    """Make the middleware. The rules come late: the port is known once it is bound."""
+def guard(
+    rules: Callable[[], Rules],
+    clock: Callable[[], float] = time.monotonic,
+    calendar: Callable[[], float] = time.time,
+) -> Handler:
+    """Make the middleware.
+
+    Args:
+        rules: Asked with each request: the port is known once it is bound, and keys change.
+        clock: For rates, since nobody sets it.
+        calendar: For the dates at which keys expire.
+    """
+    rates = Rates()
 
     @web.middleware
     async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
-            check_access(_asked(request), rules())
+            caller = check_access(_asked(request, calendar()), rules())
+            rates.count(caller, clock())
+            request[CALLER] = caller
             if request.method == "OPTIONS":
                 headers = preflight_headers(request.headers.get("Origin"), rules())
                 return web.Response(status=204, headers=headers)
@@ -47,7 +80,7 @@ def guard(rules: Callable[[], Rules]) -> Handler:
             ours = _as_ours(error, request)
             if request.get(_BEGUN):  # a second answer would be read as a part of the first
                 raise
-            return error_response(ours)
+            return error_response(ours, request.path)
 
     return guarded  # type: ignore[return-value]  # aiohttp's decorator hides the two arguments
 
@@ -57,7 +90,9 @@ def sign_answers(rules: Callable[[], Rules]) -> Callable[..., Awaitable[None]]:
 
     async def sign(request: web.Request, response: web.StreamResponse) -> None:
         request[_BEGUN] = True
-        response.headers.update(_ALWAYS)
+        response.headers.update(ALWAYS)
+        if REQUEST_ID in request:  # OpenAI's name, and Anthropic's
+            response.headers["x-request-id"] = response.headers["request-id"] = request[REQUEST_ID]
         if SERVED_BY in request:
             response.headers["X-Localllm-Served-By"] = quote(request[SERVED_BY], safe=_IN_NAMES)
         origins = request.headers.getall("Origin", [])
@@ -67,20 +102,34 @@ def sign_answers(rules: Callable[[], Rules]) -> Callable[..., Awaitable[None]]:
     return sign
 
 
-def error_response(error: Exception) -> web.Response:
-    """Answer with `error` in OpenAI's shape."""
-    reply = openai_error(error)
-    return web.json_response(reply.body, status=reply.status, headers=reply.headers)
+def error_response(error: Exception, path: str) -> web.Response:
+    """Answer with `error` in the shape of the API that was called; OpenAI's, where it is neither."""
+    is_anthropics = path == _MESSAGES or path.startswith(f"{_MESSAGES}/")
+    reply = anthropic_error(error) if is_anthropics else openai_error(error)
+    response = web.json_response(reply.body, status=reply.status, headers=reply.headers)
+    if isinstance(error, TooLarge | TooSlow):  # the rest of the body is on its way, or never comes
+        response.force_close()
+    return response
 
 
-def _asked(request: web.Request) -> Asked:
+def _asked(request: web.Request, at: float) -> Asked:
     headers: dict[str, list[str]] = {}
     for name, value in request.raw_headers:
         headers.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1"))
     # an absolute target is rebuilt by request.path: the raw one has what the client wrote
     resource = request.match_info.route.resource
     route = "" if resource is None else resource.canonical
-    return Asked(request.method, request.raw_path, headers, request.body_exists, route)
+    ours = request.protocol.sockname
+    return Asked(
+        request.method,
+        request.raw_path,
+        headers,
+        request.body_exists,
+        route,
+        peer=request.remote or "",
+        reached=str(ours[0]) if ours else "",
+        at=at,
+    )
 
 
 def _as_ours(error: Exception, request: web.Request) -> Exception:

@@ -1,60 +1,124 @@
-"""`GET /v1/models`: what is served, with what an agent needs to know of it."""
+"""`GET /v1/models`: what may be asked for, with what an agent needs to know of it.
+
+Listed are the models that are served, and after them those on this disk that the first request
+loads, with state `stopped`: who shows the list to choose from shows what can be had. Profiles
+are among the `aliases` of their model, and its variants beside them, so that it is listed once.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from aiohttp import web
 
+from localllm.catalog.profile import Profile
+from localllm.config import AS_IT_IS
 from localllm.errors import ModelNotFound
-from localllm.supervisor.fleet import Fleet
+from localllm.gateway.model_entries import (
+    Document,
+    Entry,
+    abilities_of,
+    render_entry,
+    render_list,
+)
 from localllm.supervisor.hosted import Hosted
+from localllm.supervisor.known_names import Shelf
+from localllm.supervisor.naming import LONGER_THAN_ANY, Naming
+from localllm.supervisor.resolving import Known, shown
 
-
-def render_entry(hosted: Hosted, created: int) -> dict[str, object]:
-    """One entry, in OpenAI's shape, with the context in the words of those who read it.
-
-    `context_length` is OpenRouter's name for it, `meta.n_ctx` llama.cpp's, which Crush reads.
-    """
-    planned = hosted.planned
-    return {
-        "id": planned.stored.id,
-        "object": "model",
-        "created": created,
-        "owned_by": "localllm",
-        "context_length": planned.plan.context,
-        "state": hosted.state.value,
-        "meta": {
-            "n_ctx": planned.plan.context,
-            "n_ctx_train": planned.header.context_trained,
-            "n_params": planned.header.parameters,
-            "size": planned.stored.file_bytes,
-        },
-    }
+_STOPPED = "stopped"
 
 
 class Models:
-    """Lists the fleet's models.
+    """Lists what may be asked for.
 
     Args:
         created: Unix seconds; the daemon's start, since a served model has no date of its own.
     """
 
-    def __init__(self, fleet: Fleet, created: int) -> None:
-        self._fleet = fleet
+    def __init__(self, naming: Naming, created: int) -> None:
+        self._naming = naming
         self._created = created
 
     async def list(self, _request: web.Request) -> web.Response:
-        models = dict.fromkeys(h.planned.stored.id for h in self._fleet.instances())
-        answering = [h for model in models if (h := self._fleet.names.find(model)) is not None]
-        entries = [render_entry(h, self._created) for h in answering]
-        return web.json_response({"object": "list", "data": entries})
+        shelf, known = await self._naming.look()
+        entries = [*self._served(shelf, known), *self._at_rest(shelf, known)]
+        return web.json_response(render_list([self._render(entry) for entry in entries]))
 
     async def show(self, request: web.Request) -> web.Response:
+        """Show whatever a name leads to, under that name if it says more than the model's."""
         name = request.match_info["id"]
-        hosted = self._fleet.names.find(name)
-        if hosted is None:
-            raise ModelNotFound(
-                f"The model {name!r} is not served.",
-                why="no running model answers to this name",
-                fix="GET /v1/models lists them",
+        resolved = await self._naming.resolve(name)
+        shelf, known = await self._naming.look()
+        hosted = self._naming.fleet.names.find(resolved.name)
+        if hosted is not None:
+            entry = self._entry(hosted, shelf, known)
+        else:
+            entry = _find(self._at_rest(shelf, known), resolved.name or name)
+        is_more = resolved.manner != AS_IT_IS or resolved.wanted is not None
+        return web.json_response(self._render(entry) | ({"id": name} if is_more else {}))
+
+    def _render(self, entry: Entry) -> Document:
+        return render_entry(entry, self._created)
+
+    def _served(self, shelf: Shelf, known: Known) -> Iterator[Entry]:
+        """What requests mean that name nothing comes first: many clients take the first."""
+        names = self._naming.fleet.names
+        for model in sorted(known.served, key=lambda model: model != names.current):
+            if (hosted := names.find(model)) is not None:
+                yield self._entry(hosted, shelf, known)
+
+    def _entry(self, hosted: Hosted, shelf: Shelf, known: Known) -> Entry:
+        planned = hosted.planned
+        profile = _profile(planned.model, shelf)
+        longest = self._naming.fleet.names.find(planned.model, LONGER_THAN_ANY) or hosted
+        return Entry(
+            id=planned.model,
+            state=hosted.state.value,
+            display_name=(profile and profile.name) or planned.header.name or planned.model,
+            aliases=known.aliases_of(planned.model),
+            variants=known.meanings[planned.model].variants,
+            abilities=abilities_of(
+                planned.task,
+                profile,
+                planned.header,
+                sees=hosted.serving.projector_file is not None,
+            ),
+            context=max(longest.planned.plan.context, planned.plan.context),
+            context_trained=planned.header.context_trained,
+            parameters=planned.header.parameters,
+            file_bytes=planned.stored.file_bytes,
+        )
+
+    def _at_rest(self, shelf: Shelf, known: Known) -> Iterator[Entry]:
+        """What is here and nothing serves: a name of what is served means that."""
+        for one in shelf.at_hand:
+            meaning = known.meanings[one.name.lower()]
+            if meaning.name != one.name or one.name in known.served:
+                continue
+            profile = _profile(one.name, shelf)
+            yield Entry(
+                id=one.name,
+                state=_STOPPED,
+                display_name=one.name if profile is None else profile.name,
+                aliases=known.aliases_of(one.name),
+                variants=meaning.variants,
+                abilities=abilities_of(None, profile, None, sees=False),
+                context_trained=None if profile is None else profile.context,
+                parameters=None if profile is None else profile.parameters,
             )
-        return web.json_response(render_entry(hosted, self._created))
+
+
+def _profile(model: str, shelf: Shelf) -> Profile | None:
+    return next((profile for profile in shelf.catalog if profile.id == model), None)
+
+
+def _find(entries: Iterator[Entry], name: str) -> Entry:
+    for entry in entries:
+        if name in (entry.id, *entry.aliases):
+            return entry
+    raise ModelNotFound(
+        f"The model {shown(name)} is not here.",
+        why="its name is known, but its files are not on this disk, or load_on_request is off",
+        fix=f"localllm up {name}; GET /v1/models lists what may be asked for",
+    )

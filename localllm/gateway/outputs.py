@@ -14,6 +14,7 @@ from aiohttp import web
 from localllm.errors import LocalLLMError
 from localllm.gateway.client_stream import ClientStream
 from localllm.gateway.http_errors import openai_error
+from localllm.gateway.translate.sse import EventReader
 from localllm.gateway.usage import TAIL_BYTES, Tokens, tokens_in_document, tokens_in_tail
 from localllm.metrics.live import Live
 from localllm.supervisor.flow import Flow
@@ -154,19 +155,66 @@ class StreamBytes:
 
     async def pass_on(self, source: Source) -> web.StreamResponse:
         tail = last = b""
+        is_done = False
         if source.remark:
             await self.client.write(source.remark)
         flow, write, noted = source.flow, self.client.write, self.live.piece
         while chunk := await source.piece():
             noted(chunk.count(b"data: {"))
+            last, tail = chunk, chunk if len(chunk) >= TAIL_BYTES else (tail + chunk)[-TAIL_BYTES:]
+            is_done = _DONE in tail[-_DONE_WITHIN:]
             flow.blocked += 1
-            try:
-                await write(chunk, between_events=chunk.endswith(b"\n\n"))
+            try:  # after [DONE] nothing may come, not even a comment
+                await write(chunk, between_events=not is_done and chunk.endswith(b"\n\n"))
             finally:
                 flow.blocked -= 1
-            last, tail = chunk, chunk if len(chunk) >= TAIL_BYTES else (tail + chunk)[-TAIL_BYTES:]
         count(self.live, tokens_in_tail(tail))
-        if _DONE not in tail[-_DONE_WITHIN:] and not last.lstrip().startswith(_ENGINES_ERROR):
+        if not is_done and not last.lstrip().startswith(_ENGINES_ERROR):
+            return await self.fail(source.broken())
+        return await self.client.end()
+
+    async def fail(self, error: LocalLLMError) -> web.StreamResponse:
+        stream = await self.client.fail(error)
+        self.live.ended(error.http_status, error.code)
+        return stream
+
+
+class Reshaping(Protocol):
+    """Makes the events of a stream others."""
+
+    def feed(self, data: bytes) -> bytes:
+        """Take the data of one event; return those to send in its place."""
+        ...
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the answer has had its end."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StreamEvents:
+    """A stream, each of whose events is made another."""
+
+    live: Live
+    client: ClientStream
+    events: Reshaping
+
+    def kept_alive(self) -> AbstractAsyncContextManager[None]:
+        return self.client.kept_alive()
+
+    async def pass_on(self, source: Source) -> web.StreamResponse:
+        reader, said = EventReader(), b""
+        try:
+            while not self.events.is_complete and (piece := await source.piece()):
+                found = reader.feed(piece)
+                self.live.piece(len(found))
+                said = b"".join(map(self.events.feed, found))
+                await self.client.write(said, between_events=not self.events.is_complete)
+        except LocalLLMError as error:
+            return await self.fail(error)
+        count(self.live, tokens_in_tail(said))
+        if not self.events.is_complete:
             return await self.fail(source.broken())
         return await self.client.end()
 

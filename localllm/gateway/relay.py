@@ -10,15 +10,15 @@ from aiohttp import web
 
 from localllm.errors import ContextTooLong, LocalLLMError
 from localllm.gateway.drafting import without_draft
+from localllm.gateway.manners import for_engine
 from localllm.gateway.middleware import SERVED_BY
 from localllm.gateway.outputs import Output, Source
 from localllm.gateway.remote import RemoteBackend
 from localllm.gateway.sending import Unreached, answer_of, gone
+from localllm.gateway.wanting import Wanted
 from localllm.metrics.live import Live
 from localllm.supervisor.lending import Asking, Lending, Lent
-
-_LONGER_THAN_ANY = 1 << 60
-"""Tokens: leads to the instance for long prompts, if there is one."""
+from localllm.supervisor.naming import LONGER_THAN_ANY
 
 _PAUSES_S = (0.05, 0.2, 0.5, 1.0)
 """For the daemon to learn that an engine which nobody reaches has ended: then its successor, for
@@ -30,22 +30,30 @@ class Call:
     """One request, ready to be sent to an engine.
 
     Args:
-        path: At the engine.
         body: For the engine; where the instance counts, `body_for` has the last word.
-        output: How the answer reaches the client.
+        wanted: Where it goes there, and how the answer reaches the client.
         may_serve: Raises where the client may not use the model that answers.
     """
 
     request: web.Request
-    path: str
     body: bytes
     asking: Asking
-    output: Output
+    wanted: Wanted
     live: Live
-    may_serve: Callable[[Lent], None] = lambda _lent: None
+    may_serve: Callable[[Lent], None]
+
+    @property
+    def output(self) -> Output:
+        return self.wanted.output
+
+    @property
+    def path(self) -> str:
+        return self.wanted.path
 
     def body_for(self, lent: Lent) -> bytes:
-        return without_draft(self.body) if lent.drafts else self.body
+        body = without_draft(self.body) if lent.drafts else self.body
+        planned = lent.hosted.planned
+        return for_engine(body, planned.choice.installed.engine, lent.hosted.serving.alias)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +86,9 @@ class Relay:
             return await self._retried(call)
         except ContextTooLong:
             asked = call.asking.model
-            longer = replace(call, asking=replace(call.asking, tokens=_LONGER_THAN_ANY))
+            longer = replace(call, asking=replace(call.asking, tokens=LONGER_THAN_ANY))
             names = self.lending.fleet.names
-            if names.find(asked, _LONGER_THAN_ANY) is names.find(asked):
+            if names.find(asked, LONGER_THAN_ANY) is names.find(asked):
                 raise
             return await self._retried(longer)
 
@@ -100,7 +108,8 @@ class Relay:
             planned = hosted.planned
             engine = planned.choice.installed.engine
             call.live.admitted(lent.instance, planned.stored.id, engine)
-            async with answer_of(lent.client, call.path, call.body_for(lent)) as answer:
+            request = answer_of(lent.client, call.path, call.body_for(lent), call.wanted.refusal)
+            async with request as answer:
                 return await call.output.pass_on(Source(answer, hosted.flow, gone))
 
     async def _elsewhere(self, call: Call, error: LocalLLMError) -> web.StreamResponse:

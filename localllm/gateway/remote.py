@@ -35,6 +35,7 @@ from localllm.gateway.remote_rules import (
     not_reached,
     remote_error,
 )
+from localllm.metrics.live import Live
 from localllm.supervisor.flow import Flow
 from localllm.supervisor.hosted import Hosted
 from localllm.supervisor.lending import Asking
@@ -67,6 +68,8 @@ class RemoteCall(Protocol):
     def asking(self) -> Asking: ...
     @property
     def output(self) -> Output: ...
+    @property
+    def live(self) -> Live: ...
 
 
 class RemoteBackend:
@@ -104,9 +107,11 @@ class RemoteBackend:
         if not may_go(error, asked, self._remote):
             raise error
         here = None if hosted is None else hosted.planned.stored.id
-        body = for_remote(call.body, name_there(asked, here, self._remote))
+        there = name_there(asked, here, self._remote)
+        body = for_remote(call.body, there)
         try:
             async with self._sent(call, body) as answer:
+                call.live.admitted("remote", there, "remote")
                 if hosted is not None:
                     hosted.remote += 1
                 return await call.output.pass_on(self._source(answer))

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 
 import aiohttp
 
 from localllm.engine_client.client import EngineClient
-from localllm.errors import EngineGone
-from localllm.gateway.engine_errors import engine_error
+from localllm.errors import EngineGone, LocalLLMError
 
 _ERROR_BYTES = 1 << 16
 
@@ -26,7 +25,10 @@ class Unreached(EngineGone):
 
 @asynccontextmanager
 async def answer_of(
-    client: EngineClient, path: str, body: bytes
+    client: EngineClient,
+    path: str,
+    body: bytes,
+    refusal: Callable[[int, bytes], LocalLLMError],
 ) -> AsyncIterator[aiohttp.ClientResponse]:
     """Send, and once more on a fresh connection if the pooled one was dead.
 
@@ -35,7 +37,7 @@ async def answer_of(
 
     Raises:
         EngineGone: It cannot be reached, or ended before it said anything.
-        LocalLLMError: It refused, see engine_errors.py.
+        LocalLLMError: It refused, as `refusal` reads it.
     """
     try:
         answer = await _post(client, path, body)
@@ -47,7 +49,7 @@ async def answer_of(
                 said = await answer.content.read(_ERROR_BYTES)
             except aiohttp.ClientError as error:
                 raise gone() from error
-            raise engine_error(answer.status, said)
+            raise refusal(answer.status, said)
         yield answer
 
 

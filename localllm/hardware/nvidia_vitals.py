@@ -36,6 +36,8 @@ _GONE_WHEN_ASKED = (pynvml.NVML_ERROR_GPU_IS_LOST, pynvml.NVML_ERROR_RESET_REQUI
 # The second name is for those who lack the first: pynvml from CUDA 14 on, and old drivers.
 _MEMORY = ("nvmlDeviceGetMemoryInfo",)
 _TEMPERATURE = ("nvmlDeviceGetTemperature", "nvmlDeviceGetTemperatureV")
+_POWER = ("nvmlDeviceGetPowerUsage",)
+_UTILIZATION = ("nvmlDeviceGetUtilizationRates",)
 _SLOWDOWNS = (
     "nvmlDeviceGetCurrentClocksEventReasons",
     "nvmlDeviceGetCurrentClocksThrottleReasons",
@@ -101,11 +103,14 @@ def _find(card: Device) -> Any:  # noqa: ANN401  # pynvml has no types
 def _interview(handle: Any) -> DeviceVitals:  # noqa: ANN401
     memory = _ask(_MEMORY, handle)
     temperature_c = _ask(_TEMPERATURE, handle, pynvml.NVML_TEMPERATURE_GPU)
+    milliwatts, used = _ask(_POWER, handle), _ask(_UTILIZATION, handle)
     return DeviceVitals(
         lost=None,
         memory_free=None if memory is None else memory.free,
         throttled=decide_slowed(_ask(_SLOWDOWNS, handle), temperature_c),
         temperature_c=temperature_c,
+        power_w=None if milliwatts is None else milliwatts / 1000,
+        utilization=None if used is None else used.gpu / 100,
     )
 
 

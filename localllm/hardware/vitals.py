@@ -60,6 +60,11 @@ class DeviceVitals:
     """Why it is slowed down, in words; None: it is not, or does not tell."""
 
     temperature_c: int | None
+    power_w: float | None = None
+    """What it draws now."""
+
+    utilization: float | None = None
+    """Share of the last second or so in which it computed, from 0 to 1."""
 
 
 UNTOLD = DeviceVitals(lost=None, memory_free=None, throttled=None, temperature_c=None)

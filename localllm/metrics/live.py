@@ -20,6 +20,7 @@ GAP_BOUNDS_S = (
 """Upper bounds of the buckets for the time from one token to the next: close where people read."""
 
 _FAILURE = 400
+_MOST_TOKENS = 1 << 40
 
 
 class Api(StrEnum):
@@ -60,6 +61,11 @@ class Taken:
 
     gaps_s: float
     """Their sum."""
+
+
+def _believable(count: int) -> int:
+    """Bound what an engine says: no file and no sum is to break of it."""
+    return max(0, min(count, _MOST_TOKENS))
 
 
 def _no_gaps() -> list[int]:
@@ -128,9 +134,9 @@ class Live:
 
     def progressed(self, processed: int, total: int, cached: int | None = None) -> None:
         """Tell how far the prompt has been read."""
-        self.prompt_read, self.prompt_tokens = processed, total
+        self.prompt_read, self.prompt_tokens = _believable(processed), _believable(total)
         if cached is not None:
-            self.cached_tokens = cached
+            self.cached_tokens = _believable(cached)
 
     def piece(self, tokens: int = 1) -> None:
         """Note a piece of the answer; called for each one, so it does as little as it can."""
@@ -156,13 +162,13 @@ class Live:
     ) -> None:
         """Take the engine's own counts; None leaves what was known."""
         if prompt is not None:
-            self.prompt_tokens = prompt
+            self.prompt_tokens = _believable(prompt)
         if cached is not None:
-            self.cached_tokens = cached
+            self.cached_tokens = _believable(cached)
         if generated is not None:
-            self.generated_tokens = generated
+            self.generated_tokens = _believable(generated)
         if reasoning is not None:
-            self.reasoning_tokens = reasoning
+            self.reasoning_tokens = _believable(reasoning)
 
     def ended(self, status: int, error_code: str | None = None, *, cancelled: bool = False) -> None:
         """End it; what is said after the first time does not count."""

@@ -54,7 +54,7 @@ class Requests:
         live = Live(
             id=self._new_id(),
             api=api,
-            asked=None if asked is None else asked[:_LONGEST_NAME],
+            asked=None if asked is None else _plain(asked[:_LONGEST_NAME]),
             caller=caller,
             stream=stream,
             began=self.clock(),
@@ -117,3 +117,8 @@ class Requests:
         if self._changed is not None:
             self._changed.set()
             self._changed = None
+
+
+def _plain(name: str) -> str:
+    """Replace halves of characters, which JSON can hold, and no file."""
+    return name.encode("utf-8", "replace").decode()

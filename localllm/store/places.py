@@ -55,3 +55,19 @@ def folders_of(name: str, environment: Mapping[str, str]) -> Sequence[Path]:
     places = [repository_folder(hub_cache(environment), name)]
     places += [root / name for root in lm_studio_folders()]
     return [place for place in places if place.is_dir()]
+
+
+def repositories_here(environment: Mapping[str, str]) -> Sequence[str]:
+    """List the repositories, as owner/name, that programs keep files of; by name."""
+    cached = (d.name.removeprefix("models--") for d in _folders(hub_cache(environment)))
+    names = {name.replace("--", "/", 1) for name in cached if "--" in name}
+    for root in lm_studio_folders():
+        names |= {f"{owner.name}/{d.name}" for owner in _folders(root) for d in _folders(owner)}
+    return sorted(names)
+
+
+def _folders(place: Path) -> Sequence[Path]:
+    try:
+        return [entry for entry in place.iterdir() if entry.is_dir()]
+    except OSError:
+        return []

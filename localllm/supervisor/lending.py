@@ -8,9 +8,11 @@ from dataclasses import dataclass
 
 import anyio
 
+from localllm.api.views import ServeRequest
 from localllm.engine_client.client import EngineClient
 from localllm.engines.base import LaunchSpec
 from localllm.errors import (
+    BadRequest,
     Busy,
     DoesNotFit,
     LocalLLMError,
@@ -26,7 +28,7 @@ from localllm.supervisor.admission import Ask
 from localllm.supervisor.fleet import Fleet
 from localllm.supervisor.hosted import Hosted
 from localllm.supervisor.lobby import Ticket
-from localllm.supervisor.names import WHATEVER
+from localllm.supervisor.resolving import WHATEVER
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,15 @@ class Asking:
 
     tokens: int
     """About as many its prompt has."""
+
+    wanted: ServeRequest | None = None
+    """What is loaded where nobody answers to the name, see resolving.py. Its context is what who
+    answers must have."""
+
+    @property
+    def context(self) -> int:
+        """Tokens that who answers must have at least."""
+        return 0 if self.wanted is None else self.wanted.context or 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +74,14 @@ class Lending:
     """The gateway's way to the fleet.
 
     Args:
-        load: Sees to it that a model is served which a request names, and returns the name that
-            it answers to; raises ModelNotFound where it is not installed, or may not be loaded.
+        load: Sees to it that a model is served which a request names, as it is wanted if that is
+            said, and returns the name that it answers to; raises ModelNotFound where it is not installed, or may not be loaded.
         most: Requests that one instance may have, served and waiting; more are refused.
     """
 
     fleet: Fleet
     connect: Callable[[LaunchSpec], EngineClient]
-    load: Callable[[str], Awaitable[str]]
+    load: Callable[[str, ServeRequest | None], Awaitable[str]]
     most: int
 
     @asynccontextmanager
@@ -79,6 +90,7 @@ class Lending:
 
         Raises:
             ModelNotFound: Nobody answers to the name, and nothing that is installed does.
+            BadRequest: Who answers has not the context that the name stands for.
             Busy: Too many do already, or they did not get done in time.
             DoesNotFit: It was unloaded, and there is no memory for it any more.
             StartFailed: It has given up.
@@ -94,6 +106,12 @@ class Lending:
         finally:
             hosted.used_at = anyio.current_time()
             self._let_go(hosted, ticket)
+
+    def reach(self, hosted: Hosted | None) -> EngineClient | None:
+        """Talk to an instance beside its requests, for what takes no slot; None: it is not ready."""
+        if hosted is None or not hosted.takes_requests():
+            return None
+        return hosted.client(self.connect)
 
     def _let_go(self, hosted: Hosted, ticket: Ticket) -> None:
         hosted.let_go(ticket)
@@ -167,14 +185,17 @@ class Lending:
             )
 
     async def _find_or_load(self, asking: Asking) -> Hosted:
+        tokens = max(asking.tokens, asking.context)
         try:
-            return self.fleet.names.require(asking.model, asking.tokens)
+            found = self.fleet.names.require(asking.model, tokens)
         except ModelNotFound as unknown:
             try:
-                loaded = await self.load(asking.model or WHATEVER)
+                loaded = await self.load(asking.model or WHATEVER, asking.wanted)
             except ModelNotFound as error:
                 raise unknown from error
-            return self.fleet.names.require(loaded, asking.tokens)
+            found = self.fleet.names.require(loaded, tokens)
+        _raise_if_short(found, asking)
+        return found
 
     async def _brought_back(self, hosted: Hosted, asking: Asking) -> Hosted:
         """Start what was evicted or unloaded; planned anew where it no longer fits as it was."""
@@ -183,8 +204,8 @@ class Lending:
             return await self._answering(asking)
         if hosted.refused is None:
             return hosted
-        await self.load(hosted.planned.model)
-        again = self.fleet.names.require(asking.model, asking.tokens)
+        await self.load(hosted.planned.model, None)
+        again = self.fleet.names.require(asking.model, max(asking.tokens, asking.context))
         if again.refused is not None:
             raise DoesNotFit(
                 f"{hosted.planned.stored.id} does not fit beside what is served.",
@@ -201,6 +222,19 @@ class Lending:
                 f"{self.most} are the limit",
                 fix="send it again in a while, or raise max_requests in config.toml",
             )
+
+
+def _raise_if_short(hosted: Hosted, asking: Asking) -> None:
+    """Refuse a name that stands for a context which nobody has who answers to it."""
+    has = hosted.planned.plan.context
+    if has < asking.context:
+        model = hosted.planned.stored.id
+        raise BadRequest(
+            f"{model} is not served with the context that this name stands for.",
+            why=f"the name stands for {asking.context} tokens, {model} is served with {has}",
+            fix=f"localllm up {model} --context {asking.context}, or ask for {model}",
+            param="model",
+        )
 
 
 def _waited_too_long(hosted: Hosted | None, asking: Asking, wait_s: float) -> LocalLLMError:

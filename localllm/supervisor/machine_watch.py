@@ -77,6 +77,11 @@ class MachineWatch:
     _before: Vitals | None = None
     _slept: float | None = None
 
+    @property
+    def vitals(self) -> Vitals | None:
+        """The last look; None before the first, or where none has come back."""
+        return self._before
+
     async def run(self) -> None:
         while True:
             await anyio.sleep(self.every_s)

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from localllm.engines.base import Task
 from localllm.errors import ModelNotFound
 from localllm.events import InstanceId, ModelId
 from localllm.events import ModelState as S
 from localllm.supervisor.hosted import Hosted
+from localllm.supervisor.resolving import WHATEVER, shown
 from localllm.supervisor.routing import Lanes, Routes, resolve, shift, without
-
-WHATEVER = "localllm"
-"""The name that means: whatever is served."""
 
 
 @dataclass(slots=True)
@@ -51,10 +50,24 @@ class Names:
             return hosted
         served = ", ".join(sorted({h.planned.stored.id for h in self.hosted.values()})) or "none"
         raise ModelNotFound(
-            f"The model {name!r} is not served." if name else "The request names no model.",
+            f"The model {shown(name)} is not served." if name else "The request names no model.",
             why=f"served now: {served}",
             fix=f"localllm up {name}" if name else 'add "model" to the request',
         )
+
+    def has(self, name: str) -> bool:
+        """Tell whether a name is of one that is served, as it is written."""
+        return name in self._routes or name in self.hosted
+
+    def other_than_current(self, task: Task) -> ModelId | None:
+        """What requests mean that name no model and ask what the current one does not do.
+
+        It is what does it and was asked for last; None where the current one does it, or nothing.
+        """
+        able = [h for h in self.hosted.values() if not h.retired and h.planned.task is task]
+        if not able or self.current in {h.planned.model for h in able}:
+            return None
+        return max(able, key=lambda h: (h.state is S.READY, h.asked)).planned.model
 
     @property
     def current(self) -> ModelId | None:

@@ -25,6 +25,7 @@ from localllm.supervisor.fleet import Fleet
 from localllm.supervisor.hosted import Hosted
 from localllm.supervisor.instance_view import render_instance
 from localllm.supervisor.machine_watch import MachineWatch
+from localllm.supervisor.naming import Naming
 from localllm.supervisor.orders import Orders
 
 _TOLD_WITHIN_S = 0.5
@@ -43,9 +44,11 @@ class Operations:
 
     watch: MachineWatch
     orders: Orders = field(init=False)
+    naming: Naming = field(init=False)
 
     def __post_init__(self) -> None:
         self.orders = Orders(self.desk, self.fleet, Asks(self.desk.paths.serving))
+        self.naming = Naming(self.desk, self.fleet, self.orders.asks)
 
     async def stop(self, name: str) -> StopReply:
         """Stop one model, its requests drained; it is not served again after a restart.

@@ -21,7 +21,7 @@ from localllm.supervisor.arranging import arrange, arrange_long
 from localllm.supervisor.asks import Asks
 from localllm.supervisor.fleet import Fleet
 from localllm.supervisor.hosted import Hosted, Terms
-from localllm.supervisor.names import WHATEVER
+from localllm.supervisor.resolving import WHATEVER
 from localllm.supervisor.routing import Lane
 from localllm.units import parse_duration
 
@@ -98,10 +98,13 @@ class Orders:
             return self.fleet.names.find(model)
         return self.fleet.names.find(request.model)
 
-    async def load(self, name: str) -> ModelId:
+    async def load(self, name: str, wanted: ServeRequest | None = None) -> ModelId:
         """See to it that what a request names is served; for one that was unloaded, plan anew.
 
         Right after a start it waits until what was served before is on its way again.
+
+        Args:
+            wanted: What the name stands for, if it stands for more than a model.
 
         Returns:
             The name that it answers to.
@@ -114,8 +117,9 @@ class Orders:
         known = self.fleet.names.find(self._loaded.get(name, name))
         if known is not None and known.refused is None:
             return known.planned.model
+        wanted = wanted or ServeRequest(model=name)
         if known is None:
-            self._require_loadable(name)
+            self._require_loadable(name, wanted)
         asked = None if known is None else self.asks.find(known.planned.model)
         async with self._one_at_a_time:
             found = self.fleet.names.find(self._loaded.get(name, name))
@@ -123,19 +127,22 @@ class Orders:
                 return found.planned.model  # somebody else's request was quicker
             by_person = known is not None and self.asks.is_for_good(known.planned.model)
             how = How.AGAIN if by_person else How.FOR_A_REQUEST
-            reply = await self._serve_alone(asked or ServeRequest(model=name), how)
+            reply = await self._serve_alone(asked or wanted, how)
         self._loaded[name] = ModelId(reply.id)
         return ModelId(reply.id)
 
-    def _require_loadable(self, name: str) -> None:
+    def _require_loadable(self, name: str, wanted: ServeRequest) -> None:
         """Let requests name what is installed, and no file of this computer.
+
+        A profile of the user's own may have a file for its model: the user has named that.
 
         Raises:
             ModelNotFound: It does neither, or the user does not want it.
         """
-        is_here = "/" in name and os.path.exists(name)  # noqa: PTH110  # Path's raises for long names
+        model = wanted.model or ""
+        is_here = "/" in model and os.path.exists(model)  # noqa: PTH110  # Path's raises for long names
         allowed = self.desk.settings.supervision.load_on_request and name != WHATEVER
-        if not allowed or is_a_path(name) or is_here:
+        if not allowed or is_a_path(model) or is_here:
             raise ModelNotFound(
                 f"The model {name!r} is not loaded for a request.",
                 why="load_on_request is off, or it is a path",
@@ -214,7 +221,9 @@ class Orders:
         model, replaced = hosted.planned.model, hosted.replaces
         if how is How.FOR_A_REQUEST:
             self.asks.add_passing(model, request)
-            self.fleet.say(Topic.LOADED, f"a request named {request.model}", hosted)
+            self.fleet.say(
+                Topic.LOADED, f"a request named {request.model or request.profile}", hosted
+            )
         elif replaced:
             self.asks.try_(hosted.id, model, request, replaced - {model})
             if hosted.takes_requests():

@@ -9,7 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.end_to_end.engines import CONTEXT, ENGINES
+from tests.fakes import vulkan_engine
 from tests.fakes.installation import Installation
+from tests.llama_cpp_python import require_llama_cpp_python
+from tests.mlx_smollm2 import mlx_smollm2
+from tests.smollm2 import smollm2
 
 
 @pytest.fixture
@@ -48,3 +53,19 @@ def served() -> Iterator[Installation]:
         installation.ok("up", "--context", "512")  # a small model rambles: this is its bound
         yield installation
         installation.close()
+
+
+@pytest.fixture(scope="session", params=ENGINES)
+def engine_served(request: pytest.FixtureRequest) -> Iterator[Installation]:
+    """SmolLM2 on one engine, on the processor; all tests of an engine share one."""
+    engine: str = request.param
+    if engine == "llama-cpp-python":
+        require_llama_cpp_python()
+    with tempfile.TemporaryDirectory(prefix="lll-") as home:
+        here = Installation(Path(home))
+        if engine == "llama-server":
+            here.configure(f'llama_server = "{vulkan_engine.program()}"\n')
+        model = mlx_smollm2() if engine == "mlx" else smollm2()
+        here.ok("up", str(model), "--engine", engine, "--context", str(CONTEXT), within_s=300)
+        yield here
+        here.close()

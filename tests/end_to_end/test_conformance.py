@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 import json
-import tempfile
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import openai
 import pytest
 
-from tests.fakes import vulkan_engine
+from tests.end_to_end.engines import CONTEXT, ENGINES
 from tests.fakes.installation import Installation, wait_until
-from tests.llama_cpp_python import require_llama_cpp_python
-from tests.mlx_smollm2 import mlx_smollm2
-from tests.smollm2 import smollm2
 
 pytestmark = [pytest.mark.xdist_group("engine"), pytest.mark.timeout(600)]
-ENGINES = ["xllamacpp", "llama-server", "llama-cpp-python", "mlx"]
-CONTEXT = 1024
 QUESTION = [{"role": "user", "content": "Name three colours, in English."}]
 SCHEMA = {
     "type": "object",
@@ -29,20 +21,9 @@ SCHEMA = {
 }
 
 
-@pytest.fixture(scope="module", params=ENGINES)
-def served(request: pytest.FixtureRequest) -> Iterator[Installation]:
-    """SmolLM2 on one engine, on the processor."""
-    engine: str = request.param
-    if engine == "llama-cpp-python":
-        require_llama_cpp_python()
-    with tempfile.TemporaryDirectory(prefix="lll-") as home:
-        here = Installation(Path(home))
-        if engine == "llama-server":
-            here.configure(f'llama_server = "{vulkan_engine.program()}"\n')
-        model = mlx_smollm2() if engine == "mlx" else smollm2()
-        here.ok("up", str(model), "--engine", engine, "--context", str(CONTEXT), within_s=300)
-        yield here
-        here.close()
+@pytest.fixture
+def served(engine_served: Installation) -> Installation:
+    return engine_served
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ import asyncio
 import json
 import os
 import signal
-import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,7 +50,7 @@ class Script:
     garbage: bool = False
 
 
-def main() -> None:
+def main(kind: type[Engine] | None = None) -> None:
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("--host")
     parser.add_argument("--port", type=int)
@@ -67,7 +67,8 @@ def main() -> None:
     signal.alarm(LIFETIME_S)
     os.umask(0o077)
     say_where_it_is(options.fake_layers, options.fake_mib)
-    run(Engine(options.alias, options.fake_load, options.fake_record), options.host, options.port)
+    engine = (kind or Engine)(options.alias, options.fake_load, options.fake_record)
+    run(engine, options.host, options.port)
 
 
 def say_where_it_is(layers: str, mib: float) -> None:
@@ -217,7 +218,7 @@ def framed(piece: bytes) -> bytes:
     return b"%x\r\n%s\r\n" % (len(piece), piece)
 
 
-def sse(delta: dict[str, str], alias: str, finish: str | None = None) -> bytes:
+def sse(delta: Mapping[str, object], alias: str, finish: str | None = None) -> bytes:
     choice = {"finish_reason": finish, "index": 0, "delta": delta}
     event = {"choices": [choice], "created": 1764000000, "id": "chatcmpl-0", "model": alias}
     event |= {"system_fingerprint": "b1-fake", "object": "chat.completion.chunk"}
@@ -241,4 +242,4 @@ def completion(alias: str, tokens: int) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Mapping
@@ -17,6 +16,7 @@ import aiohttp
 import anyio
 from aiohttp import web
 
+from localllm.api.exposure import is_exposed
 from localllm.config import Remote, Settings, Supervision
 from localllm.daemon import _connect
 from localllm.engines.base import Endpoint, Installed, LaunchSpec, Serving
@@ -26,8 +26,12 @@ from localllm.fit.placing import Arrangement, Share
 from localllm.fit.plan import Memory, Placement, Plan, Verdict
 from localllm.gateway.access import Rules
 from localllm.gateway.app import Gateway
+from localllm.gateway.bodies import Pace
 from localllm.gateway.client_stream import Patience
-from localllm.gateway.listening import serving
+from localllm.gateway.connection import Limits
+from localllm.gateway.known_keys import KnownKeys
+from localllm.gateway.listening import bound, serving
+from localllm.gateway.metering import open_metering
 from localllm.hardware.machine import CPU
 from localllm.hardware.vitals import Pressure, Vitals
 from localllm.paths import Paths, bundled_profiles
@@ -142,7 +146,7 @@ class House:
 
 
 @asynccontextmanager
-async def a_house(
+async def a_house(  # noqa: PLR0913  # each is what a few tests are about
     logs: Path,
     *flags: str,
     wait_s: float = 20.0,
@@ -150,14 +154,24 @@ async def a_house(
     max_requests: int = 1024,
     remote: Remote | None = None,
     environment: Mapping[str, str] | None = None,
+    door: Mapping[str, Any] | None = None,
+    limits: Limits = Limits(),  # noqa: B008  # frozen
+    pace: Pace = Pace(),  # noqa: B008
 ) -> AsyncIterator[House]:
-    """Build it, without a model; leaving the block ends all of it."""
+    """Build it, without a model; leaving the block ends all of it.
+
+    Args:
+        door: Settings of who may call: listen, auth, allowed_hosts. The keys are in keys.json in
+            the folder `state` of `logs`.
+    """
     supervision = Supervision(request_wait_s=wait_s, max_requests=max_requests)
-    settings = Settings(supervision=supervision, max_body_mib=max_body_mib, remote=remote)
+    settings = Settings(
+        supervision=supervision, max_body_mib=max_body_mib, remote=remote, **(door or {})
+    )
     given, doubts, record = list(flags), list[str](), logs / "record"
-    with tempfile.TemporaryDirectory(prefix="lg") as folder, socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        port = listening.getsockname()[1]
+    addresses = dict.fromkeys(["127.0.0.1", settings.listen])
+    with tempfile.TemporaryDirectory(prefix="lg") as folder, bound(0, list(addresses)) as sockets:
+        port = sockets[0].getsockname()[1]
 
         def launch(planned: Planned, _serving: Serving) -> LaunchSpec:
             endpoint = new_endpoint(planned.choice.installed, Path(folder))
@@ -182,7 +196,7 @@ async def a_house(
             tasks.start_soon(fleet.run)
             await anyio.wait_all_tasks_blocked()
             async with (
-                serving(app, [listening]),
+                serving(app, sockets, limits, pace),
                 aiohttp.ClientSession(
                     f"http://127.0.0.1:{port}", timeout=aiohttp.ClientTimeout(DEADLINE_S)
                 ) as http,
@@ -202,16 +216,25 @@ def _gateway(fleet: Fleet, desk: Desk, port: int) -> Gateway:
     watch = MachineWatch(fleet, lambda devices, _: CALM, lambda: 0.0, 3600.0)
     endpoint, now = f"http://127.0.0.1:{port}/v1", anyio.current_time()
     operations = Operations(desk, fleet, endpoint, 1, now, watch)
-    rules = Rules(port, frozenset({LISTED}), TOKEN)
+    settings = desk.settings
+    rules = Rules(
+        port,
+        frozenset({LISTED}),
+        TOKEN,
+        names=frozenset(settings.allowed_hosts),
+        is_exposed=is_exposed(settings.listen),
+        wants_key=settings.auth == "always",
+    )
     started, stop = 1_764_000_000, lambda: None
     return Gateway(
         operations,
-        desk.settings,
+        settings,
         _connect,
-        lambda: rules,
+        KnownKeys(desk.paths.keys_file, rules).current_rules,
         stop,
         started,
         desk.environment,
+        open_metering(desk.paths, desk.environment),
         patience=PATIENCE,
     )
 

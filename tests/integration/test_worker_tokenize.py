@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from localllm.catalog.profile import read_profiles
+from localllm.engine_client.chat_tokens import count_chat_tokens
 from localllm.engine_client.client import EngineClient
 from localllm.engine_client.interview import CHECK_TEXT, interview
 from localllm.engines.base import Endpoint, LaunchSpec, Sampling
@@ -78,6 +79,19 @@ async def test_its_interview_says_what_xllamacpps_does(endpoint: Endpoint) -> No
     assert heard.chat_prompt_tokens == 37
     assert "Monday" in heard.answer
     assert doubts_about(heard, known_before(PROFILE, Path("nowhere"), "")) == ()
+
+
+@pytest.mark.anyio
+async def test_a_chats_tokens_are_counted_as_its_answer_counts_them(endpoint: Endpoint) -> None:
+    messages = [
+        {"role": "developer", "content": "Be brief."},
+        {"role": "user", "content": "caf\u00e9 \U0001f642?"},
+    ]
+    async with EngineClient("http://localhost", socket=endpoint.socket, key=None) as client:
+        counted = await count_chat_tokens(client, {"messages": messages})
+
+    _, answer = ask(endpoint, "/v1/chat/completions", messages=messages, max_tokens=1)
+    assert counted == answer["usage"]["prompt_tokens"]
 
 
 def test_a_text_is_cut_by_the_models_own_tokenizer_and_joined_as_it_was(endpoint: Endpoint) -> None:

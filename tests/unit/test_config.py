@@ -6,7 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from localllm.config import Floors, Lora, Sampling, Settings, UserProfile, read_settings
+from localllm.config import (
+    Floors,
+    Lora,
+    Manner,
+    Naming,
+    Sampling,
+    Settings,
+    UserProfile,
+    read_settings,
+)
 from localllm.errors import ConfigError, ModelNotFound
 
 
@@ -270,3 +279,38 @@ def test_what_the_planner_should_weigh_is_unset_until_the_user_says_it(file: Pat
     assert (unset.min_tps, unset.ranking, unset.reserve_mib) == (Floors(), (), 0)
     assert (said.ranking, said.reserve_mib) == (("a", "b"), 512)
     assert (said.min_tps.code, said.min_tps.chat) == (15.0, None)
+
+
+def test_a_profile_has_variants_and_names_may_be_mapped(file: Path) -> None:
+    file.write_text(
+        '[names]\nhosted = true\n[names.map]\n"claude-*haiku*" = "small:fast"\n'
+        "[profiles.x.variants.fast]\nthinking = false\nmax_tokens = 100\ntop_k = 3\n"
+    )
+
+    settings = read_settings(file, {})
+
+    assert settings.names == Naming(hosted=True, map={"claude-*haiku*": "small:fast"})
+    fast = Manner(thinking=False, max_tokens=100, top_k=3)
+    assert settings.profiles["x"].variants == {"fast": fast}
+
+
+@pytest.mark.parametrize(
+    ("text", "why", "fix"),
+    [
+        (
+            "[profiles.x.variants.fast]\ntemprature = 1\n",
+            "unknown field `temprature` - at `$.profiles.x.variants[...]`",
+            "write temperature instead of temprature",
+        ),
+        ("[profiles.x.variants.Fast]\ntop_k = 1\n", "at `key` in `$.profiles.x.variants`", ""),
+        ("[profiles.x.variants.'a:b']\ntop_k = 1\n", "at `key` in `$.profiles.x.variants`", ""),
+        ("[names]\nhostd = true\n", "unknown field `hostd`", "write hosted instead of hostd"),
+    ],
+)
+def test_a_mistake_in_a_variant_or_in_names_is_named(
+    file: Path, text: str, why: str, fix: str
+) -> None:
+    error = refusal(file, text)
+
+    assert why in error.why
+    assert fix in error.fix

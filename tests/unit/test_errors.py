@@ -18,6 +18,8 @@ TREE = [  # kind, exit code, HTTP status, code, OpenAI's type, retryable
     (e.DoesNotFit, 3, 422, "does_not_fit", INVALID, False),
     (e.NotRunning, 4, 503, "not_running", "server_error", False),
     (e.ModelNotFound, 5, 404, "model_not_found", INVALID, False),
+    (e.BadKeyName, 2, 400, "bad_key_name", INVALID, False),
+    (e.NoSuchKey, 5, 404, "no_such_key", INVALID, False),
     (e.NoNetwork, 6, 502, "no_network", "server_error", True),
     (e.WrongContent, 6, 502, "wrong_content", "server_error", False),
     (e.NoSpace, 1, 507, "no_space", "server_error", False),
@@ -25,6 +27,7 @@ TREE = [  # kind, exit code, HTTP status, code, OpenAI's type, retryable
     (e.EngineNeeded, 7, 422, "engine_needed", INVALID, False),
     (e.StartFailed, 7, 503, "start_failed", "server_error", False),
     (e.Busy, 8, 429, "busy", "rate_limit_error", True),
+    (e.RateExceeded, 8, 429, "rate_exceeded", "rate_limit_error", True),
     (e.NotReady, 1, 503, "not_ready", "server_error", True),
     (e.StillLoading, 1, 503, "still_loading", "server_error", True),
     (e.EngineGone, 1, 502, "engine_gone", "server_error", True),
@@ -36,8 +39,11 @@ TREE = [  # kind, exit code, HTTP status, code, OpenAI's type, retryable
     (e.Forbidden, 1, 403, "forbidden", INVALID, False),
     (e.NoSuchEndpoint, 1, 404, "no_such_endpoint", INVALID, False),
     (e.WrongMethod, 1, 405, "wrong_method", INVALID, False),
+    (e.TooSlow, 1, 408, "too_slow", INVALID, True),
     (e.TooLarge, 1, 413, "too_large", INVALID, False),
     (e.NotJson, 1, 415, "not_json", INVALID, False),
+    (e.UnknownEncoding, 1, 415, "unknown_encoding", INVALID, False),
+    (e.NoUpgrade, 1, 426, "no_upgrade", INVALID, False),
 ]
 
 

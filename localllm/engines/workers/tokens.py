@@ -13,6 +13,9 @@ from localllm.engines.workers.http import invalid
 
 _TOKENIZE, _DETOKENIZE = "/tokenize", "/detokenize"
 TOKEN_PATHS = frozenset({_TOKENIZE, _DETOKENIZE})
+TEMPLATE_PATH = "/apply-template"
+"""What a chat is to the model as one text, without the token that begins all texts: `/tokenize`
+puts that before it."""
 
 
 class Tokenizer(Protocol):

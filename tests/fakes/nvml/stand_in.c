@@ -39,6 +39,7 @@ typedef struct {
 } Card;
 typedef Card *nvmlDevice_t;
 typedef struct { unsigned long long total, free, used; } nvmlMemory_t;
+typedef struct { unsigned int gpu, memory; } nvmlUtilization_t;
 typedef struct {
     unsigned int version;
     unsigned long long total, reserved, free, used;
@@ -257,6 +258,17 @@ nvmlReturn_t nvmlDeviceGetPowerManagementLimit(nvmlDevice_t card, unsigned int *
 nvmlReturn_t nvmlDeviceGetTemperature(nvmlDevice_t card, int sensor, unsigned int *celsius) {
     (void)sensor;
     *celsius = file_exists("LOCALLLM_TEST_NVML_HOT") ? 91 : 45;
+    return reached(card);
+}
+
+nvmlReturn_t nvmlDeviceGetPowerUsage(nvmlDevice_t card, unsigned int *milliwatts) {
+    *milliwatts = 420500;
+    return reached(card);
+}
+
+nvmlReturn_t nvmlDeviceGetUtilizationRates(nvmlDevice_t card, nvmlUtilization_t *percent) {
+    if (machine("gb10")) return NOT_SUPPORTED;
+    *percent = (nvmlUtilization_t){97, 60};
     return reached(card);
 }
 

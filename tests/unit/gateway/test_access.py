@@ -32,7 +32,7 @@ def asked(method: str = "GET", target: str = "/v1/models", **headers: str | list
         name.replace("_", "-"): [value] if isinstance(value, str) else value
         for name, value in given.items()
     }
-    return Asked(method, target, named, has_body=method == "POST")
+    return Asked(method, target, named, has_body=method == "POST", peer="127.0.0.1")
 
 
 def refusal(request: Asked, rules: Rules = RULES) -> type[LocalLLMError] | None:
@@ -306,7 +306,8 @@ def test_a_preflight_names_fixed_lists_without_wildcard_credentials_or_private_n
         "Access-Control-Allow-Origin": LISTED,
         "Vary": "Origin",
         "Access-Control-Allow-Methods": "GET, POST",
-        "Access-Control-Allow-Headers": "Authorization, Content-Type",
+        "Access-Control-Allow-Headers": "Authorization, Content-Type, X-Api-Key, "
+        "Anthropic-Version, Anthropic-Beta",
     }
 
 

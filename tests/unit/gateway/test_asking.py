@@ -9,6 +9,7 @@ import pytest
 from multidict import CIMultiDict
 
 from localllm.gateway.asking import asking_of, client_of, prompt_tokens
+from localllm.supervisor.resolving import Resolved
 
 
 def client(remote: str = "127.0.0.1", **headers: str) -> str:
@@ -52,6 +53,6 @@ def test_an_images_bytes_are_no_prompt() -> None:
 
 
 def test_all_of_it_together() -> None:
-    asking = asking_of("m", b"x" * 350, CIMultiDict({"x-session-id": "7"}), "127.0.0.1")
+    asking = asking_of(Resolved("m"), b"x" * 350, CIMultiDict({"x-session-id": "7"}), "127.0.0.1")
 
-    assert (asking.model, asking.client, asking.tokens) == ("m", "x-session-id:7", 100)
+    assert (asking.model, asking.client, asking.tokens) == ("m", "conversation 7", 100)

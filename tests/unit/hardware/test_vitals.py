@@ -37,8 +37,22 @@ from tests.unit.hardware.conftest import HIDING, ROOT
 FIRST = ("GPU-5090aaaa-0000-0000-0000-000000000001", "00000000:01:00.0")
 SECOND = ("GPU-5090bbbb-0000-0000-0000-000000000002", "00000000:41:00.0")
 GB10 = ("GPU-0010aaaa-0000-0000-0000-000000000006", "0000000F:01:00.0")
-UNTOLD = {"lost": None, "memory_free": None, "throttled": None, "temperature_c": None}
-HEALTHY = {"lost": None, "memory_free": 31900 * MIB, "throttled": None, "temperature_c": 45}
+UNTOLD = {
+    "lost": None,
+    "memory_free": None,
+    "throttled": None,
+    "temperature_c": None,
+    "power_w": None,
+    "utilization": None,
+}
+HEALTHY = {
+    "lost": None,
+    "memory_free": 31900 * MIB,
+    "throttled": None,
+    "temperature_c": 45,
+    "power_w": 420.5,
+    "utilization": 0.97,
+}
 
 # Looks once for every line that it is told, as the daemon does again and again.
 LOOKING = """
@@ -153,7 +167,7 @@ def test_an_old_driver_tells_the_same_under_its_old_names(watch: Watch, tmp_path
 
 
 def test_a_fact_that_the_driver_does_not_support_is_unknown_and_no_loss(watch: Watch) -> None:
-    assert watch("gb10", GB10)() == [{**HEALTHY, "memory_free": None}]
+    assert watch("gb10", GB10)() == [{**HEALTHY, "memory_free": None, "utilization": None}]
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,14 @@ class Model:
             raise invalid(f"prompt: the numbers of tokens end below {end}")
         return prompt
 
+    def prompt_text(self, chat: Chat) -> str:
+        """Turn a chat into one text.
+
+        Raises:
+            Refusal: The model's template does not take these messages.
+        """
+        return self._templated(chat).removeprefix(self._begin)
+
     @property
     def vocabulary(self) -> int:
         return int(self._llm.n_vocab())

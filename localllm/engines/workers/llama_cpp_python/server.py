@@ -18,7 +18,7 @@ from localllm.engines.workers.llama_cpp_python.model import Gone, Model
 from localllm.engines.workers.llama_cpp_python.request import Chat, Request, Text, checked
 from localllm.engines.workers.llama_cpp_python.worker import WorkerSettings
 from localllm.engines.workers.stops import Stops
-from localllm.engines.workers.tokens import TOKEN_PATHS, tokens_document
+from localllm.engines.workers.tokens import TEMPLATE_PATH, TOKEN_PATHS, tokens_document
 
 _KINDS: dict[str, type[Request]] = {"/v1/chat/completions": Chat, "/v1/completions": Text}
 _LOOK_S = 0.25
@@ -78,6 +78,8 @@ class _Handler(WorkerHandler):
             self._generate(path, body)
         elif path in TOKEN_PATHS:
             self.send_document(tokens_document(path, body, self.server.model))
+        elif path == TEMPLATE_PATH:
+            self.send_document({"prompt": self.server.model.prompt_text(checked(body, Chat))})
         else:
             super().answer(path, body)  # which refuses
 

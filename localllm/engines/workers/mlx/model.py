@@ -13,6 +13,7 @@ from mlx_lm.server import (
     SamplingArguments,
 )
 
+from localllm.engines.workers.http import invalid
 from localllm.engines.workers.mlx.generation import (
     Arguments,
     Attend,
@@ -71,6 +72,26 @@ class Model:
         """Join tokens as they are; many tokenizers would drop spaces before punctuation."""
         tokenizer: Any = self._provider.tokenizer
         return str(tokenizer.decode(tokens, clean_up_tokenization_spaces=False))
+
+    def prompt_text(self, chat: Chat, body: dict[str, Any]) -> str:
+        """Turn a chat into one text, as mlx-lm does before it answers.
+
+        Raises:
+            Refusal: The model's template does not take these messages.
+        """
+        tokenizer: Any = self._provider.tokenizer
+        messages = [_for_template(message) for message in body["messages"]]
+        try:
+            text = tokenizer.apply_chat_template(
+                messages,
+                tools=tools_of(chat, body),
+                add_generation_prompt=True,
+                tokenize=False,
+                **chat.template_settings,
+            )
+        except Exception as error:  # a template may raise what it likes
+            raise invalid(f"messages: the model's chat template refuses them: {error}") from error
+        return str(text).removeprefix(tokenizer.bos_token or "")
 
     def start(self, request: Request, body: dict[str, Any], attend: Attend) -> Generation:
         """Start to answer; it ends by itself, or by `stop`.

@@ -13,7 +13,7 @@ from localllm.engines.workers.mlx.model import FINGERPRINT, Model, tools_of
 from localllm.engines.workers.mlx.request import Chat, Request, Text, checked
 from localllm.engines.workers.mlx.telling import Telling
 from localllm.engines.workers.mlx.worker import WorkerSettings
-from localllm.engines.workers.tokens import TOKEN_PATHS, tokens_document
+from localllm.engines.workers.tokens import TEMPLATE_PATH, TOKEN_PATHS, tokens_document
 
 _KINDS: dict[str, type[Request]] = {"/v1/chat/completions": Chat, "/v1/completions": Text}
 
@@ -44,6 +44,11 @@ class _Handler(WorkerHandler):
             self._generate(path, body)
         elif path in TOKEN_PATHS:
             self.send_document(tokens_document(path, body, self.server.model))
+        elif path == TEMPLATE_PATH:
+            model = self.server.model
+            chat = checked(body, Chat, model.abilities)
+            assert isinstance(chat, Chat), "it was asked for"
+            self.send_document({"prompt": model.prompt_text(chat, body)})
         else:
             super().answer(path, body)  # which refuses
 

@@ -1,0 +1,74 @@
+"""What the daemon serves, as an agent's settings need to know it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+from localllm.agents.asking import fetch_listing
+from localllm.agents.connection import KEY_VARIABLE, Connection
+from localllm.api.status_views import InstanceView
+from localllm.api.sync_client import not_running, require_daemon
+from localllm.errors import ModelNotFound
+from localllm.paths import Paths
+
+
+def read_connection(paths: Paths, model: str | None, environment: Mapping[str, str]) -> Connection:
+    """Ask the daemon what it serves, and the endpoint whether it wants a key.
+
+    Args:
+        model: The one to connect to; None for the one that requests without a name mean.
+
+    Raises:
+        NotRunning: No daemon answers.
+        ModelNotFound: It serves no such model, or none.
+    """
+    client = require_daemon(paths.daemon_file)
+    chosen = choose(client.models(), model)
+    base = client.daemon.endpoint
+    try:
+        listing = fetch_listing(base, None)
+        known = (
+            listing if listing is not None else fetch_listing(base, environment.get(KEY_VARIABLE))
+        )
+    except OSError as error:
+        raise not_running(str(error)) from error
+    entry = next((each for each in known or [] if each.get("id") == chosen[0].id), {})
+    return _connection(base, chosen, entry, needs_key=listing is None)
+
+
+def choose(models: Sequence[InstanceView], name: str | None) -> list[InstanceView]:
+    """Find the instances of one model: of the named, else of the current one, else of the first."""
+    served = [model for model in models if model.wanted]
+    if name is None:
+        ordered = sorted(served, key=lambda model: not model.current)
+        name = ordered[0].id if ordered else None
+    found = [model for model in served if model.id == name]
+    if found:
+        return found
+    ids = list(dict.fromkeys(model.id for model in served))
+    near = get_close_matches(name or "", ids, n=1)
+    raise ModelNotFound(
+        "No model is served." if name is None else f"The model {name!r} is not served.",
+        why=f"served are {', '.join(ids)}" if ids else "the daemon runs, and serves nothing",
+        fix=f"--model {near[0]}" if near else f"localllm up {name or ''}".rstrip(),
+    )
+
+
+def _connection(
+    base: str, chosen: Sequence[InstanceView], entry: Mapping[str, Any], *, needs_key: bool
+) -> Connection:
+    abilities = entry.get("abilities")
+    can = set(abilities) if isinstance(abilities, list | dict) else None
+    largest = max(chosen, key=lambda model: model.context)  # long prompts are routed to it
+    return Connection(
+        base=base,
+        model=largest.id,
+        context=largest.context,
+        parallel=max(model.parallel for model in chosen),
+        tools=None if can is None else "tools" in can,
+        reasoning=None if can is None else "reasoning" in can,
+        images=None if can is None else bool({"vision", "images"} & can),
+        needs_key=needs_key,
+    )

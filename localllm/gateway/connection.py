@@ -1,0 +1,186 @@
+"""One client's connection: how long half a request may take, and how many there may be at once."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import msgspec
+from aiohttp import StreamReader, web
+
+from localllm.errors import BadRequest, NotReady
+from localllm.gateway.http_errors import openai_error
+from localllm.gateway.middleware import ALWAYS
+
+_REFUSED_S = 1.0
+"""For a client that is turned away to read why, before its connection is cut."""
+
+_MOST_REFUSED = 64
+"""At once; more are cut without a word."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What connections may take; times in seconds."""
+
+    head_s: float = 10.0
+    """From the first byte of a request to the end of its headers."""
+
+    idle_s: float = 75.0
+    """Between two requests."""
+
+    linger_s: float = 2.0
+    """For what a refused client still sends, so that it sees the answer."""
+
+    most: int = 1024
+    """Connections at once."""
+
+
+@dataclass(slots=True)
+class Crowd:
+    """All connections that there are."""
+
+    most: int
+    here: set[Connection] = field(default_factory=set["Connection"])
+    refused: int = 0
+
+    def makes_room(self) -> bool:
+        """Tell whether there is room for one more; who has been idle for longest makes it."""
+        if len(self.here) < self.most:
+            return True
+        idle = [one for one in self.here if one.awaits_a_head()]
+        if not idle:
+            return False
+        longest = min(idle, key=lambda one: one.idle_until)
+        self.here.discard(longest)
+        longest.force_close()
+        return True
+
+
+class Connection(web.RequestHandler):
+    """aiohttp's, which has no deadline for headers and no bound for connections.
+
+    Checked with aiohttp 3.14.5; tests/integration/test_transport.py tells when another differs.
+    """
+
+    __slots__ = ("_body", "_crowd", "_deadline", "_head_s")
+
+    def __init__(self, server: web.Server, crowd: Crowd, head_s: float, **options: Any) -> None:  # noqa: ANN401  # as aiohttp has them
+        super().__init__(server, loop=asyncio.get_running_loop(), **options)
+        self._crowd = crowd
+        self._head_s = head_s
+        self._deadline: asyncio.TimerHandle | None = None
+        self._body: StreamReader | None = None
+
+    def awaits_a_head(self) -> bool:
+        """Tell whether no request is under way: what comes next is, or continues, a head."""
+        if self._request_count == 0:
+            return True
+        return self._waiter is not None and not self._waiter.done()
+
+    @property
+    def idle_until(self) -> float:
+        """When it is closed if nothing comes: the longer idle, the earlier."""
+        return self._next_keepalive_close_time
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        if not self._crowd.makes_room():
+            self._turn_away(transport)
+            return
+        self._crowd.here.add(self)
+        super().connection_made(transport)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._crowd.here.discard(self)
+        self._forget_deadline()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        count = self._request_count
+        super().data_received(data)
+        if self._request_count != count:
+            self._begin(self._messages[-1][1])
+        if not self.awaits_a_head():
+            self._forget_deadline()
+        elif data and self._deadline is None:
+            self._deadline = self._loop.call_later(self._head_s, self._close_if_late)
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Refuse what is no HTTP: without a word of it in the log, since it may hold a key."""
+        if status != 400:  # noqa: PLR2004  # a bug: aiohttp logs it, and cuts the connection
+            return super().handle_error(request, status, exc, message)
+        reply = openai_error(
+            BadRequest(
+                "The request cannot be read.",
+                why=f"it is not HTTP as it should be ({type(exc).__name__})",
+                fix="send well-formed headers, each under 8 KiB",
+            )
+        )
+        response = web.json_response(
+            reply.body, status=reply.status, headers={**reply.headers, **ALWAYS}
+        )
+        response.force_close()
+        return response
+
+    def _begin(self, body: StreamReader) -> None:
+        """Take note of the latest request's body; one before it that has no end never gets one.
+
+        Then what came was no chunk. aiohttp tells the next request's handler, and not the one that
+        waits for the rest.
+        """
+        if self._body is not None and not self._body.is_eof():
+            self._body.set_exception(web.RequestPayloadError("what came is no chunk"))
+            self._body.feed_eof()
+        self._body = body
+
+    def _close_if_late(self) -> None:
+        self._deadline = None
+        if self.awaits_a_head():
+            self.force_close()
+
+    def _forget_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _turn_away(self, transport: asyncio.BaseTransport) -> None:
+        socket = cast("asyncio.Transport", transport)  # uvloop's is one in all but name
+        self._force_close = True  # so that nothing that comes is read
+        if self._crowd.refused >= _MOST_REFUSED:
+            socket.abort()
+            return
+        self._crowd.refused += 1
+        socket.write(_full(self._crowd.most))
+        self._loop.call_later(_REFUSED_S, self._cut, socket)
+
+    def _cut(self, transport: asyncio.Transport) -> None:
+        self._crowd.refused -= 1
+        transport.close()
+
+
+def _full(most: int) -> bytes:
+    reply = openai_error(
+        NotReady(
+            "There are too many connections.",
+            why=f"{most} are open, and none of them is idle",
+            fix="try again in a moment, or raise max_connections in config.toml",
+        )
+    )
+    body = msgspec.json.encode(reply.body)
+    headers = {
+        **reply.headers,
+        **ALWAYS,
+        "Content-Type": "application/json",
+        "Content-Length": str(len(body)),
+        "Connection": "close",
+    }
+    lines = [f"{name}: {value}\r\n" for name, value in headers.items()]
+    head = "".join(["HTTP/1.1 503 Service Unavailable\r\n", *lines, "\r\n"])
+    return head.encode() + body

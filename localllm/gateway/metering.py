@@ -1,0 +1,87 @@
+"""Everything that counts requests, put together: the live list, counters, ledger, captures, traces."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import anyio
+from aiohttp import web
+
+from localllm.gateway.metrics_snapshot import snapshot_of
+from localllm.hardware.machine import Machine
+from localllm.metrics.capture import Captures
+from localllm.metrics.counters import Counters
+from localllm.metrics.ledger import Ledger
+from localllm.metrics.prometheus import CONTENT_TYPE, Exposition
+from localllm.metrics.requests import Requests
+from localllm.metrics.traces import Traces, open_traces
+from localllm.paths import Paths
+from localllm.supervisor.bus import EventBus
+from localllm.supervisor.operations import Operations
+
+
+@dataclass(frozen=True, slots=True)
+class Metering:
+    """Lives as long as the daemon; `requests` tells the others of each request that is over."""
+
+    requests: Requests
+    counters: Counters
+    ledger: Ledger
+    captures: Captures
+    traces: Traces | None
+
+    async def run(self, bus: EventBus) -> None:
+        """Count events, and write what is to be kept, until cancelled."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self.ledger.run)
+            tasks.start_soon(self.captures.run)
+            tasks.start_soon(self._count_events, bus)
+
+    async def aclose(self) -> None:
+        if self.traces is not None:
+            await self.traces.aclose()
+
+    async def _count_events(self, bus: EventBus) -> None:
+        with bus.subscribe() as events:
+            async for envelope in events:
+                self.counters.saw(envelope.event)
+
+
+def open_metering(paths: Paths, environment: Mapping[str, str]) -> Metering:
+    """Put it together; nothing is written before there is something to write."""
+    requests, counters = Requests(), Counters()
+    ledger, traces = Ledger(paths.requests_db), open_traces(environment)
+    requests.when_one_ends += [counters.finished, ledger.offer]
+    if traces is not None:
+        requests.when_one_ends.append(traces.finished)
+    return Metering(requests, counters, ledger, Captures(paths.captures), traces)
+
+
+class MetricsEndpoint:
+    """`GET /metrics`.
+
+    Args:
+        started_at: Unix seconds.
+    """
+
+    def __init__(self, operations: Operations, metering: Metering, started_at: float) -> None:
+        self._operations = operations
+        self._metering = metering
+        self._started_at = started_at
+        self._machine: Machine | None = None
+        self._one_at_a_time = anyio.Lock()
+        self._exposition = Exposition(
+            metering.counters, metering.requests, lambda: snapshot_of(*self._facts())
+        )
+
+    async def show(self, _request: web.Request) -> web.Response:
+        async with self._one_at_a_time:
+            if self._machine is None:  # it has the same devices as long as it runs
+                self._machine = await anyio.to_thread.run_sync(self._operations.desk.probe)
+        body = self._exposition.render()
+        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE})
+
+    def _facts(self) -> tuple[Operations, Machine, float, int]:
+        assert self._machine is not None, "it is looked at before anything is shown"
+        return self._operations, self._machine, self._started_at, self._metering.ledger.dropped

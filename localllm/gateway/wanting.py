@@ -1,0 +1,158 @@
+"""What each endpoint under /v1 asks of an engine, and how the answer gets back to the client."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import msgspec
+from aiohttp import web
+
+from localllm.errors import LocalLLMError
+from localllm.gateway.client_stream import ClientStream, Patience
+from localllm.gateway.engine_errors import engine_error
+from localllm.gateway.outputs import Comments, Output, StreamBytes, StreamEvents, WholeBytes
+from localllm.gateway.requests.bounds import Limits
+from localllm.gateway.requests.chat import check_chat, check_chat_document, with_only_tool
+from localllm.gateway.requests.completions import CompletionHead, check_completion
+from localllm.gateway.requests.embeddings import check_embeddings, embeddings_answer
+from localllm.gateway.requests.infill import PATH as INFILL
+from localllm.gateway.requests.infill import Framing, InfillStream, infill_body, infill_document
+from localllm.gateway.requests.refusals import embeddings_error, infill_error, rerank_error
+from localllm.gateway.requests.rerank import check_rerank, rerank_answer
+from localllm.gateway.translate.anthropic_request import messages_request
+from localllm.gateway.translate.responses_request import responses_request
+from localllm.gateway.translate.responses_store import Earlier
+from localllm.gateway.translate.translation import Translated
+from localllm.gateway.translated_outputs import AnsweringVoice, StreamTranslated, WholeTranslated
+from localllm.metrics.live import Live
+
+CHAT = "/v1/chat/completions"
+_COMPLETIONS, _EMBEDDINGS, _RERANK = "/v1/completions", "/v1/embeddings", "/v1/rerank"
+
+Refusal = Callable[[int, bytes], LocalLLMError]
+"""Reads what an engine says beside a status that is not 200."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a request comes from, and what its answer may draw on.
+
+    Args:
+        earlier: What its client may go on from.
+        new_id: Makes an id that begins with what it is given.
+        now: Seconds since 1970.
+    """
+
+    request: web.Request
+    live: Live
+    patience: Patience
+    earlier: Earlier
+    new_id: Callable[[str], str]
+    now: Callable[[], float]
+
+    def as_it_comes(self, *, stream: bool) -> Output:
+        """Pass an answer on as bytes."""
+        if stream:
+            return StreamBytes(self.live, self._stream())
+        return WholeBytes(self.live)
+
+    def reshaped(self, reshape: Callable[[bytes], bytes]) -> Output:
+        """Pass a document on that is changed a little."""
+        return WholeBytes(self.live, reshape)
+
+    def events(self, events: InfillStream) -> Output:
+        """Pass a stream on, each of whose events is changed."""
+        return StreamEvents(self.live, self._stream(), events)
+
+    def translated(self, translated: Translated) -> Output:
+        """Pass an answer on in the words of its client's API."""
+        voice = AnsweringVoice(translated.answering)
+        if translated.is_stream:
+            client = ClientStream(self.request, voice, self.patience)
+            return StreamTranslated(self.live, voice, client)
+        return WholeTranslated(self.live, voice)
+
+    def _stream(self) -> ClientStream:
+        return ClientStream(self.request, Comments(), self.patience)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What an engine is asked.
+
+    Args:
+        is_generated: An answer is written, so that a name's manner counts.
+    """
+
+    path: str
+    body: bytes
+    output: Output
+    refusal: Refusal = engine_error
+    is_generated: bool = True
+
+
+def want_chat(body: bytes, limits: Limits, origin: Origin) -> Wanted:
+    """Read a chat completion.
+
+    Raises:
+        BadRequest: It is none; the field is named. So it is with the others.
+    """
+    head = check_chat(body, limits)
+    sent = _with_choice(body, head.chosen_tool)
+    return Wanted(CHAT, sent, origin.as_it_comes(stream=head.stream))
+
+
+def want_completion(body: bytes, limits: Limits, origin: Origin) -> Wanted:
+    """Read a completion; one with a suffix is filled in."""
+    head = check_completion(body, limits)
+    if head.is_infill:
+        return _want_infill(head, origin)
+    return Wanted(_COMPLETIONS, head.body, origin.as_it_comes(stream=head.stream))
+
+
+def _want_infill(head: CompletionHead, origin: Origin) -> Wanted:
+    framing = Framing(origin.new_id("cmpl-"), int(origin.now()), head.model or "localllm")
+    output = (
+        origin.events(InfillStream(framing, include_usage=head.include_usage))
+        if head.stream
+        else origin.reshaped(lambda answer: infill_document(answer, framing))
+    )
+    return Wanted(INFILL, infill_body(head.body), output, infill_error)
+
+
+def want_response(body: bytes, limits: Limits, origin: Origin) -> Wanted:
+    """Read a request of OpenAI's Responses API."""
+    translated = responses_request(
+        body, earlier=origin.earlier, new_id=origin.new_id, now=origin.now
+    )
+    return _want_translated(translated, limits, origin)
+
+
+def want_messages(body: bytes, limits: Limits, origin: Origin) -> Wanted:
+    """Read a request of Anthropic's Messages API."""
+    return _want_translated(messages_request(body, origin.new_id), limits, origin)
+
+
+def _want_translated(translated: Translated, limits: Limits, origin: Origin) -> Wanted:
+    head = check_chat_document(translated.chat, limits)
+    body = _with_choice(msgspec.json.encode(translated.chat), head.chosen_tool)
+    return Wanted(CHAT, body, origin.translated(translated))
+
+
+def want_embeddings(body: bytes, _limits: Limits, origin: Origin) -> Wanted:
+    """Read a request for embeddings."""
+    head = check_embeddings(body)
+    output = origin.reshaped(lambda answer: embeddings_answer(answer, head))
+    return Wanted(_EMBEDDINGS, head.body, output, embeddings_error, is_generated=False)
+
+
+def want_rerank(body: bytes, _limits: Limits, origin: Origin) -> Wanted:
+    """Read a request to rank documents."""
+    head = check_rerank(body)
+    output = origin.reshaped(lambda answer: rerank_answer(answer, head))
+    return Wanted(_RERANK, head.body, output, rerank_error, is_generated=False)
+
+
+def _with_choice(body: bytes, tool: str | None) -> bytes:
+    return body if tool is None else with_only_tool(body, tool)

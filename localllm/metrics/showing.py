@@ -1,0 +1,62 @@
+"""From requests and captures to what the control API says of them. Pure."""
+
+from __future__ import annotations
+
+from localllm.api.request_views import CaptureView, RequestsListView, RequestView
+from localllm.metrics.capture import Capturing
+from localllm.metrics.live import Live
+from localllm.metrics.requests import Requests
+
+
+def render_requests(requests: Requests) -> RequestsListView:
+    """Show those under way, and the last that are over."""
+    now = requests.clock()
+    return RequestsListView(
+        live=[render_request(live, now) for live in requests.live()],
+        recent=[render_request(live, now) for live in requests.recent()],
+        changes=requests.changes,
+    )
+
+
+def render_request(live: Live, now: float) -> RequestView:
+    """Show one; `now` is on the clock of the requests."""
+    return RequestView(
+        id=live.id,
+        api=live.api.value,
+        asked=live.asked,
+        model=live.model,
+        instance=live.instance,
+        engine=live.engine,
+        client=live.caller.program,
+        conversation=live.caller.conversation,
+        key=live.caller.key_name,
+        stream=live.stream,
+        began_at=live.began_at,
+        phase=live.phase.value,
+        elapsed=live.took_s(now),
+        wait=live.wait_s,
+        prompt_tokens=live.prompt_tokens,
+        cached_tokens=live.cached_tokens,
+        prompt_read=live.prompt_read,
+        generated_tokens=live.generated_tokens,
+        reasoning_tokens=live.reasoning_tokens,
+        first_token=live.to_first_token_s,
+        decode_tps=live.decode_tps,
+        longest_gap=live.longest_gap_s,
+        status=live.status,
+        error=live.error_code,
+    )
+
+
+def render_capture(capturing: Capturing) -> CaptureView:
+    """Show the capture that is under way, or was."""
+    return CaptureView(
+        client=capturing.client,
+        folder=str(capturing.folder),
+        redact_text=capturing.redact_text,
+        ends_at=capturing.ends_at,
+        requests=capturing.requests,
+        bytes=capturing.bytes,
+        left_out=capturing.left_out,
+        over=capturing.over,
+    )
