@@ -42,7 +42,9 @@ class Crowd:
     """All connections that there are."""
 
     most: int
-    here: set[Connection] = field(default_factory=set["Connection"])
+    here: dict[Connection, None] = field(default_factory=dict["Connection", None])
+    """In the order in which they came: of two that have been idle for as long, the older goes."""
+
     refused: int = 0
 
     def makes_room(self) -> bool:
@@ -53,7 +55,7 @@ class Crowd:
         if not idle:
             return False
         longest = min(idle, key=lambda one: one.idle_until)
-        self.here.discard(longest)
+        self.here.pop(longest)
         longest.force_close()
         return True
 
@@ -88,11 +90,11 @@ class Connection(web.RequestHandler):
         if not self._crowd.makes_room():
             self._turn_away(transport)
             return
-        self._crowd.here.add(self)
+        self._crowd.here[self] = None
         super().connection_made(transport)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        self._crowd.here.discard(self)
+        self._crowd.here.pop(self, None)
         self._forget_deadline()
         super().connection_lost(exc)
 

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
-import anyio
 import msgspec
 from aiohttp import web
 
-from localllm.api.event_views import EventView
 from localllm.api.request_views import CaptureRequest, CaptureView, RequestsListView
 from localllm.api.status_views import InstanceView, StatusView
 from localllm.api.views import (
-    EventsQuery,
-    LogsQuery,
     PinReply,
     PlanRequest,
     PlanView,
@@ -34,20 +29,16 @@ from localllm.errors import (
     NotFound,
     NotReady,
 )
-from localllm.gateway.api_routes import ApiRoute, plain, routes_of, streaming, with_body, with_query
-from localllm.gateway.events import render_event
+from localllm.gateway.api_routes import ApiRoute, plain, routes_of, with_body, with_query
+from localllm.gateway.following import Following
 from localllm.gateway.metering import Metering
-from localllm.gateway.openapi import Operation, Text
+from localllm.gateway.openapi import Operation
 from localllm.metrics.capture import Capturing
 from localllm.metrics.showing import render_capture, render_requests
-from localllm.supervisor.bus import EventBus
-from localllm.supervisor.hosted import tail
 from localllm.supervisor.operations import Operations
 from localllm.supervisor.orders import How
 from localllm.supervisor.resolving import WHATEVER
 
-_LOOK_EVERY_S = 0.25
-_BEAT_EVERY_S = 30.0
 _V1 = "/api/v1"
 _PLANNED = (ModelNotFound, DoesNotFit, EngineUnusable, ConfigError)
 """How a plan may end."""
@@ -74,7 +65,8 @@ class Control:
 
     def table(self) -> Sequence[ApiRoute]:
         """Every call, once."""
-        return [*self._shows(), *self._changes(), *self._requests()]
+        following = Following(self._operations.fleet)
+        return [*self._shows(), *self._changes(), *self._requests(), *following.table()]
 
     def _shows(self) -> Sequence[ApiRoute]:
         return [
@@ -102,23 +94,6 @@ class Control:
                 ),
                 list[InstanceView],
                 self.models,
-            ),
-            streaming(
-                Operation(
-                    "GET",
-                    f"{_V1}/models/{{id}}/logs",
-                    "The end of a model's log.",
-                    (ModelNotFound,),
-                ),
-                LogsQuery,
-                Text("text/plain", "Its lines."),
-                self.logs,
-            ),
-            streaming(
-                Operation("GET", f"{_V1}/events", "What has happened, one EventView each."),
-                EventsQuery,
-                Text("text/event-stream", "Server-sent events, each an EventView.", EventView),
-                self.events,
             ),
         ]
 
@@ -239,33 +214,6 @@ class Control:
         self._shut_down()
         return ShutdownReply(pid=self._operations.pid)
 
-    async def events(self, request: web.Request, wanted: EventsQuery) -> web.StreamResponse:
-        """Send what has happened as server-sent events, and with `follow=1` what happens."""
-        bus = self._operations.fleet.tools.bus
-        stream = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8"})
-        await stream.prepare(request)
-        if wanted.follow:
-            await _send_as_they_come(bus, stream)
-        else:
-            for envelope in bus.recent():
-                await stream.write(render_event(envelope))
-        await stream.write_eof()
-        return stream
-
-    async def logs(self, request: web.Request, wanted: LogsQuery) -> web.StreamResponse:
-        """Send a model's log as text: its last lines, and with `follow=1` what comes after."""
-        hosted = self._operations.fleet.names.require(request.match_info["id"])
-        stream = web.StreamResponse(headers={"Content-Type": "text/plain; charset=utf-8"})
-        await stream.prepare(request)
-        size = _size(hosted.log)
-        text = "".join(f"{line}\n" for line in tail(hosted.log, wanted.lines))
-        await stream.write(text.encode())
-        while wanted.follow:
-            await anyio.sleep(_LOOK_EVERY_S)
-            size = await _send_new(hosted.log, size, stream)
-        await stream.write_eof()
-        return stream
-
 
 def _shown(capturing: Capturing | None) -> CaptureView:
     if capturing is None:
@@ -275,34 +223,3 @@ def _shown(capturing: Capturing | None) -> CaptureView:
             fix="POST /api/v1/capture starts one",
         )
     return render_capture(capturing)
-
-
-async def _send_as_they_come(bus: EventBus, stream: web.StreamResponse) -> None:
-    """Send all of them, and in between a comment, so that the reader knows that we are there."""
-
-    async def beat() -> None:
-        while True:
-            await anyio.sleep(_BEAT_EVERY_S)
-            await stream.write(b":\n\n")
-
-    with bus.subscribe() as events:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(beat)
-            for envelope in bus.recent():
-                await stream.write(render_event(envelope))
-            async for envelope in events:
-                await stream.write(render_event(envelope))
-
-
-async def _send_new(log: Path, size: int, stream: web.StreamResponse) -> int:
-    now = _size(log)
-    start = size if now >= size else 0  # it was rotated
-    if now > start:
-        with log.open("rb") as file:
-            file.seek(start)
-            await stream.write(file.read(now - start))
-    return now
-
-
-def _size(log: Path) -> int:
-    return log.stat().st_size if log.exists() else 0

@@ -17,8 +17,8 @@ Members = dict[str, msgspec.Raw]
 _CHECK_THE_NAME = frozenset({"vllm", "sglang"})
 """Engines for which the name in a request has to be the one that they were started with: vLLM answers
 404 to others (NotFoundError, 'The model ... does not exist'), SGLang takes what is behind a colon
-for an adapter (docs.sglang.io, LoRA Serving). Those of llama.cpp and ours serve one model under
-any name, and llama.cpp's repeat in their answers what they were asked for."""
+for an adapter (docs.sglang.io, LoRA Serving). llama.cpp's and ours serve one model under any name
+and answer under its id (seen with xllamacpp 2026.10)."""
 
 _SAMPLING = ("temperature", "top_p", "top_k", "min_p")
 _MOST_TOKENS = ("max_tokens", "max_completion_tokens", "max_output_tokens", "n_predict")

@@ -75,9 +75,14 @@ class Known:
     """Names to propose for one that nobody has."""
 
     def aliases_of(self, model: str) -> Sequence[str]:
-        """The other names that lead to a model, without those of its instances."""
-        names = (name for name, meaning in self.meanings.items() if meaning.name == model)
-        return tuple(name for name in names if name not in (model, model.lower(), WHATEVER))
+        """The other names that lead to a model; not those with a quantization behind another."""
+        names = [name for name, meaning in self.meanings.items() if meaning.name == model]
+        shorter = {*names, "hf"}
+        return tuple(
+            name
+            for name in names
+            if name != model.lower() and name.rpartition(":")[0] not in shorter
+        )
 
 
 @dataclass(frozen=True, slots=True)

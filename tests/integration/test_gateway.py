@@ -101,7 +101,10 @@ async def test_a_large_request_is_passed_on_byte_for_byte(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("stream", ["true", "false", "null"])
 async def test_a_request_is_passed_on_byte_for_byte(stream: str, tmp_path: Path) -> None:
-    asked = f'{{ "stream":{stream},"x" : 1.50, "model":"small",\n"messages":[], "caf\\u00e9":"é"}}'
+    messages = '[{"content" :"hi", "role":"user"}]'
+    asked = (
+        f'{{ "stream":{stream},"x" : 1.50, "model":"small",\n"messages":{messages}, "\\u00e9":"é"}}'
+    )
     async with a_house(tmp_path) as house:
         await house.ready()
 

@@ -340,3 +340,18 @@ def test_a_daemon_for_others_does_not_start_without_a_key_and_with_one_says_what
     assert f"reachable by others at http://{BESIDE}:{installation.port}" in log
     assert "API key (1 valid)" in log
     assert secret not in log
+
+
+@pytest.mark.timeout(60)
+def test_whoever_starts_it_is_told_what_others_reach_or_why_it_does_not_start(
+    installation: Installation,
+) -> None:
+    refused = installation.run("run", "/nowhere.gguf", "hi")
+    installation.ok("key", "create", "ann")
+    started = installation.run("run", "/nowhere.gguf", "hi")
+
+    assert (refused.code, started.code) == (2, 5)
+    assert "does not listen on 127.0.0.2 without an API key" in refused.err
+    assert (
+        f"reachable by others at http://{BESIDE}:{installation.port}, not encrypted" in started.err
+    )

@@ -9,6 +9,7 @@ import re
 import sys
 import zlib
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Any
 
@@ -20,7 +21,7 @@ from localllm.gateway.access import Rules
 from localllm.gateway.bodies import Pace
 from localllm.gateway.connection import Limits
 from localllm.gateway.unpacking import Unpacking
-from tests.fakes.a_gate import BODIES, DEADLINE_S, HANGING, TOKEN, a_gate, a_head, read_all
+from tests.fakes.a_gate import BODIES, DEADLINE_S, HANGING, TOKEN, Gate, a_gate, a_head, read_all
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -323,11 +324,11 @@ async def test_the_time_for_a_head_does_not_count_for_its_answer() -> None:
         await stream.send(head[:10])
         await stream.send(head[10:])
         with anyio.fail_after(DEADLINE_S):
-            await gate.entered.wait()
-        with anyio.move_on_after(3 * QUICK.head_s):
-            await gate.left.wait()
+            while not gate.hanging:
+                await anyio.sleep(0.005)
+        await anyio.sleep(3 * QUICK.head_s)
 
-        assert not gate.left.is_set()
+        assert gate.hanging == 1
 
 
 async def test_a_connection_that_is_used_again_in_time_stays_and_an_idle_one_is_closed() -> None:
@@ -342,11 +343,17 @@ async def test_a_connection_that_is_used_again_in_time_stays_and_an_idle_one_is_
         assert (rest, len(gate.read)) == (b"", 3)
 
 
+async def connections(
+    gate: Gate, opened: AsyncExitStack, count: int
+) -> list[anyio.abc.SocketStream]:
+    return [await opened.enter_async_context(await gate.connect()) for _ in range(count)]
+
+
 async def test_one_connection_too_many_takes_the_place_of_the_one_that_was_idle_longest() -> None:
-    async with a_gate(Limits(most=3)) as gate:
-        idle = [await gate.connect() for _ in range(3)]
+    request = a_head(length(BODY), close=False) + BODY
+    async with a_gate(Limits(most=3)) as gate, AsyncExitStack() as opened:
+        idle = await connections(gate, opened, 3)
         for stream in idle:  # so that each is known to be there, in this order
-            request = a_head(length(BODY), close=False) + BODY
             await stream.send(request.replace(b"PORT", str(gate.port).encode()))
             await answer_of(stream)
 
@@ -356,27 +363,22 @@ async def test_one_connection_too_many_takes_the_place_of_the_one_that_was_idle_
         with anyio.move_on_after(0.05) as waited:
             await idle[2].receive()
         assert waited.cancelled_caught  # it is still open
-        for stream in idle:
-            await stream.aclose()
 
 
 async def test_where_all_are_busy_one_more_is_told_to_come_again() -> None:
-    async with a_gate(Limits(most=2)) as gate:
-        busy = [await gate.connect() for _ in range(2)]
-        for stream in busy:
-            head = a_head(method="GET", path=HANGING).replace(b"PORT", str(gate.port).encode())
+    async with a_gate(Limits(most=2)) as gate, AsyncExitStack() as opened:
+        head = a_head(method="GET", path=HANGING).replace(b"PORT", str(gate.port).encode())
+        for stream in await connections(gate, opened, 2):
             await stream.send(head)
         with anyio.fail_after(DEADLINE_S):
-            await gate.entered.wait()
-            for stream in busy:  # one has entered; of the other it is only known that it was sent
-                with anyio.move_on_after(0.1):
-                    await stream.receive()
+            while gate.hanging < 2:
+                await anyio.sleep(0.005)
 
         text = await gate.said(a_head(length(BODY)) + BODY)
-        for stream in busy:
-            await stream.aclose()
+        await opened.aclose()
         with anyio.fail_after(DEADLINE_S):
-            await gate.left.wait()
+            while gate.hanging:
+                await anyio.sleep(0.005)
         again = await gate.said(a_head(length(BODY)) + BODY)
 
     assert outcome(text) == (503, "not_ready")

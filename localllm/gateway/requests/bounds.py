@@ -81,7 +81,7 @@ def _check_windows(asked: Generation, limits: Limits) -> None:
     for name, tokens in windows:
         if tokens is not None and tokens > limits.most_tokens:
             why = f"{tokens} > {limits.most_tokens} maximum: the context has no more tokens"
-            raise wrong(name, why, "send -1 for all of the context")
+            raise wrong(name, why, "send fewer")
 
 
 def _check_stops(stop: str | list[str] | None) -> None:

@@ -26,6 +26,8 @@ from localllm.gateway.requests.private import check_template_settings
 MOST_TOOLS = 128
 MOST_TOOLS_BYTES = 256 << 10
 _CHOICES = ("none", "auto", "required")
+_REASONING_FORMATS = ("none", "auto", "deepseek", "deepseek-legacy")
+"""llama.cpp calls any other a failure of its own."""
 
 
 class _Function(msgspec.Struct):
@@ -150,6 +152,7 @@ def check_chat_document(document: Mapping[str, Any], limits: Limits) -> ChatHead
 
 def _check_answer(asked: _Chat) -> None:
     """Refuse what an answer cannot have here."""
+    check_one_of("reasoning_format", asked.reasoning_format, _REASONING_FORMATS)
     if asked.top_logprobs is not None and not asked.logprobs:
         raise wrong("top_logprobs", "it needs logprobs: true", "send that, too")
     if asked.audio is not None or "audio" in (asked.modalities or ()):

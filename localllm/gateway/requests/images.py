@@ -85,7 +85,7 @@ def _check_data(param: str, url: str) -> None:
     begin = _DATA.match(url)
     if begin is None:
         raise wrong(param, "expected data:image/...;base64,...", "send it so")
-    size = (len(url) - begin.end()) * 3 // 4
+    size = (len(url) - begin.end()) * 3 // 4 - url[-2:].count("=")
     if size > MOST_IMAGE_BYTES:
         why = f"{size} bytes > {MOST_IMAGE_BYTES} maximum"
         raise wrong(param, why, "send a smaller image")

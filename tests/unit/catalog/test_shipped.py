@@ -8,10 +8,11 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
-from localllm.catalog.facts import HyperParameter
+from localllm.catalog.facts import Ability, HyperParameter
 from localllm.catalog.ladder import read_ladder
 from localllm.catalog.profile import Profile, read_profiles
 from localllm.catalog.repositories import FileFormat
+from localllm.config import Manner
 from localllm.paths import bundled_profiles
 
 PROFILES = {profile.id: profile for profile in read_profiles(bundled_profiles())}
@@ -230,3 +231,15 @@ def test_the_makers_own_four_bits_are_marked() -> None:
         *("gpt-oss-20b", "gpt-oss-120b", "deepseek-v4-flash", "embeddinggemma-300m"),
         *("gemma-4-e2b", "gemma-4-e4b", "gemma-4-12b", "gemma-4-26b-a4b", "gemma-4-31b"),
     }
+
+
+def test_a_variant_sets_something_and_thinking_is_for_those_that_can() -> None:
+    offered = {id_: p for id_, p in PROFILES.items() if p.variants}
+
+    assert {"qwen3-8b", "qwen3.6-27b", "gpt-oss-20b"} <= set(offered)
+    for profile in offered.values():
+        assert Ability.REASONING in profile.abilities, profile.id
+        for ending, manner in profile.variants.items():
+            said = [name for name in Manner.__struct_fields__ if getattr(manner, name) is not None]
+            assert said, f"{profile.id}:{ending}"
+            assert manner.context is None, "what fits is for the planner to say"

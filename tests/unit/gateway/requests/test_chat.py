@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -25,6 +27,7 @@ from tests.unit.gateway.requests.a_request import (
     with_schema,
 )
 
+RECORDED = Path(__file__).parents[3] / "data/agents"
 KIB = 1 << 10
 MAY_SEND_GRAMMAR = replace(LIMITS, may_send_grammar=True)
 
@@ -308,6 +311,7 @@ WRONG = [
     ("top_logprobs", a_chat(top_logprobs=3)),
     ("logit_bias", a_chat(logit_bias=[[7, 1]])),
     ("modalities", a_chat(modalities=["text", "audio"])),
+    ("reasoning_format", a_chat(reasoning_format="loud")),
     ("audio", a_chat(audio={"voice": "alloy"})),
     ("response_format", a_chat(response_format="json_object")),
     ("response_format.type", a_chat(response_format={"schema": {}})),
@@ -357,6 +361,14 @@ def test_what_agents_send_is_allowed_and_so_is_a_field_that_nobody_knows(
     document: Document,
 ) -> None:
     allowed(document)
+
+
+@pytest.mark.parametrize("agent", ["copilot", "opencode", "pi", "qwen-code"])
+def test_what_a_real_agent_has_sent_is_allowed(agent: str) -> None:
+    recorded = json.loads((RECORDED / f"{agent}.json").read_bytes())
+
+    assert allowed(recorded["first"]).tools > 0
+    allowed(recorded["then"])
 
 
 def test_the_head_says_what_the_gateway_has_to_know() -> None:

@@ -76,6 +76,10 @@ def test_what_a_user_shows_is_text_or_parts(blocks: Any, content: Any) -> None:
             {"content": "a", "reasoning_content": "hm"},
         ),
         ([{"type": "thinking", "thinking": ""}, text("a")], {"content": "a"}),
+        (
+            [{"type": "thinking", "thinking": said} for said in ("", "h", "m")],
+            {"content": "", "reasoning_content": "h\nm"},
+        ),
         ([{"type": "redacted_thinking", "data": "x"}, text("a")], {"content": "a"}),
         (
             [text("a"), use(x=[1], y="ö")],

@@ -86,7 +86,7 @@ def test_a_client_that_wants_no_thoughts_gets_none(thoughts: Thoughts, kinds: li
     ],
 )
 def test_why_it_ends_is_said_in_anthropics_words(finish: str | None, reason: str) -> None:
-    seen = read(an_answer(), text("a"), a_chunk(finish))
+    seen = read(an_answer(), text("a"), a_chunk(finish), a_chunk())
 
     assert seen.delta == {"stop_reason": reason, "stop_sequence": None}
 
@@ -128,10 +128,11 @@ def test_blank_lines_around_thoughts_and_calls_are_no_blocks_but_stay_in_a_text(
         thought("hm"),
         text("\n\n"),
         call("{}", name="f"),
+        text("So"),
     )
 
-    assert seen.kinds == ["text", "thinking", "tool_use"]
-    assert seen.text == "\n\nHere\n"
+    assert seen.kinds == ["text", "thinking", "tool_use", "text"]
+    assert seen.text == "\n\nHere\nSo"
 
 
 def test_a_call_without_arguments_has_an_empty_object() -> None:
@@ -147,14 +148,14 @@ def test_a_call_without_arguments_has_an_empty_object() -> None:
 def test_pieces_of_two_calls_may_come_mixed() -> None:
     seen = read(
         an_answer(),
-        call('{"a"', name="f", index=0),
+        call('{"a":{}', name="f", index=0),
         call('{"b"', name="g", index=1),
-        call(":1}", index=0),
+        call("}", index=0),
         text("So."),
         call(":2}", index=1),
     )
 
-    assert seen.calls == [("f", '{"a":1}'), ("g", '{"b":2}')]
+    assert seen.calls == [("f", '{"a":{}}'), ("g", '{"b":2}')]
     assert seen.text == "So."
 
 
@@ -238,6 +239,19 @@ def test_what_might_have_been_a_stop_sequence_is_said_when_it_is_none() -> None:
 
     seen = read(an_answer(stops=("END",)), text("THE E"), call("{}", name="f"), text("EN"))
     assert [block.get("text") for block in seen.blocks] == ["THE E", None, "EN"]
+
+
+def test_a_stop_sequence_has_no_thought_or_call_within() -> None:
+    seen = read(an_answer(stops=("END",)), text("E"), thought("hm"), text("ND"), ends("stop"))
+
+    assert [block.get("text") for block in seen.blocks] == ["E", None, "ND"]
+
+
+def test_a_call_after_a_stop_sequence_is_none() -> None:
+    part = {"index": 0, "function": {"name": "f", "arguments": "{}"}}
+    seen = read(an_answer(stops=("END",)), a_chunk(content="a END", tool_calls=[part]))
+
+    assert (seen.kinds, seen.text) == (["text"], "a ")
 
 
 def test_thoughts_are_not_searched_for_stop_sequences() -> None:

@@ -38,6 +38,7 @@ SERVERS = [
          [function("f", description="Does.", strict=True)]),
         ([own("f", cache_control={"type": "ephemeral"}, defer_loading=True)], [function("f")]),
         ([*SERVERS, own("f")], [function("f")]),
+        ([own("f", type="a_new_kind_20270101")], [function("f")]),
     ],
 )  # fmt: skip
 def test_a_tool_is_a_function_and_those_of_servers_are_left_out(
