@@ -71,7 +71,11 @@ def _files(documents: Mapping[str, object]) -> OwnSettings:
 _WIRE, _TYPE = "COPILOT_PROVIDER_WIRE_API", "COPILOT_PROVIDER_TYPE"
 _WHERE = "COPILOT_PROVIDER_BASE_URL"
 _MESSAGES, _RESPONSES = "/v1/messages", "/v1/responses"
+_CODEX = _BY_NAME["codex"]
+"""It has another tool for a model that it knows: one that takes text, not JSON."""
+
 OTHERS = (
+    replace(_CODEX, name="codex:gpt-5.5", words=(*_CODEX.words, "-m", "gpt-5.5")),
     _other("opencode", "messages", _MESSAGES, _opencode("@ai-sdk/anthropic")),
     _other("opencode", "responses", _RESPONSES, _opencode("@ai-sdk/openai")),
     _other("qwen-code", "messages", _MESSAGES, _qwen("anthropic", "{base}")),

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 _PROMPT = "{prompt}"
-_INSTALL_LIMIT_S = 600.0
+_LIMIT_S = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class OwnSettings:
 @dataclass(frozen=True, slots=True)
 class Agent:
     name: str
-    """As `localllm launch` takes it; with settings of its own, and the API behind a colon."""
+    """As `localllm launch` takes it, and what is different behind a colon."""
 
     package: str
     version: str
@@ -42,6 +42,10 @@ class Agent:
     """That it asks."""
 
     own: OwnSettings | None = None
+
+    @property
+    def launched(self) -> str:
+        return self.name.partition(":")[0]
 
     def asked(self, prompt: str) -> list[str]:
         return [prompt if word == _PROMPT else word for word in self.words]
@@ -116,13 +120,13 @@ def _bring(agent: Agent, folder: Path, version: str) -> None:
     if npm is None:
         raise NotInstalled("npm is missing: it brings the agents; install Node.js with it")
     folder.mkdir(parents=True, exist_ok=True)
-    words = ("install", "--no-audit", "--no-fund", "--prefix", str(folder))
-    done = _run([npm, *words, f"{agent.package}@{version}", *agent.beside], folder)
-    if done.returncode != 0:
-        raise NotInstalled(f"npm did not bring {agent.package}@{version}:\n{done.stderr[-2000:]}")
-
-
-def _run(command: Sequence[str], folder: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, check=False, timeout=_INSTALL_LIMIT_S
-    )
+    packages = (f"{agent.package}@{version}", *agent.beside)
+    command = [npm, "install", "--no-audit", "--no-fund", "--prefix", str(folder), *packages]
+    try:
+        subprocess.run(
+            command, cwd=folder, capture_output=True, text=True, check=True, timeout=_LIMIT_S
+        )
+    except subprocess.CalledProcessError as error:
+        raise NotInstalled(f"npm did not bring {packages}: {error.stderr[-2000:]}") from error
+    except subprocess.TimeoutExpired as error:
+        raise NotInstalled(f"npm had not brought {packages} after {_LIMIT_S:.0f} s") from error

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BufferedIOBase
+from pathlib import Path
 
 _PATIENCE_S = 900.0
 """A long prompt is read for minutes where there is no device for it."""
@@ -75,6 +76,14 @@ def recording(gateway: int) -> Iterator[Recorder]:
         finally:
             server.shutdown()
             thread.join()
+
+
+def leave_bodies(folder: Path, exchanges: Sequence[Exchange]) -> None:
+    """Write all that was sent and answered down, as it was."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, one in enumerate(exchanges, 1):
+        (folder / f"{number}-request").write_bytes(one.body)
+        (folder / f"{number}-answer").write_bytes(one.answer)
 
 
 class _Server(ThreadingHTTPServer):

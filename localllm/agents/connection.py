@@ -41,8 +41,11 @@ class Connection:
     parallel: int
     """Requests that it answers at once."""
 
+    writes: bool = True
+    """Whether it writes text at all: one that makes embeddings does not."""
+
     tools: bool | None = None
-    """Whether it calls tools; None is unknown, as are the others."""
+    """Whether anything says that it calls tools; None is unknown, as are the others."""
 
     reasoning: bool | None = None
     images: bool | None = None
@@ -88,13 +91,12 @@ class Connection:
         }
 
     def _words_for_abilities(self) -> dict[str, Value]:
-        tools, images = self.tools is not False, self.images is True
-        reasoning = self.reasoning is True
+        """Tools are always on: an agent is of no use without, and some hide a model that has none."""
+        images, reasoning = self.images is True, self.reasoning is True
         inputs: list[Value] = ["text", "image"] if images else ["text"]
-        can = {"tool_use": tools, "image_input": images}
-        capabilities: list[Value] = [name for name, able in can.items() if able]
+        capabilities: list[Value] = ["tool_use", "image_input"] if images else ["tool_use"]
         return {
-            "tools": tools,
+            "tools": True,
             "images": images,
             "reasoning": reasoning,
             "inputs": inputs,
@@ -107,6 +109,11 @@ class Connection:
 def warnings_of(connection: Connection) -> tuple[str, ...]:
     """Say what will make an agent fail, or slow, with what is served."""
     model, context = connection.model, connection.context
+    if not connection.writes:
+        return (
+            f"{model} WRITES NO TEXT, it makes embeddings or ranks: no agent can talk with it; "
+            "name another one with --model, or serve one: localllm up",
+        )
     said = []
     if context < USELESS_BELOW_TOKENS:
         said.append(
@@ -121,7 +128,7 @@ def warnings_of(connection: Connection) -> tuple[str, ...]:
             f"an agent: localllm up {model} --context {COMFORTABLE_TOKENS}, if there is memory"
         )
     if connection.tools is False:
-        said.append(f"{model} was not trained to call tools: an agent can only chat with it")
+        said.append(f"nothing says that {model} can call tools: an agent may only chat with it")
     if connection.parallel < USEFUL_SLOTS:
         said.append(
             "it answers one request at a time, and agents send two at once: "

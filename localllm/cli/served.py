@@ -13,6 +13,9 @@ from localllm.api.sync_client import not_running, require_daemon
 from localllm.errors import ModelNotFound
 from localllm.paths import Paths
 
+_NO_TEXT = {"embedding", "rerank"}
+"""Abilities of models that do nothing else."""
+
 
 def read_connection(paths: Paths, model: str | None, environment: Mapping[str, str]) -> Connection:
     """Ask the daemon what it serves, and the endpoint whether it wants a key.
@@ -25,7 +28,7 @@ def read_connection(paths: Paths, model: str | None, environment: Mapping[str, s
         ModelNotFound: It serves no such model, or none.
     """
     client = require_daemon(paths.daemon_file)
-    chosen = choose(client.models(), model)
+    models = client.models()
     base = client.daemon.endpoint
     try:
         listing = fetch_listing(base, None)
@@ -34,8 +37,18 @@ def read_connection(paths: Paths, model: str | None, environment: Mapping[str, s
         )
     except OSError as error:
         raise not_running(str(error)) from error
-    entry = next((each for each in known or [] if each.get("id") == chosen[0].id), {})
+    chosen = choose(models, _behind(model, known or ()))
+    entry = next((each for each in known or () if each.get("id") == chosen[0].id), {})
     return _connection(base, chosen, entry, needs_key=listing is None)
+
+
+def _behind(name: str | None, entries: Sequence[Mapping[str, Any]]) -> str | None:
+    """Find the id that a name leads to; the name itself where none says so."""
+    for entry in entries:
+        aliases = entry.get("aliases")
+        if isinstance(aliases, list) and name in aliases:
+            return str(entry.get("id"))
+    return name
 
 
 def choose(models: Sequence[InstanceView], name: str | None) -> list[InstanceView]:
@@ -60,15 +73,16 @@ def _connection(
     base: str, chosen: Sequence[InstanceView], entry: Mapping[str, Any], *, needs_key: bool
 ) -> Connection:
     abilities = entry.get("abilities")
-    can = set(abilities) if isinstance(abilities, list | dict) else None
+    can = set(abilities) if isinstance(abilities, list) else None
     largest = max(chosen, key=lambda model: model.context)  # long prompts are routed to it
     return Connection(
         base=base,
         model=largest.id,
         context=largest.context,
         parallel=max(model.parallel for model in chosen),
+        writes=can is None or not can & _NO_TEXT,
         tools=None if can is None else "tools" in can,
         reasoning=None if can is None else "reasoning" in can,
-        images=None if can is None else bool({"vision", "images"} & can),
+        images=None if can is None else "vision" in can,
         needs_key=needs_key,
     )

@@ -10,6 +10,9 @@ from typing import TypeAlias
 Value: TypeAlias = int | float | str | bool | tuple[int, ...]
 """One value of a file's metadata; a list only where it is of whole numbers, one per layer."""
 
+_TEMPLATE = "tokenizer.chat_template"
+"""There may be more than one: the others have a dot and a name behind it."""
+
 
 class Format(StrEnum):
     """How a model is stored, which decides what can run it."""
@@ -72,3 +75,12 @@ class Header:
     @property
     def weights_bytes(self) -> int:
         return sum(t.size_bytes for t in self.tensors)
+
+    @property
+    def takes_tools(self) -> bool | None:
+        """Whether a chat template knows tools; None where the file has none that can be read here.
+
+        A template is a program: that it never names tools is sure, that it does is a strong sign.
+        """
+        templates = [v for k, v in self.metadata.items() if k.startswith(_TEMPLATE)]
+        return any("tool" in str(template) for template in templates) if templates else None

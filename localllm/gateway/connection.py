@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -18,6 +19,10 @@ _REFUSED_S = 1.0
 
 _MOST_REFUSED = 64
 """At once; more are cut without a word."""
+
+_CONTINUE = "100-continue"
+
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +106,7 @@ class Connection(web.RequestHandler):
     def data_received(self, data: bytes) -> None:
         count = self._request_count
         super().data_received(data)
-        if self._request_count != count:
+        if self._request_count != count and self._messages:
             self._begin(self._messages[-1][1])
         if not self.awaits_a_head():
             self._forget_deadline()
@@ -118,18 +123,11 @@ class Connection(web.RequestHandler):
         """Refuse what is no HTTP: without a word of it in the log, since it may hold a key."""
         if status != 400:  # noqa: PLR2004  # a bug: aiohttp logs it, and cuts the connection
             return super().handle_error(request, status, exc, message)
-        reply = openai_error(
-            BadRequest(
-                "The request cannot be read.",
-                why=f"it is not HTTP as it should be ({type(exc).__name__})",
-                fix="send well-formed headers, each under 8 KiB",
-            )
+        return _refusal(
+            400,
+            why=f"it is not HTTP as it should be ({type(exc).__name__})",
+            fix="send well-formed headers, each under 8 KiB",
         )
-        response = web.json_response(
-            reply.body, status=reply.status, headers={**reply.headers, **ALWAYS}
-        )
-        response.force_close()
-        return response
 
     def _begin(self, body: StreamReader) -> None:
         """Take note of the latest request's body; one before it that has no end never gets one.
@@ -165,6 +163,32 @@ class Connection(web.RequestHandler):
     def _cut(self, transport: asyncio.Transport) -> None:
         self._crowd.refused -= 1
         transport.close()
+
+
+def expecting_little(handle: Handler) -> Handler:
+    """Refuse requests that expect of us what is not known.
+
+    Before aiohttp does, which answers before our rules are asked, and fails on some spellings.
+    """
+
+    async def handler(request: web.BaseRequest) -> web.StreamResponse:
+        expected = request.headers.get("Expect", _CONTINUE)
+        if expected.lower() != _CONTINUE:
+            return _refusal(
+                417,
+                why=f"its header Expect asks for more than {_CONTINUE}",
+                fix="leave that header out",
+            )
+        return await handle(request)
+
+    return handler
+
+
+def _refusal(status: int, *, why: str, fix: str) -> web.Response:
+    reply = openai_error(BadRequest("The request cannot be read.", why=why, fix=fix))
+    response = web.json_response(reply.body, status=status, headers={**reply.headers, **ALWAYS})
+    response.force_close()
+    return response
 
 
 def _full(most: int) -> bytes:

@@ -17,6 +17,7 @@ from localllm.gateway.asking import asking_of, conversation_of, prompt_tokens
 from localllm.gateway.bodies import read_body
 from localllm.gateway.callers import check_model
 from localllm.gateway.client_stream import Patience
+from localllm.gateway.halves import with_whole_characters
 from localllm.gateway.manners import apply_variant
 from localllm.gateway.metering import Metering
 from localllm.gateway.middleware import CALLER, REQUEST_ID
@@ -70,8 +71,10 @@ class _Named:
 
     @property
     def limits(self) -> Limits:
-        plan = None if self.hosted is None else self.hosted.planned.plan
-        return Limits() if plan is None else Limits(slots=plan.parallel, context=plan.context)
+        if self.hosted is None:
+            return Limits()
+        planned = self.hosted.planned
+        return Limits(planned.plan.parallel, planned.plan.context, planned.header.takes_tools)
 
     @property
     def model(self) -> str:
@@ -113,7 +116,7 @@ class Endpoints:
         self, api: Api, want: Want
     ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def handle(request: web.Request) -> web.StreamResponse:
-            body = await read_body(request, self.most_bytes)
+            body = await self._read(request)
             peek = _peek(body)
             with self._followed(request, api, peek, body) as live:
                 named = await self._named(request, peek.name, _TASKS.get(api, Task.WRITE))
@@ -124,7 +127,7 @@ class Endpoints:
 
     async def count_tokens(self, request: web.Request) -> web.Response:
         """Count a message's tokens, by its model if it is there; else it is an estimate."""
-        body = await read_body(request, self.most_bytes)
+        body = await self._read(request)
         peek = _peek(body)
         with self._followed(request, Api.COUNT_TOKENS, peek, body) as live:
             chat = count_tokens_request(body)
@@ -137,6 +140,9 @@ class Endpoints:
             tokens = prompt_tokens(body) if counted is None else counted
             live.used(prompt=tokens)
             return web.json_response({"input_tokens": tokens})
+
+    async def _read(self, request: web.Request) -> bytes:
+        return with_whole_characters(await read_body(request, self.most_bytes))
 
     @contextmanager
     def _followed(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,28 +51,39 @@ class Following:
         """Send what has happened as server-sent events, and with `follow=1` what happens."""
         bus = self.fleet.tools.bus
         stream = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8"})
-        await stream.prepare(request)
-        if wanted.follow:
-            await _send_as_they_come(bus, stream)
-        else:
-            for envelope in bus.recent():
-                await stream.write(render_event(envelope))
-        await stream.write_eof()
+        async with _until_it_goes():
+            await stream.prepare(request)
+            if wanted.follow:
+                await _send_as_they_come(bus, stream)
+            else:
+                for envelope in bus.recent():
+                    await stream.write(render_event(envelope))
+            await stream.write_eof()
         return stream
 
     async def logs(self, request: web.Request, wanted: LogsQuery) -> web.StreamResponse:
         """Send a model's log as text: its last lines, and with `follow=1` what comes after."""
         hosted = self.fleet.names.require(request.match_info["id"])
         stream = web.StreamResponse(headers={"Content-Type": "text/plain; charset=utf-8"})
-        await stream.prepare(request)
-        size = _size(hosted.log)
-        text = "".join(f"{line}\n" for line in tail(hosted.log, wanted.lines))
-        await stream.write(text.encode())
-        while wanted.follow:
-            await anyio.sleep(_LOOK_EVERY_S)
-            size = await _send_new(hosted.log, size, stream)
-        await stream.write_eof()
+        async with _until_it_goes():
+            await stream.prepare(request)
+            size = _size(hosted.log)
+            text = "".join(f"{line}\n" for line in tail(hosted.log, wanted.lines))
+            await stream.write(text.encode())
+            while wanted.follow:
+                await anyio.sleep(_LOOK_EVERY_S)
+                size = await _send_new(hosted.log, size, stream)
+            await stream.write_eof()
         return stream
+
+
+@asynccontextmanager
+async def _until_it_goes() -> AsyncIterator[None]:
+    """End without a word when the client has gone, also where a task group has wrapped that."""
+    try:
+        yield
+    except* ConnectionError:
+        pass
 
 
 async def _send_as_they_come(bus: EventBus, stream: web.StreamResponse) -> None:

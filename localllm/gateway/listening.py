@@ -14,7 +14,7 @@ from aiohttp import web
 
 from localllm.errors import ConfigError, PortTaken
 from localllm.gateway.bodies import PACE, Pace
-from localllm.gateway.connection import Connection, Crowd, Limits
+from localllm.gateway.connection import Connection, Crowd, Limits, expecting_little
 
 _BACKLOG = 512
 _GOODBYE_S = 2.0
@@ -46,6 +46,7 @@ async def serving(
     await runner.setup()
     server = runner.server
     assert server is not None
+    server.request_handler = expecting_little(server.request_handler)
     crowd = Crowd(limits.most)
 
     def connection() -> Connection:

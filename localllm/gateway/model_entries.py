@@ -65,6 +65,8 @@ def abilities_of(
     found = [a.value for a in known if a not in _NEEDS_A_PROJECTOR or sees]
     if sees and Ability.VISION.value not in found:
         found.append(Ability.VISION.value)
+    if header is not None and header.takes_tools and Ability.TOOLS.value not in found:
+        found.append(Ability.TOOLS.value)
     if task is None and profile is not None and "embed" in profile.uses:
         found.append("embedding")
     if header is not None and any(key in header.metadata for key in _FILLS):

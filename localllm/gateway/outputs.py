@@ -87,6 +87,11 @@ class Output(Protocol):
         """Show life to the client while the block runs."""
         ...
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether a part of an answer has been taken, so that another one cannot follow."""
+        ...
+
     async def pass_on(self, source: Source) -> web.StreamResponse:
         """Send an answer.
 
@@ -114,6 +119,10 @@ class WholeBytes:
 
     live: Live
     reshape: Callable[[bytes], bytes] | None = None
+
+    @property
+    def has_begun(self) -> bool:
+        return False
 
     @asynccontextmanager
     async def kept_alive(self) -> AsyncIterator[None]:
@@ -149,6 +158,10 @@ class StreamBytes:
 
     live: Live
     client: ClientStream
+
+    @property
+    def has_begun(self) -> bool:
+        return False  # what fails once it has ends the stream
 
     def kept_alive(self) -> AbstractAsyncContextManager[None]:
         return self.client.kept_alive()
@@ -199,6 +212,10 @@ class StreamEvents:
     live: Live
     client: ClientStream
     events: Reshaping
+
+    @property
+    def has_begun(self) -> bool:
+        return False  # what fails once it has ends the stream
 
     def kept_alive(self) -> AbstractAsyncContextManager[None]:
         return self.client.kept_alive()

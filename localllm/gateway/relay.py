@@ -116,7 +116,7 @@ class Relay:
         """Have the remote answer, or say why nobody does."""
         fleet = self.lending.fleet
         try:
-            if self.remote is None or fleet.closing:
+            if self.remote is None or fleet.closing or call.output.has_begun:
                 raise error
             return await self.remote.answer(call, fleet.names.find(call.asking.model), error)
         except LocalLLMError as failure:

@@ -118,6 +118,10 @@ class StreamTranslated:
     voice: AnsweringVoice
     client: ClientStream
 
+    @property
+    def has_begun(self) -> bool:
+        return False  # what fails once it has ends the stream
+
     def kept_alive(self) -> AbstractAsyncContextManager[None]:
         return self.client.kept_alive()
 
@@ -141,12 +145,13 @@ class StreamTranslated:
         return stream
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class WholeTranslated:
-    """One document of the client's API, collected from the engine's stream."""
+    """One document of the client's API, collected from the engine's stream. Mutable."""
 
     live: Live
     voice: AnsweringVoice
+    has_begun: bool = False
 
     @asynccontextmanager
     async def kept_alive(self) -> AsyncIterator[None]:
@@ -157,6 +162,7 @@ class WholeTranslated:
 
         async def no_client(_said: bytes) -> None: ...
 
+        self.has_begun = True
         answering.begin()
         await _Translating(self.live, self.voice).run(source, no_client)
         answering.end()

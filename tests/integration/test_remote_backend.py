@@ -210,8 +210,8 @@ async def test_a_stream_that_is_open_already_ends_with_what_is_refused_there(
 async def test_of_a_client_its_body_alone_goes_there_with_our_key_and_the_models_name_there(
     tmp_path: Path,
 ) -> None:
-    asked = b'{"messages":[{"role":"user","content":"caf\\u00e9" }],"model":"tiny","n":1.50}'
-    there = b'{"messages":[{"role":"user","content":"caf\\u00e9" }],"model":"big","n":1.50}'
+    asked = b'{"messages":[{"role":"user","content":"caf\\u00e9" }],"model":"tiny","x":1.50}'
+    there = b'{"messages":[{"role":"user","content":"caf\\u00e9" }],"model":"big","x":1.50}'
     async with (
         a_remote() as far,
         a_busy_house(tmp_path, settings(far, "overflow", model="big")) as house,

@@ -220,6 +220,20 @@ async def test_who_asks_whether_to_send_a_body_is_told_at_once() -> None:
     assert status_of(rest) == 200
 
 
+@pytest.mark.parametrize("expected", ["something", "100-continue, x", "caf\xe9", "\xff\xfe"])
+async def test_who_expects_anything_else_is_refused_without_being_asked_for_the_body(
+    expected: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    head = a_head(length(BODY), "Expect: @").replace(b"@", expected.encode("latin-1"))
+    async with a_gate(QUICK) as gate:
+        text = await gate.said(head)
+
+        assert gate.read == []
+    assert outcome(text) == (417, "bad_request")
+    assert all(header in text for header in ALWAYS)
+    assert caplog.text == ""
+
+
 @pytest.mark.parametrize(
     ("pace", "trickle"),
     [(Pace(gap_s=0.1, whole_s=60.0), False), (Pace(gap_s=60.0, whole_s=0.3), True)],

@@ -14,8 +14,7 @@ from localllm.engines.workers.http import invalid
 _TOKENIZE, _DETOKENIZE = "/tokenize", "/detokenize"
 TOKEN_PATHS = frozenset({_TOKENIZE, _DETOKENIZE})
 TEMPLATE_PATH = "/apply-template"
-"""What a chat is to the model as one text, without the token that begins all texts: `/tokenize`
-puts that before it."""
+"""What a chat is to the model as one text; a template may have begun it as prompts begin."""
 
 
 class Tokenizer(Protocol):
@@ -30,7 +29,7 @@ class Tokenizer(Protocol):
         """Cut a text; markup in it is taken for the tokens that it stands for.
 
         Args:
-            add_special: Begin and end it as the model's prompts do.
+            add_special: Begin and end it as the model's prompts do, unless it begins so already.
         """
         ...
 

@@ -31,12 +31,15 @@ class Limits:
     Args:
         slots: Of the instance; None: none is known yet.
         context: Tokens that one of its slots holds; likewise.
+        takes_tools: Whether the model's chat template knows tools; None where nobody knows. Engines
+            leave them out of the prompt where it does not, and say nothing.
         may_send_grammar: Whether clients may send grammars of their own.
         image_hosts: From which images may be fetched; all others have to be in the request.
     """
 
     slots: int | None = None
     context: int | None = None
+    takes_tools: bool | None = None
     may_send_grammar: bool = False
     image_hosts: frozenset[str] = frozenset()
 

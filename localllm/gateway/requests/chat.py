@@ -137,6 +137,12 @@ def check_chat_document(document: Mapping[str, Any], limits: Limits) -> ChatHead
     _check_answer(asked)
     _check_tools(asked.tools or [], document)
     chosen = _chosen(asked)
+    if limits.takes_tools is False and (chosen is not None or asked.tool_choice == "required"):
+        raise wrong(
+            "tool_choice",
+            "a tool has to be called, and this model's chat template knows none",
+            "ask a model with the ability tools (GET /v1/models), or leave tool_choice out",
+        )
     return ChatHead(
         model=asked.model,
         stream=bool(asked.stream),

@@ -40,8 +40,8 @@ def chat_messages(system: Content | None, turns: Sequence[Turn]) -> list[Message
     Raises:
         BadRequest: A block is wrong, or cannot be read here.
     """
-    placed = [(turn, f"messages[{place}].content") for place, turn in enumerate(turns)]
-    leading = next((n for n, turn in enumerate(turns) if turn.role != "system"), len(turns))
+    placed = _still_said(turns)
+    leading = next((n for n, (turn, _) in enumerate(placed) if turn.role != "system"), len(placed))
     texts = list(_system_texts(system, "system"))
     for turn, at in placed[:leading]:
         texts += _system_texts(turn.content, at)
@@ -52,20 +52,32 @@ def chat_messages(system: Content | None, turns: Sequence[Turn]) -> list[Message
     return messages
 
 
+def _still_said(turns: Sequence[Turn]) -> list[tuple[Turn, str]]:
+    """Place the turns; a system message may be for one turn of the user alone."""
+    last = max((n for n, turn in enumerate(turns) if turn.role == "user"), default=-1)
+    return [
+        (turn, f"messages[{place}].content")
+        for place, turn in enumerate(turns)
+        if turn.clear_at != "next_user_message" or place > last
+    ]
+
+
 def _system_texts(content: Content | None, at: str) -> Iterator[str]:
     for place, block in sent.blocks(content, at):
-        if not isinstance(block, sent.Text):
-            raise wrong(f"{place}.type", "a system prompt is text")
-        text = block.text
-        if text.startswith(_BILLING):
-            text = text.partition("\n")[2]
-        if text:
-            yield text
+        match block:
+            case sent.Text(text):
+                text = text.partition("\n")[2] if text.startswith(_BILLING) else text
+                if text:
+                    yield text
+            case sent.Foreign():
+                pass
+            case _:
+                raise wrong(f"{place}.type", "a system prompt is text")
 
 
 def _blocks(turn: Turn, at: str) -> list[sent.Placed]:
     if turn.role == "system":
-        return [(at, sent.Instruction(turn.content))]
+        return [(at, sent.Instruction(turn.content or []))]
     return sent.blocks(turn.content, at)
 
 

@@ -47,7 +47,10 @@ class Turn(msgspec.Struct):
     """One message; Claude Code sends some with the role `system`."""
 
     role: Literal["user", "assistant", "system"]
-    content: Content
+    content: Content | None = None
+    """Those of the system alone may lack it: they may only set how the next turn is made."""
+
+    clear_at: Literal["next_user_message", "never"] | None = None
 
 
 class Thread(msgspec.Struct):
@@ -119,6 +122,9 @@ def _check(request: Request) -> None:
     Without the turns that a thread stands for, or with a summary that is none, an answer would
     only look right.
     """
+    for place, turn in enumerate(request.messages):
+        if turn.content is None and turn.role != "system":
+            raise wrong(f"messages[{place}].content", "the field is required")
     for place, stop in enumerate(request.stop_sequences or ()):
         if len(stop.encode()) > _MOST_STOP_BYTES:
             raise wrong(f"stop_sequences[{place}]", f"it is over {_MOST_STOP_BYTES} bytes")

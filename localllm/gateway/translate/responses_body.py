@@ -17,10 +17,6 @@ T = TypeVar("T")
 Object = dict[str, object]
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 
-_ESCAPE = re.compile(
-    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|u[dD][89a-fA-F][0-9a-fA-F]{2}|.)"
-)
-_HALF_LENGTH = len(rb"\ud83d")
 _MISSING = re.compile(r"missing required field `(\w+)`")
 
 
@@ -107,30 +103,12 @@ def parse_request(body: bytes) -> tuple[Request, Object]:
 
 def _parse(body: bytes) -> Object:
     try:
-        members = msgspec.json.decode(_without_halves(body))
+        members = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequest(
             "The body is not JSON.", why=str(error) or "it is nested too deep", fix="correct it"
         ) from error
     return read_as(members, Object, "")
-
-
-def _without_halves(body: bytes) -> bytes:
-    r"""Put U+FFFD for each `\ud83d` that lacks its other half, which msgspec takes for an error.
-
-    JavaScript writes such a thing where it cuts a text within an emoji, as agents do with the
-    output of tools.
-    """
-    if b"\\ud" not in body and b"\\uD" not in body:
-        return body
-    return _ESCAPE.sub(
-        lambda found: (
-            rb"\ufffd"
-            if len(found.group()) == _HALF_LENGTH and found.group()[2:3] in b"dD"
-            else found.group()
-        ),
-        body,
-    )
 
 
 def read_as(value: object, kind: type[T], where: str) -> T:

@@ -67,7 +67,8 @@ class Endpoint:
 
     def listing(self) -> dict[str, Any]:
         abilities = {} if self.abilities is None else {"abilities": self.abilities}
-        return {"object": "list", "data": [{"id": m["id"], **abilities} for m in self.models]}
+        entries = [{"id": m["id"], "aliases": [f"my-{m['id']}"], **abilities} for m in self.models]
+        return {"object": "list", "data": entries}
 
 
 @contextmanager

@@ -94,7 +94,7 @@ def test_an_overlay_of_what_cannot_be_read_is_refused(tmp_path: Path) -> None:
         lay_out(told("hermes", tmp_path), tmp_path / "own")
 
 
-@pytest.mark.parametrize("name", ["zed", "vscode", "cline", "openclaw", "jetbrains"])
+@pytest.mark.parametrize("name", ["zed", "vscode", "openclaw", "jetbrains"])
 def test_what_reads_its_own_file_only_is_not_launched_and_says_so(name: str) -> None:
     with pytest.raises(NotConnectable) as refused:
         plan_launch(told(name), [], FOLDER)

@@ -109,6 +109,15 @@ def test_what_cannot_be_done_without_a_daemon_says_so_in_its_exit_code(
     assert everything(shell.home) == {}
 
 
+@pytest.mark.parametrize("module", ["localllm.cli.connect", "localllm.cli.agent_settings"])
+def test_what_edits_files_is_loaded_only_when_a_file_is_edited(module: str) -> None:
+    code = f"import sys, {module}; print(*sys.modules)"
+
+    loaded = set(subprocess.check_output([sys.executable, "-c", code], text=True).split())
+
+    assert not loaded & {"tomlkit", "ruamel", "ruamel.yaml", "aiohttp"}
+
+
 def test_agents_are_listed_without_a_daemon(shell: Shell) -> None:
     shell.has_program("codex")
     (shell.home / ".config" / "zed").mkdir(parents=True)
@@ -233,11 +242,12 @@ def test_the_current_model_is_connected_or_the_one_that_is_named(
 
     current = shell.json("connect", "opencode")
     named = shell.json("connect", "opencode", "--model", "a")
+    alias = shell.json("connect", "opencode", "--model", "my-a")
     unknown = shell.run("connect", "opencode", "--model", "c")
 
     assert (current["model"], current["context"]) == ("b", 262144)
     assert '"attachment": true' in current["files"][0]["content"]
-    assert (named["model"], unknown.returncode) == ("a", 5)
+    assert (named["model"], alias["model"], unknown.returncode) == ("a", "a", 5)
 
 
 def test_a_daemon_that_serves_nothing_is_told_apart_from_none(

@@ -58,9 +58,7 @@ class Model:
             Refusal: The model's template does not take these messages, or there are no such tokens.
         """
         if isinstance(request, Chat):
-            text = self._templated(request)
-            starts = bool(self._begin) and text.startswith(self._begin)
-            return self._tokenized(text, add_begin=not starts)
+            return self.tokens_of(self._templated(request), add_special=True)
         assert isinstance(request, Text), "there are two kinds"
         prompt = request.one_prompt
         if isinstance(prompt, str):
@@ -76,7 +74,7 @@ class Model:
         Raises:
             Refusal: The model's template does not take these messages.
         """
-        return self._templated(chat).removeprefix(self._begin)
+        return self._templated(chat)
 
     @property
     def vocabulary(self) -> int:
@@ -84,7 +82,8 @@ class Model:
 
     def tokens_of(self, text: str, *, add_special: bool) -> list[int]:
         """Cut a text into tokens."""
-        return self._tokenized(text, add_begin=add_special)
+        begins = bool(self._begin) and text.startswith(self._begin)
+        return self._tokenized(text, add_begin=add_special and not begins)
 
     def text_of(self, tokens: list[int]) -> str:
         """Join tokens, those of markup too."""

@@ -66,7 +66,8 @@ class Model:
     def tokens_of(self, text: str, *, add_special: bool) -> list[int]:
         """Cut a text into tokens."""
         tokenizer: Any = self._provider.tokenizer
-        return list(tokenizer.encode(text, add_special_tokens=add_special))
+        begins = bool(tokenizer.bos_token) and text.startswith(tokenizer.bos_token)
+        return list(tokenizer.encode(text, add_special_tokens=add_special and not begins))
 
     def text_of(self, tokens: list[int]) -> str:
         """Join tokens as they are; many tokenizers would drop spaces before punctuation."""
@@ -91,7 +92,7 @@ class Model:
             )
         except Exception as error:  # a template may raise what it likes
             raise invalid(f"messages: the model's chat template refuses them: {error}") from error
-        return str(text).removeprefix(tokenizer.bos_token or "")
+        return str(text)
 
     def start(self, request: Request, body: dict[str, Any], attend: Attend) -> Generation:
         """Start to answer; it ends by itself, or by `stop`.

@@ -416,3 +416,18 @@ def test_where_no_instance_is_known_yet_the_bounds_are_those_of_any() -> None:
 
     assert refused(a_chat(n=65), Limits()).param == "n"
     assert refused(a_chat(repeat_last_n=(1 << 20) + 1), Limits()).param == "repeat_last_n"
+
+
+@pytest.mark.parametrize(
+    "choice", ["required", {"type": "function", "function": {"name": "look_up"}}]
+)
+def test_no_call_is_demanded_of_a_model_whose_template_knows_no_tools(choice: object) -> None:
+    body = a_chat(tools=[a_tool("look_up")], tool_choice=choice)
+
+    assert refused(body, Limits(takes_tools=False)).param == "tool_choice"
+    for takes in (True, None):
+        allowed(body, Limits(takes_tools=takes))
+
+
+def test_tools_that_may_be_called_are_no_demand() -> None:
+    allowed(a_chat(tools=[a_tool("look_up")]), Limits(takes_tools=False))

@@ -192,6 +192,25 @@ def test_turns_of_one_side_are_one_and_system_text_in_between_is_the_users() -> 
     ]
 
 
+@pytest.mark.parametrize(
+    ("turns", "content"),
+    [
+        ([], "a\n<system-reminder>\nHurry.\n</system-reminder>"),
+        ([Turn("user", "b")], "a\nb"),
+    ],
+)
+def test_a_system_message_may_be_for_one_turn_alone(turns: list[Turn], content: str) -> None:
+    hurry = Turn("system", "Hurry.", clear_at="next_user_message")
+    said = chat_messages(None, [Turn("user", "a"), hurry, *turns])
+
+    assert said == [{"role": "user", "content": content}]
+
+
+@pytest.mark.parametrize("content", [None, [], [{"type": "tool_addition", "tool": {}}]])
+def test_a_system_message_may_say_nothing(content: Any) -> None:
+    assert messages(("user", "a"), ("system", content)) == [{"role": "user", "content": "a"}]
+
+
 PDF = {"type": "base64", "media_type": "application/pdf", "data": "JVBERi0="}
 STORED = {"type": "file", "file_id": "file_1"}
 

@@ -403,23 +403,6 @@ def test_what_is_no_json_object_is_refused(body: bytes) -> None:
     assert refused.value.param is None
 
 
-@pytest.mark.parametrize(
-    ("written", "read"),
-    [
-        (rb"a\ud83d", "a\ufffd"),
-        (rb"\udc00b", "\ufffdb"),
-        (rb"\uD83D\ud83d\ude00", "\ufffd\U0001f600"),
-        (rb"\\ud83d", r"\ud83d"),
-        (rb"\n\u00e4", "\nä"),
-    ],
-)
-def test_half_an_emoji_does_not_spoil_a_request(written: bytes, read: str) -> None:
-    body = b'{"input": "' + written + b'"}'
-    asked = responses_request(body, earlier=ResponseStore().of(""), new_id=Ids(), now=lambda: 0.0)
-
-    assert asked.chat["messages"] == [{"role": "user", "content": read}]
-
-
 def test_a_request_goes_on_from_earlier_responses_without_their_instructions() -> None:
     earlier, new_id = ResponseStore().of("someone"), Ids()
     first = translate(earlier, new_id=new_id, input="one", instructions="old")
