@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from localllm.agents.connection import KEY_VARIABLE, Connection, warnings_of
@@ -64,26 +65,33 @@ def render_settings(agent: AgentProfile, connection: Connection, where: Whereabo
     shell = connection.words(KEY_IN_SHELL)
     words = connection.words(agent.key_reference or _KEY_BY_HAND)
     proxy = without_proxy(where.environment, connection.base)
+    files = tuple(_file_settings(file, words, where) for file in agent.files)
     return Settings(
         agent,
         connection,
         {**{k: fill_text(v, shell) for k, v in agent.environment.items()}, **proxy},
-        tuple(_file_settings(file, words, where) for file in agent.files),
-        _warnings(agent, connection, where),
+        files,
+        (*_warnings(connection, where), *_by_hand(files)),
         tuple(fill_text(step, shell) for step in agent.steps),
     )
 
 
-def _warnings(agent: AgentProfile, connection: Connection, where: Whereabouts) -> tuple[str, ...]:
+def _warnings(connection: Connection, where: Whereabouts) -> list[str]:
     said = [*warnings_of(connection), *proxy_warning(where.environment, connection.base)]
     if connection.needs_key and KEY_VARIABLE not in where.environment:
         said.append(
             f"the endpoint asks for a key, which is not known here: localllm key create, "
             f"then export {KEY_VARIABLE}=…"
         )
-    if connection.needs_key and agent.files and agent.key_reference is None:
-        said.append(f"where {_KEY_BY_HAND} stands, put the key; localllm knows only its hash")
-    return tuple(said)
+    return said
+
+
+def _by_hand(files: Sequence[FileSettings]) -> list[str]:
+    """Say where a key has to be put that the file can name no variable for."""
+    texts = (json.dumps(edit.value, default=str) for file in files for edit in file.edits)
+    if not any(_KEY_BY_HAND in text for text in texts):
+        return []
+    return [f"where {_KEY_BY_HAND} stands, put the key; localllm knows only its hash"]
 
 
 def _file_settings(

@@ -103,11 +103,11 @@ class RemoteBackend:
         Raises:
             LocalLLMError: `error` itself, if that is none for the remote; or what went wrong there.
         """
-        asked = call.asking.model
+        asked = call.live.asked
         if not may_go(error, asked, self._remote):
             raise error
         here = None if hosted is None else hosted.planned.stored.id
-        there = name_there(asked, here, self._remote)
+        there = name_there(asked, call.asking.model, here, self._remote)
         body = for_remote(call.body, there)
         try:
             async with self._sent(call, body) as answer:

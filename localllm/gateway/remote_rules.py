@@ -17,6 +17,7 @@ from localllm.errors import (
     NotReady,
     StartFailed,
 )
+from localllm.supervisor.resolving import WHATEVER
 
 _MOST_SAID = 400
 _KEY_REFUSED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
@@ -72,17 +73,18 @@ def may_go(error: LocalLLMError, name: str | None, remote: Remote) -> bool:
             return False
 
 
-def name_there(asked: str | None, here: str | None, remote: Remote) -> str:
+def name_there(asked: str | None, means: str | None, here: str | None, remote: Remote) -> str:
     """Find what the remote calls a model.
 
     Args:
         asked: What the client calls it; None if it left it to us.
+        means: What that leads to here, see resolving.py.
         here: Its id here; None if nothing serves it here.
     """
-    names = [name for name in (asked, here) if name is not None]
-    assert names, "what was asked for without a name is served here"
+    names = [name for name in (asked, means, here) if name is not None]
     listed = (remote.models[name] for name in names if name in remote.models)
-    return next(listed, None) or remote.model or names[0]
+    meaningful = [name for name in (means, asked, here) if name not in {None, WHATEVER}]
+    return next(listed, None) or remote.model or next(iter(meaningful), None) or WHATEVER
 
 
 _FOR_ENGINES = ("timings_per_token", "return_progress")

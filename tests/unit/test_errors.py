@@ -38,6 +38,7 @@ TREE = [  # kind, exit code, HTTP status, code, OpenAI's type, retryable
     (e.Unauthorized, 1, 401, "unauthorized", INVALID, False),
     (e.Forbidden, 1, 403, "forbidden", INVALID, False),
     (e.NoSuchEndpoint, 1, 404, "no_such_endpoint", INVALID, False),
+    (e.NotFound, 1, 404, "not_found", INVALID, False),
     (e.WrongMethod, 1, 405, "wrong_method", INVALID, False),
     (e.TooSlow, 1, 408, "too_slow", INVALID, True),
     (e.TooLarge, 1, 413, "too_large", INVALID, False),

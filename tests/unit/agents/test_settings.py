@@ -273,3 +273,13 @@ def test_a_broken_profile_is_named(tmp_path: Path, wrong: str, why: str) -> None
         read_agents(tmp_path)
 
     assert "x.toml" in refused.value.what
+
+
+@pytest.mark.parametrize("agent", AGENTS, ids=by_id)
+def test_the_manual_has_a_row_for_every_agent_with_the_version_that_was_seen(
+    agent: AgentProfile,
+) -> None:
+    manual = (Path(__file__).parents[3] / "docs" / "agents.md").read_text()
+
+    row = next(line for line in manual.splitlines() if line.startswith(f"| `{agent.id}` |"))
+    assert agent.checked in row or agent.why_not is not None

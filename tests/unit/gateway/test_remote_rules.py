@@ -92,12 +92,33 @@ def test_what_nothing_serves_here_goes_there_only_if_it_is_listed(
 def test_the_name_there_is_the_listed_one_then_the_general_one_then_the_one_asked_for(
     more: dict[str, object], asked: str | None, there: str
 ) -> None:
-    assert name_there(asked, "small", only("fallback", **more)) == there
+    assert name_there(asked, asked, "small", only("fallback", **more)) == there
+
+
+@pytest.mark.parametrize(
+    ("asked", "means", "there"),
+    [
+        ("coding:fast", "small", "small"),
+        ("gpt-5", "localllm", "gpt-5"),
+        ("localllm", "localllm", "tiny"),
+        ("large", "small", "l"),
+    ],
+)
+def test_a_name_that_means_something_here_alone_is_not_sent(
+    asked: str, means: str, there: str
+) -> None:
+    remote = only("fallback", models={"large": "l"})
+
+    assert name_there(asked, means, "tiny", remote) == there
 
 
 @pytest.mark.parametrize(
     ("body", "there"),
     [
+        (
+            b'{"timings_per_token":true,"model":"m","return_progress":true,"top_k":1}',
+            b'{"model":"big","top_k":1}',
+        ),
         (
             b'{"model":"small","messages":[{"a": [1, 2 ]}]}',
             b'{"model":"big","messages":[{"a": [1, 2 ]}]}',
