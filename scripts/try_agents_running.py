@@ -87,8 +87,9 @@ def run(agent: Agent, place: Place, prompt: str, folder: Path, port: int) -> Ran
 
 def surroundings(agent: Agent, place: Place, folder: Path, port: int) -> dict[str, str]:
     """Give it a home without a trace of this machine, where the daemon is said to be at `port`."""
-    home, localllm = folder / "home", folder / "localllm"
+    home, localllm, temporary = (folder / name for name in ("home", "localllm", "tmp"))
     home.mkdir()
+    temporary.mkdir()  # some leave megabytes behind
     (localllm / "state").mkdir(parents=True)
     seen = msgspec.structs.replace(place.daemon, port=port)
     write_daemon_file(localllm / "state" / "daemon.json", seen)
@@ -96,6 +97,7 @@ def surroundings(agent: Agent, place: Place, folder: Path, port: int) -> dict[st
         "PATH": f"{programs_of(agent, place.scratch)}:{place.environment['PATH']}",
         "PYTHONPATH": str(ROOT),
         "HOME": str(home),
+        "TMPDIR": str(temporary),
         "LOCALLLM_HOME": str(localllm),
         "LANG": "C.UTF-8",
         "TERM": "dumb",

@@ -33,7 +33,7 @@ def put(text: str, path: Sequence[Step], value: Value) -> str:
             continue
         _set(node, step, nested(path[depth + 1 :], value))
         break
-    return _with_newlines_of(text, tomlkit.dumps(document))
+    return _tidy(text, tomlkit.dumps(document))
 
 
 def take(text: str, path: Sequence[Step]) -> str:
@@ -44,7 +44,7 @@ def take(text: str, path: Sequence[Step]) -> str:
         node = _child(node, step)
     last = path[-1]
     del node[last if isinstance(last, str) else position(node, last)]
-    return _with_newlines_of(text, tomlkit.dumps(document))
+    return _tidy(text, tomlkit.dumps(document))
 
 
 def _document(text: str) -> tomlkit.TOMLDocument:
@@ -82,8 +82,12 @@ def _table(value: dict[str, Value]) -> Any:  # noqa: ANN401  # likewise
     table = tomlkit.table(is_super_table=all(isinstance(v, dict) for v in value.values()))
     for key, inner in value.items():
         table.append(key, _table(inner) if isinstance(inner, dict) else inner)
+    table.add(tomlkit.nl())
     return table
 
 
-def _with_newlines_of(text: str, new: str) -> str:
+def _tidy(text: str, new: str) -> str:
+    """End as the text ended, in lines as it has: with no more than one empty line."""
+    if new.strip() and not text.endswith(("\n\n", "\n\r\n")):
+        new = new.rstrip("\r\n") + "\n"
     return re.sub(r"\r?\n", "\r\n", new) if "\r\n" in text else new

@@ -12,8 +12,16 @@ from localllm.cli.conventions import here, json_option, print_document, say
 from localllm.paths import Paths, bundled_profiles
 
 
+def agent_names(_context: click.Context, _argument: click.Parameter, begun: str) -> list[str]:
+    """Complete the name of an agent."""
+    from localllm.agents.profile import read_agents  # noqa: PLC0415  # heavy
+
+    ids = (agent.id for agent in read_agents(bundled_profiles()))
+    return [id_ for id_ in ids if id_.startswith(begun)]
+
+
 @click.command("connect")
-@click.argument("agent", required=False)
+@click.argument("agent", required=False, shell_complete=agent_names)
 @click.option("--write", "way", flag_value="write", help="Edit its files; a backup stays beside.")
 @click.option("--undo", "way", flag_value="undo", help="Take back what --write did.")
 @click.option("--check", "way", flag_value="check", help="Send the first request that it sends.")

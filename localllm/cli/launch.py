@@ -7,6 +7,7 @@ import shutil
 
 import click
 
+from localllm.cli.connect import agent_names
 from localllm.cli.conventions import here, json_option, print_document
 
 
@@ -16,7 +17,7 @@ from localllm.cli.conventions import here, json_option, print_document
 )
 @click.option("--model", help="That is served; by default the current one.")
 @json_option
-@click.argument("agent")
+@click.argument("agent", shell_complete=agent_names)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def command(agent: str, arguments: tuple[str, ...], *, model: str | None, as_json: bool) -> None:
     """Start AGENT with settings that point it here; nothing of the user's is written.

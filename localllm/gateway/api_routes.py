@@ -15,6 +15,7 @@ from aiohttp import web
 
 from localllm import __version__
 from localllm.errors import BadRequest
+from localllm.gateway.bodies import read_body
 from localllm.gateway.openapi import Document, Operation, Text, render_openapi
 
 Taken = TypeVar("Taken")
@@ -52,7 +53,8 @@ def with_body(
     """Declare a call with a JSON body; none is an empty object."""
 
     async def handler(request: web.Request) -> web.StreamResponse:
-        wanted = read_body(await request.read(), kind)
+        body = await read_body(request, request.client_max_size)
+        wanted = parse_body(body, kind)
         return json_response(await handle(request, wanted), status=operation.status)
 
     return ApiRoute(replace(operation, body=kind, answer=answer), handler)
@@ -100,7 +102,7 @@ def routes_of(table: Sequence[ApiRoute]) -> list[web.RouteDef]:
     return [web.route(r.operation.method, r.operation.path, r.handler) for r in whole]
 
 
-def read_body(body: bytes, kind: type[Taken]) -> Taken:
+def parse_body(body: bytes, kind: type[Taken]) -> Taken:
     """Read a JSON body.
 
     Raises:

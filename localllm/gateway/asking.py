@@ -23,28 +23,27 @@ _SESSIONS = (
 
 
 def asking_of(
-    resolved: Resolved, body: bytes, headers: Mapping[str, str], remote: str | None
+    resolved: Resolved, body: bytes, headers: Mapping[str, str], *, key: str | None, address: str
 ) -> Asking:
     """Read what counts.
 
     Args:
         resolved: What the request's name means.
         headers: By name in any case, as aiohttp has them.
-        remote: The client's address.
+        key: The id of the client's API key; None for who needs none.
     """
-    client = client_of(headers, remote)
+    client = client_of(headers, key=key, address=address)
     return Asking(resolved.name, client, prompt_tokens(body), resolved.wanted)
 
 
-def client_of(headers: Mapping[str, str], remote: str | None) -> str:
-    """Tell clients apart: by the conversation, else by key and program, else by address.
+def client_of(headers: Mapping[str, str], *, key: str | None, address: str) -> str:
+    """Tell clients apart: by the conversation, else by key, program and address.
 
     Two conversations of one program are two clients, since they wait for each other.
     """
     if conversation := conversation_of(headers):
-        return f"conversation {conversation}"
-    key, program = headers.get("Authorization", ""), headers.get("User-Agent", "")
-    return f"{remote} {key} {program}"
+        return f"{key} conversation {conversation}"
+    return f"{key} {address} {headers.get('User-Agent', '')}"
 
 
 def conversation_of(headers: Mapping[str, str]) -> str | None:

@@ -183,7 +183,8 @@ class Endpoints:
         sent = wanted.body
         if wanted.is_generated:
             sent = apply_variant(sent, resolved.manner)
-        asking = asking_of(resolved, body, request.headers, request.remote)
+        key, address = request[CALLER].key, request.remote or ""
+        asking = asking_of(resolved, body, request.headers, key=key, address=address)
         return Call(request, sent, asking, wanted, live, may_serve)
 
 

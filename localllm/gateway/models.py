@@ -14,6 +14,8 @@ from aiohttp import web
 from localllm.catalog.profile import Profile
 from localllm.config import AS_IT_IS
 from localllm.errors import ModelNotFound
+from localllm.gateway.callers import check_model
+from localllm.gateway.middleware import CALLER
 from localllm.gateway.model_entries import (
     Document,
     Entry,
@@ -40,15 +42,19 @@ class Models:
         self._naming = naming
         self._created = created
 
-    async def list(self, _request: web.Request) -> web.Response:
+    async def list(self, request: web.Request) -> web.Response:
+        """List those that the caller may use."""
         shelf, known = await self._naming.look()
-        entries = [*self._served(shelf, known), *self._at_rest(shelf, known)]
+        caller = request[CALLER]
+        every = [*self._served(shelf, known), *self._at_rest(shelf, known)]
+        entries = [entry for entry in every if caller.may_use((entry.id, *entry.aliases))]
         return web.json_response(render_list([self._render(entry) for entry in entries]))
 
     async def show(self, request: web.Request) -> web.Response:
         """Show whatever a name leads to, under that name if it says more than the model's."""
         name = request.match_info["id"]
         resolved = await self._naming.resolve(name)
+        check_model(request[CALLER], resolved.name or name, name)
         shelf, known = await self._naming.look()
         hosted = self._naming.fleet.names.find(resolved.name)
         if hosted is not None:

@@ -37,6 +37,9 @@ class Shell:
         return self.installation / "state"
 
     def run(self, *words: str) -> Ran:
+        return self.python("-m", "localllm", *words)
+
+    def python(self, *words: str) -> Ran:
         gone = ("LOCALLLM_", "ANTHROPIC_", "OPENAI_", "CLAUDE", "CODEX", "XDG_")
         kept = {k: v for k, v in os.environ.items() if not k.startswith(gone)}
         kept = {k: v for k, v in kept.items() if k.upper() not in PROXIES}
@@ -48,7 +51,7 @@ class Shell:
             "PYTHONPATH": str(ROOT),
             **self.variables,
         }
-        command = [sys.executable, "-m", "localllm", *words]
+        command = [sys.executable, *words]
         return subprocess.run(
             command, cwd=self.home, env=environment, capture_output=True, text=True, check=False
         )
@@ -116,6 +119,24 @@ def test_what_edits_files_is_loaded_only_when_a_file_is_edited(module: str) -> N
     loaded = set(subprocess.check_output([sys.executable, "-c", code], text=True).split())
 
     assert not loaded & {"tomlkit", "ruamel", "ruamel.yaml", "aiohttp"}
+
+
+@pytest.mark.parametrize("verb", ["connect", "launch"])
+def test_a_shell_completes_the_name_of_an_agent(shell: Shell, verb: str) -> None:
+    shell.variables |= {
+        "_LOCALLLM_COMPLETE": "zsh_complete",
+        "COMP_WORDS": f"localllm {verb} co",
+        "COMP_CWORD": "2",
+    }
+    code = "import sys; sys.argv[0] = 'localllm'; from localllm.cli.main import cli; cli(prog_name='localllm')"
+
+    completed = shell.python("-c", code)
+
+    assert [line for line in completed.stdout.split() if line.startswith("co")] == [
+        "codex",
+        "continue",
+        "copilot",
+    ]
 
 
 def test_agents_are_listed_without_a_daemon(shell: Shell) -> None:

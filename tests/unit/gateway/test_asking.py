@@ -12,8 +12,9 @@ from localllm.gateway.asking import asking_of, client_of, prompt_tokens
 from localllm.supervisor.resolving import Resolved
 
 
-def client(remote: str = "127.0.0.1", **headers: str) -> str:
-    return client_of(CIMultiDict({n.replace("_", "-"): v for n, v in headers.items()}), remote)
+def client(address: str = "127.0.0.1", key: str | None = None, **headers: str) -> str:
+    named = CIMultiDict({n.replace("_", "-"): v for n, v in headers.items()})
+    return client_of(named, key=key, address=address)
 
 
 @pytest.mark.parametrize("name", ["X-Session-Id", "x-session-affinity", "X-Claude-Code-Session-Id"])
@@ -31,7 +32,7 @@ def test_without_a_conversation_key_program_and_address_tell_clients_apart() -> 
     assert client(User_Agent="curl") == plain
     others = [
         client(User_Agent="python"),
-        client(User_Agent="curl", Authorization="Bearer 1"),
+        client(User_Agent="curl", key="1"),
         client("10.0.0.7", User_Agent="curl"),
     ]
     assert len({plain, *others}) == 4
@@ -53,6 +54,8 @@ def test_an_images_bytes_are_no_prompt() -> None:
 
 
 def test_all_of_it_together() -> None:
-    asking = asking_of(Resolved("m"), b"x" * 350, CIMultiDict({"x-session-id": "7"}), "127.0.0.1")
+    asking = asking_of(
+        Resolved("m"), b"x" * 350, CIMultiDict({"x-session-id": "7"}), key="k", address="127.0.0.1"
+    )
 
-    assert (asking.model, asking.client, asking.tokens) == ("m", "conversation 7", 100)
+    assert (asking.model, asking.client, asking.tokens) == ("m", "k conversation 7", 100)
