@@ -1,11 +1,13 @@
 """Stands between an agent and the gateway: passes on what comes, as it comes, and keeps a copy.
 
 What the control API says of the gateway's port is changed into the recorder's own, so that an agent
-which is told by the daemon where to ask comes here. Nothing else is.
+which is told by the daemon where to ask comes here. Where it is asked for, requests are changed so
+that their answers end soon. Nothing else is.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +20,14 @@ from pathlib import Path
 
 _PATIENCE_S = 900.0
 """A long prompt is read for minutes where there is no device for it."""
+
+_ASKED = {
+    "/v1/chat/completions": "stop",
+    "/v1/messages": "stop_sequences",
+    "/v1/responses": "stop",
+}
+_STOPS = [".", "!", "?", "\n", " a", " i", " o", " s", " t", " w"]
+"""Few words are without one."""
 
 _HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "content-length", "host"})
 """Headers of one connection alone, and those that are written anew."""
@@ -54,15 +64,19 @@ class Recorder:
     gateway: int
     """The port."""
 
+    ends_soon: bool = False
+    """Whether answers are to be a word or two: the smallest models never end where a prompt is longer
+    than they were trained for, and one that was cut off is asked for again."""
+
     port: int = 0
     exchanges: list[Exchange] = field(default_factory=list[Exchange])
     """In the order in which they began."""
 
 
 @contextmanager
-def recording(gateway: int) -> Iterator[Recorder]:
+def recording(gateway: int, *, ends_soon: bool = False) -> Iterator[Recorder]:
     """Listen on a free port of loopback, for as long as the block runs."""
-    recorder = Recorder(gateway)
+    recorder = Recorder(gateway, ends_soon)
 
     class Bound(_Handler):
         kept = recorder
@@ -76,6 +90,13 @@ def recording(gateway: int) -> Iterator[Recorder]:
         finally:
             server.shutdown()
             thread.join()
+
+
+def ending_soon(asked: Exchange) -> bytes:
+    """Write a request so that its answer ends soon, and well; OpenAI's newer API passes `stop` on."""
+    if asked.method != "POST" or asked.path not in _ASKED:
+        return asked.body
+    return json.dumps({**json.loads(asked.body), _ASKED[asked.path]: _STOPS}).encode()
 
 
 def leave_bodies(folder: Path, exchanges: Sequence[Exchange]) -> None:
@@ -105,7 +126,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.kept.exchanges.append(exchange)
         connection = HTTPConnection("127.0.0.1", self.kept.gateway, timeout=_PATIENCE_S)
         try:
-            connection.request(self.command, self.path, exchange.body, self._headers())
+            sent = ending_soon(exchange) if self.kept.ends_soon else exchange.body
+            connection.request(self.command, self.path, sent, self._headers())
             self._pass_on(exchange, connection.getresponse())
         finally:
             connection.close()

@@ -37,6 +37,9 @@ class Place:
     """For one turn."""
 
     is_scripted: bool
+    ends_soon: bool = False
+    """Whether the model is so small that it has to be stopped."""
+
     records: Path | None = None
     """Where to leave what agents sent, for the tests of the translation."""
 

@@ -41,6 +41,9 @@ class Connection:
     parallel: int
     """Requests that it answers at once."""
 
+    trained: int | None = None
+    """Tokens of context that the model was trained for."""
+
     writes: bool = True
     """Whether it writes text at all: one that makes embeddings does not."""
 
@@ -120,12 +123,12 @@ def warnings_of(connection: Connection) -> tuple[str, ...]:
             f"TOO SMALL FOR AN AGENT: {model} is served with {context:,} tokens of context, and "
             f"agents need {USELESS_BELOW_TOKENS:,}, better {COMFORTABLE_TOKENS:,}. Their "
             "instructions and tools alone take up to 20,000, so requests will be refused as too "
-            f"long: localllm up {model} --context {COMFORTABLE_TOKENS}, or a smaller model"
+            f"long: {_more_context(connection)}"
         )
     elif context < COMFORTABLE_TOKENS:
         said.append(
             f"{model} has {context:,} tokens of context; {COMFORTABLE_TOKENS:,} is comfortable for "
-            f"an agent: localllm up {model} --context {COMFORTABLE_TOKENS}, if there is memory"
+            f"an agent: {_more_context(connection)}"
         )
     if connection.tools is False:
         said.append(f"nothing says that {model} can call tools: an agent may only chat with it")
@@ -135,3 +138,15 @@ def warnings_of(connection: Connection) -> tuple[str, ...]:
             f"localllm up {model} --parallel {USEFUL_SLOTS}"
         )
     return tuple(said)
+
+
+def _more_context(connection: Connection) -> str:
+    """What gets an agent the context that it needs."""
+    trained = connection.trained
+    if trained is not None and trained < COMFORTABLE_TOKENS:
+        more = f"the model was trained for {trained:,}, so take another one"
+        return f"{more}: localllm plan --use code --context {COMFORTABLE_TOKENS}"
+    return (
+        f"localllm up {connection.model} --context {COMFORTABLE_TOKENS}, or a smaller model "
+        "if there is no memory for that"
+    )

@@ -80,9 +80,16 @@ def _connection(
         model=largest.id,
         context=largest.context,
         parallel=max(model.parallel for model in chosen),
+        trained=_trained(entry),
         writes=can is None or not can & _NO_TEXT,
         tools=None if can is None else "tools" in can,
         reasoning=None if can is None else "reasoning" in can,
         images=None if can is None else "vision" in can,
         needs_key=needs_key,
     )
+
+
+def _trained(entry: Mapping[str, Any]) -> int | None:
+    meta = entry.get("meta")
+    trained = meta.get("n_ctx_train") if isinstance(meta, dict) else None
+    return trained if isinstance(trained, int) else None

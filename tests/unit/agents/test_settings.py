@@ -197,6 +197,7 @@ def test_a_wrong_name_is_answered_with_the_nearest(name: str, near: str) -> None
         (replace(SERVED, context=32767), ["TOO SMALL FOR AN AGENT"]),
         (replace(SERVED, context=32768), ["65,536 is comfortable"]),
         (replace(SERVED, tools=False), ["nothing says that qwen3.6-27b can call tools"]),
+        (replace(SERVED, context=4096, trained=8192), ["trained for 8,192, so take another one"]),
         (replace(SERVED, writes=False, context=512), ["WRITES NO TEXT"]),
         (replace(SERVED, parallel=1), ["one request at a time"]),
         (replace(SERVED, context=4096, parallel=1), ["TOO SMALL", "one request at a time"]),
