@@ -74,6 +74,11 @@ class ClientStream:
     def is_open(self) -> bool:
         return self._stream is not None
 
+    async def open(self) -> None:
+        """Send the opening events, if nothing has been sent yet."""
+        if self._stream is None:
+            await self._open()
+
     async def write(self, data: bytes, *, between_events: bool = True) -> None:
         """Send bytes, after the opening events if they are the first.
 

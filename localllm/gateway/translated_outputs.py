@@ -133,6 +133,7 @@ class StreamTranslated:
             finally:
                 source.flow.blocked -= 1
 
+        await self.client.open()  # an answer begins before the first of it is translated
         try:
             await _Translating(self.live, self.voice).run(source, write)
         except LocalLLMError as error:

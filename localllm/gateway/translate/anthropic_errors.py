@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from localllm.errors import BadRequest, ContextTooLong, LocalLLMError
 from localllm.gateway.http_errors import ErrorReply, error_headers
+from localllm.gateway.translate.anthropic_wire import NoThreads
 
 _TYPES = {
     401: "authentication_error",
@@ -25,7 +26,9 @@ def anthropic_error(error: Exception) -> ErrorReply:
     `request_id` may be absent.
     """
     status = error.http_status if isinstance(error, LocalLLMError) else 500
-    detail = {"type": _type(status), "message": _message(error)}
+    detail: dict[str, object] = {"type": _type(status), "message": _message(error)}
+    if isinstance(error, NoThreads):
+        detail["details"] = {"error_code": error.code, "unsupported": ["thread"]}
     return ErrorReply(status, error_headers(error), {"type": "error", "error": detail})
 
 

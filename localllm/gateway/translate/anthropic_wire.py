@@ -53,6 +53,15 @@ class Turn(msgspec.Struct):
     clear_at: Literal["next_user_message", "never"] | None = None
 
 
+class NoThreads(BadRequest):
+    """The client left the earlier messages out. Anthropic's own sends them by itself at this code.
+
+    Source: lib/threads/_thread_state.py in anthropic-sdk-python 2.14.
+    """
+
+    own_code = "thread_unsupported_request"
+
+
 class Thread(msgspec.Struct):
     """A conversation that Anthropic's servers keep."""
 
@@ -129,7 +138,12 @@ def _check(request: Request) -> None:
         if len(stop.encode()) > _MOST_STOP_BYTES:
             raise wrong(f"stop_sequences[{place}]", f"it is over {_MOST_STOP_BYTES} bytes")
     if request.thread is not None and request.thread.type == "continue":
-        raise wrong("thread", "no conversation is kept here, send all of its messages")
+        raise NoThreads(
+            "No conversation is kept here.",
+            why="thread.type is continue, which leaves the earlier messages to the server",
+            fix="send all of its messages, without thread",
+            param="thread",
+        )
     if request.compaction is not None:
         raise wrong("compaction", "nothing here signs a summary, ask for one in a message")
 
