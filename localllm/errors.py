@@ -9,6 +9,7 @@ The tree (a name in snake case is the code sent to API clients, unless it has it
     |-- ModelNotFound        exit 5   HTTP 404
     |-- BadKeyName           exit 2   HTTP 400
     |-- NoSuchKey            exit 5   HTTP 404
+    |-- NoSuchAgent          exit 5   HTTP 404  and its neighbours in agents/errors.py
     |-- NoNetwork            exit 6   HTTP 502  retryable
     |-- WrongContent         exit 6   HTTP 502
     |-- NoSpace              exit 1   HTTP 507

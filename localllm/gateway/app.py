@@ -13,6 +13,7 @@ from localllm.engines.base import LaunchSpec
 from localllm.errors import StillLoading
 from localllm.events import ModelState
 from localllm.gateway.access import Rules
+from localllm.gateway.agent_settings import AgentSettings
 from localllm.gateway.client_stream import Patience
 from localllm.gateway.control import Control
 from localllm.gateway.endpoints import Endpoints
@@ -59,6 +60,8 @@ class Gateway:
         )
         metrics = MetricsEndpoint(self.operations, self.metering, self.started)
         models = Models(self.operations.naming, self.started)
+        needs_key = self.settings.auth == "always"
+        agents = AgentSettings(self.operations, models, needs_key=needs_key)
         app = web.Application(
             middlewares=[guard(self.rules)],  # type: ignore[list-item]
             client_max_size=self.settings.max_body_mib << 20,
@@ -75,7 +78,7 @@ class Gateway:
                 web.get("/v1/models", models.list),
                 web.get("/v1/models/{id}", models.show),
                 *endpoints.routes(),
-                *Control(self.operations, self.metering, self.shut_down).routes(),
+                *Control(self.operations, self.metering, agents, self.shut_down).routes(),
             ]
         )
         return app

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 import msgspec
 from aiohttp import web
 
+from localllm.agents.errors import NoSuchAgent, NotConnectable
+from localllm.api.agent_views import AgentView
 from localllm.api.request_views import CaptureRequest, CaptureView, RequestsListView
 from localllm.api.status_views import InstanceView, StatusView
 from localllm.api.views import (
@@ -29,6 +31,7 @@ from localllm.errors import (
     NotFound,
     NotReady,
 )
+from localllm.gateway.agent_settings import AgentSettings
 from localllm.gateway.api_routes import ApiRoute, plain, routes_of, with_body, with_query
 from localllm.gateway.following import Following
 from localllm.gateway.metering import Metering
@@ -54,9 +57,14 @@ class Control:
     """
 
     def __init__(
-        self, operations: Operations, metering: Metering, shut_down: Callable[[], None]
+        self,
+        operations: Operations,
+        metering: Metering,
+        agents: AgentSettings,
+        shut_down: Callable[[], None],
     ) -> None:
         self._operations = operations
+        self._agents = agents
         self._metering = metering
         self._shut_down = shut_down
 
@@ -160,6 +168,16 @@ class Control:
                 Operation("DELETE", capture, "End the capture.", (NotFound,)),
                 CaptureView,
                 self.stop_capture,
+            ),
+            plain(
+                Operation(
+                    "GET",
+                    f"{_V1}/agents/{{agent}}",
+                    "How an agent is pointed at what is served.",
+                    (NoSuchAgent, NotConnectable, ModelNotFound),
+                ),
+                AgentView,
+                self._agents.show,
             ),
         ]
 

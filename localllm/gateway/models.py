@@ -7,7 +7,7 @@ are among the `aliases` of their model, and its variants beside them, so that it
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from aiohttp import web
 
@@ -44,11 +44,17 @@ class Models:
 
     async def list(self, request: web.Request) -> web.Response:
         """List those that the caller may use."""
-        shelf, known = await self._naming.look()
-        caller = request[CALLER]
-        every = [*self._served(shelf, known), *self._at_rest(shelf, known)]
-        entries = [entry for entry in every if caller.may_use((entry.id, *entry.aliases))]
+        may_use = request[CALLER].may_use
+        entries = [entry for entry in await self._every() if may_use((entry.id, *entry.aliases))]
         return web.json_response(render_list([self._render(entry) for entry in entries]))
+
+    async def entries(self) -> Sequence[Document]:
+        """Render them all."""
+        return [self._render(entry) for entry in await self._every()]
+
+    async def _every(self) -> Sequence[Entry]:
+        shelf, known = await self._naming.look()
+        return [*self._served(shelf, known), *self._at_rest(shelf, known)]
 
     async def show(self, request: web.Request) -> web.Response:
         """Show whatever a name leads to, under that name if it says more than the model's."""
