@@ -7,7 +7,7 @@ from typing import Any
 
 from localllm.gateway.translate.anthropic_content import chat_messages
 from localllm.gateway.translate.anthropic_stream import MessagesAnswer, Thoughts
-from localllm.gateway.translate.anthropic_tools import chat_tools
+from localllm.gateway.translate.anthropic_tools import chat_tools, found_tools
 from localllm.gateway.translate.anthropic_wire import Request, parse_request, wrong
 from localllm.gateway.translate.translation import Translated
 
@@ -86,7 +86,7 @@ def _chat(request: Request, members: dict[str, Any]) -> dict[str, object]:
     chat: dict[str, object] = {
         **passed_on,
         "messages": chat_messages(request.system, request.messages),
-        **chat_tools(request.tools or (), request.tool_choice),
+        **chat_tools(request.tools or (), request.tool_choice, found_tools(members["messages"])),
         **_sampling(request),
         **_thinking(request, members.get("chat_template_kwargs")),
     }

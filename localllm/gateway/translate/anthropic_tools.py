@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -16,7 +16,10 @@ _OURS = (None, "custom")
 
 class _Kind(msgspec.Struct):
     type: str | None = None
+    name: str | None = None
     input_schema: object = None
+    defer_loading: bool = False
+    """Not to be shown before a search for tools has found it."""
 
     @property
     def is_servers(self) -> bool:
@@ -44,21 +47,45 @@ def id_for_engine(id_: str) -> str:
     return id_.removeprefix(_PREFIX) or id_
 
 
-def chat_tools(raw: Sequence[dict[str, Any]], choice: ToolChoice | None) -> dict[str, object]:
+def found_tools(messages: Sequence[Mapping[str, Any]]) -> frozenset[str]:
+    """Name the tools that searches have found: a `tool_reference` in a result stands for each."""
+    blocks = [block for turn in messages for block in _blocks(turn)]
+    results = [block for outer in blocks for block in _blocks(outer)]
+    found = (b for b in (*blocks, *results) if b.get("type") == "tool_reference")
+    return frozenset(str(reference.get("tool_name")) for reference in found)
+
+
+def _blocks(holder: Mapping[str, Any]) -> list[dict[str, Any]]:
+    content = holder.get("content")
+    return [b for b in content if isinstance(b, dict)] if isinstance(content, list) else []
+
+
+def chat_tools(
+    raw: Sequence[dict[str, Any]], choice: ToolChoice | None, found: frozenset[str] = frozenset()
+) -> dict[str, object]:
     """Translate tools and the choice among them, as members of a chat completion.
 
-    A tool that has no schema of its own is left out: no local model knows it.
+    A tool that has no schema of its own is left out: no local model knows it. So is one that waits
+    to be found.
+
+    Args:
+        found: Tools that searches have found.
 
     Raises:
         BadRequest: A tool is wrong, or the chosen one is not there.
     """
     kinds = [convert(tool, _Kind, f"tools[{place}]") for place, tool in enumerate(raw)]
+    chosen_by_name = frozenset({choice.name} if choice and choice.name else ())
+    shown = [
+        not kind.is_servers and (not kind.defer_loading or kind.name in found | chosen_by_name)
+        for kind in kinds
+    ]
     tools = [
         convert(tool, _Tool, f"tools[{place}]")
-        for place, (tool, kind) in enumerate(zip(raw, kinds, strict=True))
-        if not kind.is_servers
+        for place, (tool, is_shown) in enumerate(zip(raw, shown, strict=True))
+        if is_shown
     ]
-    left_out = {str(t.get("name")) for t, k in zip(raw, kinds, strict=True) if k.is_servers}
+    left_out = {kind.name for kind in kinds if kind.is_servers}
     if choice is None or (choice.type == "tool" and choice.name in left_out):
         return {"tools": [_function(tool) for tool in tools]} if tools else {}
     wanted = _wanted(tools, choice)

@@ -7,7 +7,12 @@ from typing import Any
 import pytest
 
 from localllm.errors import BadRequest
-from localllm.gateway.translate.anthropic_tools import chat_tools, id_for_client, id_for_engine
+from localllm.gateway.translate.anthropic_tools import (
+    chat_tools,
+    found_tools,
+    id_for_client,
+    id_for_engine,
+)
 from localllm.gateway.translate.anthropic_wire import ToolChoice
 
 SCHEMA = {"type": "object", "properties": {}}
@@ -36,7 +41,8 @@ SERVERS = [
         ([own("f")], [function("f")]),
         ([own("f", type="custom", description="Does.", strict=True)],
          [function("f", description="Does.", strict=True)]),
-        ([own("f", cache_control={"type": "ephemeral"}, defer_loading=True)], [function("f")]),
+        ([own("f", cache_control={"type": "ephemeral"}, defer_loading=False)], [function("f")]),
+        ([own("f"), own("g", defer_loading=True)], [function("f")]),
         ([*SERVERS, own("f")], [function("f")]),
         ([own("f", type="a_new_kind_20270101")], [function("f")]),
     ],
@@ -78,6 +84,20 @@ def test_the_named_tool_is_the_only_one_and_has_to_be_called() -> None:
     said = chat_tools([own("f"), own("g")], ToolChoice("tool", "g"))
 
     assert said == {"tools": [function("g")], "tool_choice": "required"}
+
+
+def test_a_tool_that_waits_is_shown_once_a_search_has_found_it_or_it_has_to_be_called() -> None:
+    tools = [own("f"), own("g", defer_loading=True), own("h", defer_loading=True)]
+    reference = {"type": "tool_reference", "tool_name": "g"}
+    result = {"type": "tool_result", "tool_use_id": "1", "content": [reference]}
+    said = [{"role": "user", "content": "hi"}, {"role": "user", "content": [result]}]
+
+    found = found_tools(said)
+
+    assert found == {"g"}
+    assert chat_tools(tools, None, found) == {"tools": [function("f"), function("g")]}
+    chosen = chat_tools(tools, ToolChoice("tool", "h"))
+    assert chosen["tools"] == [function("h")]
 
 
 def test_a_tool_that_was_left_out_cannot_be_demanded() -> None:

@@ -61,7 +61,7 @@ def names_of(tools: list[dict[str, Any]]) -> list[str]:
     for tool in tools:
         if tool.get("type") == "namespace":
             names += [f"{tool['name']}__{inner['name']}" for inner in tool["tools"]]
-        elif tool.get("type") not in NOT_LOCAL:
+        elif tool.get("type") not in NOT_LOCAL and not tool.get("defer_loading"):
             names.append(tool.get("function", tool)["name"])
     return names
 
