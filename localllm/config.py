@@ -248,6 +248,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Of clients, at once."""
 
     max_body_mib: Count = 64
+    allow_grammars: bool = False
+    """Whether clients may send grammars of their own, which engines read without a bound."""
+
     supervision: Supervision = Supervision()
     plan: Planning = Planning()
     remote: Remote | None = None
@@ -296,6 +299,7 @@ _FROM_ENVIRONMENT = (
     "engine_mirror",
     "allow_cpu",
     "max_body_mib",
+    "allow_grammars",
 )
 
 

@@ -56,7 +56,12 @@ class Gateway:
         relay = Relay(lending, supervision.request_wait_s, remote)
         most_bytes = self.settings.max_body_mib << 20
         endpoints = Endpoints(
-            relay, self.operations.naming, self.metering, self.patience, most_bytes
+            relay,
+            self.operations.naming,
+            self.metering,
+            self.patience,
+            most_bytes,
+            self.settings.allow_grammars,
         )
         metrics = MetricsEndpoint(self.operations, self.metering, self.started)
         models = Models(self.operations.naming, self.started)

@@ -29,6 +29,7 @@ from localllm.gateway.translate.responses_store import ResponseStore
 from localllm.gateway.wanting import (
     Origin,
     Wanted,
+    check_can,
     want_chat,
     want_completion,
     want_embeddings,
@@ -69,12 +70,12 @@ class _Named:
     hosted: Hosted | None
     """None: nobody serves it yet."""
 
-    @property
-    def limits(self) -> Limits:
+    def limits(self, *, grammars: bool) -> Limits:
         if self.hosted is None:
-            return Limits()
+            return Limits(may_send_grammar=grammars)
         planned = self.hosted.planned
-        return Limits(planned.plan.parallel, planned.plan.context, planned.header.takes_tools)
+        plan, header = planned.plan, planned.header
+        return Limits(plan.parallel, plan.context, header.takes_tools, may_send_grammar=grammars)
 
     @property
     def model(self) -> str:
@@ -89,6 +90,7 @@ class Endpoints:
 
     Args:
         most_bytes: Of a body.
+        may_send_grammar: Whether clients may send grammars of their own.
     """
 
     relay: Relay
@@ -96,6 +98,7 @@ class Endpoints:
     metering: Metering
     patience: Patience
     most_bytes: int
+    may_send_grammar: bool = False
     responses: ResponseStore = field(default_factory=ResponseStore)
 
     def routes(self) -> list[web.RouteDef]:
@@ -120,7 +123,9 @@ class Endpoints:
             peek = _peek(body)
             with self._followed(request, api, peek, body) as live:
                 named = await self._named(request, peek.name, _TASKS.get(api, Task.WRITE))
-                wanted = want(body, named.limits, self._origin(request, live))
+                wanted = want(
+                    body, named.limits(grammars=self.may_send_grammar), self._origin(request, live)
+                )
                 return await self.relay.answer(self._call(request, named, wanted, live, body))
 
         return handle
@@ -132,7 +137,7 @@ class Endpoints:
         with self._followed(request, Api.COUNT_TOKENS, peek, body) as live:
             chat = count_tokens_request(body)
             named = await self._named(request, peek.name, Task.WRITE)
-            check_chat_document(chat, named.limits)
+            check_chat_document(chat, named.limits(grammars=self.may_send_grammar))
             counted = None
             client = self.relay.lending.reach(named.hosted)
             if client is not None:
@@ -177,8 +182,9 @@ class Endpoints:
         resolved = named.resolved
 
         def may_serve(lent: Lent) -> None:
-            served = lent.hosted.planned.stored.id
-            check_model(request[CALLER], served, named.asked, resolved.name)
+            planned = lent.hosted.planned
+            check_model(request[CALLER], planned.stored.id, named.asked, resolved.name)
+            check_can(wanted, planned.choice.installed.engine)
 
         sent = wanted.body
         if wanted.is_generated:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import msgspec
 from aiohttp import web
 
-from localllm.errors import LocalLLMError
+from localllm.errors import BadRequest, LocalLLMError
 from localllm.gateway.client_stream import ClientStream, Patience
 from localllm.gateway.engine_errors import engine_error
 from localllm.gateway.outputs import Comments, Output, StreamBytes, StreamEvents, WholeBytes
@@ -29,6 +29,8 @@ from localllm.metrics.live import Live
 
 CHAT = "/v1/chat/completions"
 _COMPLETIONS, _EMBEDDINGS, _RERANK = "/v1/completions", "/v1/embeddings", "/v1/rerank"
+
+_FILLING_IN = frozenset({"llama-server", "xllamacpp"})
 
 Refusal = Callable[[int, bytes], LocalLLMError]
 """Reads what an engine says beside a status that is not 200."""
@@ -119,6 +121,21 @@ def _want_infill(head: CompletionHead, origin: Origin) -> Wanted:
         else origin.reshaped(lambda answer: infill_document(answer, framing))
     )
     return Wanted(INFILL, infill_body(head.body), output, infill_error)
+
+
+def check_can(wanted: Wanted, engine: str) -> None:
+    """Refuse what only some engines have a path for.
+
+    Raises:
+        BadRequest: This one has not.
+    """
+    if wanted.path == INFILL and engine not in _FILLING_IN:
+        raise BadRequest(
+            f"The engine {engine} cannot fill in text before a suffix.",
+            why=f"{' and '.join(sorted(_FILLING_IN))} can, with a model that was trained for it",
+            fix="leave suffix out, or serve the model with one of those: localllm up --engine",
+            param="suffix",
+        )
 
 
 def want_response(body: bytes, limits: Limits, origin: Origin) -> Wanted:

@@ -10,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import openai
 import pytest
 
 from localllm.engines.extras import DRAFTED_ANSWERS
@@ -32,8 +33,12 @@ def with_profile(here: Installation, profile: str, *, settings: str = "") -> Ins
 
 def chat(here: Installation, **more: Any) -> dict[str, Any]:
     asked = {"messages": [{"role": "user", "content": "Describe a cat."}], "max_tokens": 24}
+    return ask(here, "/v1/chat/completions", {**asked, "temperature": 0, **more})
+
+
+def ask(here: Installation, path: str, body: dict[str, Any]) -> dict[str, Any]:
     connection = http.client.HTTPConnection("127.0.0.1", here.port, timeout=60)
-    status, answer = post(connection, "/v1/chat/completions", {**asked, "temperature": 0, **more})
+    status, answer = post(connection, path, body)
     assert status == 200, answer
     return answer
 
@@ -172,9 +177,15 @@ def test_texts_become_vectors_however_long_they_are_up_to_the_context(
     model = assert_as_planned(here)
     assert (model["speed"]["measured_tps"], model["speed"]["prefill_tps"] > 0) == (None, True)
     long = "cat " * 900  # more than a micro batch of 512 tokens
-    status, answer = ask_engine(here, "/v1/embeddings", {"input": ["a cat", "a car", long]})
-    assert status == 200, answer
-    assert [len(one["embedding"]) for one in answer["data"]] == [WIDTH] * 3
+    with openai.OpenAI(base_url=f"{here.url}/v1", api_key="none", max_retries=0) as client:
+        asked = {"model": "localllm", "input": ["a cat", "a car", long]}
+        packed = client.embeddings.create(**asked)  # as base64, which is the client's own choice
+        floats = client.embeddings.create(**asked, encoding_format="float")
+        with pytest.raises(openai.BadRequestError, match=f"its have {WIDTH}"):
+            client.embeddings.create(**asked, dimensions=8)
+    assert [len(one.embedding) for one in packed.data] == [WIDTH] * 3
+    assert packed.data[0].embedding == pytest.approx(floats.data[0].embedding, abs=1e-4)
+    assert packed.usage.prompt_tokens > 900
 
 
 def test_answers_are_ranked_by_a_model_that_is_to_rank(
@@ -184,10 +195,17 @@ def test_answers_are_ranked_by_a_model_that_is_to_rank(
 
     here.ok("up", "--profile", "p")
 
-    asked = {"query": "What is a cat?", "documents": ["A cat is an animal.", "Cars need fuel."]}
-    status, answer = ask_engine(here, "/v1/rerank", asked)
-    assert status == 200, answer
-    assert sorted(one["index"] for one in answer["results"]) == [0, 1]
+    texts = ["A cat is an animal.", "Cars need fuel."]
+    asked = {"query": "What is a cat?", "documents": texts, "return_documents": True}
+    answer = ask(here, "/v1/rerank", asked)
+    best, other = answer["results"]
+    assert best["relevance_score"] >= other["relevance_score"]
+    assert [best["document"]["text"], other["document"]["text"]] == [
+        texts[best["index"]],
+        texts[other["index"]],
+    ]
+    assert len(ask(here, "/v1/rerank", {**asked, "top_n": 1})["results"]) == 1
+    assert answer["usage"]["total_tokens"] > 10
 
 
 def test_how_texts_become_vectors_is_asked_for_and_not_guessed(

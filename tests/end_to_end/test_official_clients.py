@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
+import agents
 import anthropic
 import openai
 import pytest
@@ -218,3 +222,49 @@ def test_a_text_is_completed_whole_and_in_pieces(client: openai.OpenAI, model: s
     assert "".join(c.choices[0].text for c in pieces if c.choices) == whole.choices[0].text
     assert whole.usage is not None
     assert whole.usage.completion_tokens == 8
+
+
+def test_a_suffix_is_filled_in_or_refused_and_never_ignored(
+    client: openai.OpenAI, model: str
+) -> None:
+    with pytest.raises(openai.BadRequestError) as caught:  # this model was not trained for it
+        client.completions.create(model=model, prompt="def f(", suffix="return 1", max_tokens=4)
+
+    assert caught.value.param == "suffix"
+
+
+def test_the_program_llm_talks_with_it(engine_served: Installation, model: str) -> None:
+    command = [sys.executable, "-m", "llm", "openai", "endpoint", f"{engine_served.url}/v1"]
+    environment = {**os.environ, "LLM_USER_PATH": str(engine_served.home / "llm")}
+
+    done = subprocess.run(
+        [*command, "-m", model, "Say: yes.", "-o", "max_tokens", "8"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+
+    assert (done.returncode, bool(done.stdout.strip())) == (0, True), done.stderr
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("kind", [agents.OpenAIChatCompletionsModel, agents.OpenAIResponsesModel])
+async def test_openais_agents_talk_with_it(
+    kind: type[agents.Model], engine_served: Installation, model: str
+) -> None:
+    agents.set_tracing_disabled(disabled=True)
+    url = f"{engine_served.url}/v1"
+    async with openai.AsyncOpenAI(base_url=url, api_key="none", max_retries=0) as client:
+        agent = agents.Agent(
+            name="a",
+            instructions="Be brief.",
+            model=kind(model, client),
+            model_settings=agents.ModelSettings(max_tokens=32, temperature=0),
+        )
+        run = agents.Runner.run_streamed(agent, INPUT)
+        kinds = {event.type async for event in run.stream_events()}
+
+    assert str(run.final_output).strip()
+    assert "raw_response_event" in kinds

@@ -139,7 +139,7 @@ def _check(request: Request) -> None:
             raise wrong(f"stop_sequences[{place}]", f"it is over {_MOST_STOP_BYTES} bytes")
     if request.thread is not None and request.thread.type == "continue":
         raise NoThreads(
-            "No conversation is kept here.",
+            "thread: no conversation is kept here.",
             why="thread.type is continue, which leaves the earlier messages to the server",
             fix="send all of its messages, without thread",
             param="thread",
