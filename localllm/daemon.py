@@ -121,6 +121,7 @@ class Daemon:
                     tasks.start_soon(shrinking.run)
                 tasks.start_soon(log_events, self._fleet.tools.bus)
                 tasks.start_soon(metering.run, self._fleet.tools.bus)
+                tasks.start_soon(gateway.streams.run)
                 limits = Limits(most=self._settings.max_connections)
                 async with serving(gateway.application(), sockets, limits):
                     self._announce(known.current_rules())

@@ -14,7 +14,7 @@ from localllm.errors import StillLoading
 from localllm.events import ModelState
 from localllm.gateway.access import Rules
 from localllm.gateway.agent_settings import AgentSettings
-from localllm.gateway.client_stream import Patience
+from localllm.gateway.client_stream import OpenStreams, Patience
 from localllm.gateway.control import Control
 from localllm.gateway.endpoints import Endpoints
 from localllm.gateway.metering import Metering, MetricsEndpoint
@@ -34,6 +34,7 @@ class Gateway:
         rules: Known once the port is bound.
         started: Unix seconds.
         environment: With the remote's key, which engines do not get to see.
+        streams: Kept alive by a task of the daemon's.
     """
 
     operations: Operations
@@ -44,7 +45,7 @@ class Gateway:
     started: int
     environment: Mapping[str, str]
     metering: Metering
-    patience: Patience = field(default_factory=Patience)
+    streams: OpenStreams = field(default_factory=lambda: OpenStreams(Patience()))
 
     def application(self) -> web.Application:
         fleet = self.operations.fleet
@@ -59,7 +60,7 @@ class Gateway:
             relay,
             self.operations.naming,
             self.metering,
-            self.patience,
+            self.streams,
             most_bytes,
             self.settings.allow_grammars,
         )

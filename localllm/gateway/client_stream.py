@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,11 +14,14 @@ from aiohttp import web
 
 from localllm.errors import LocalLLMError
 
+_log = logging.getLogger(__name__)
 _HEADERS = {
     "Content-Type": "text/event-stream; charset=utf-8",
     "Cache-Control": "no-cache",
     "X-Accel-Buffering": "no",
 }
+
+_LOOK_EVERY_S = 0.25
 
 
 class Voice(Protocol):
@@ -58,26 +62,21 @@ class ClientStream:
         voice: Speaks the client's API.
     """
 
-    def __init__(self, request: web.Request, voice: Voice, patience: Patience) -> None:
+    def __init__(self, request: web.Request, voice: Voice, streams: OpenStreams) -> None:
         self._request = request
         self._voice = voice
-        self._patience = patience
+        self._streams = streams
         self._stream: web.StreamResponse | None = None
         self._opening = anyio.Lock()
-        self._said_at = time.monotonic()
+        self._began_at = self._said_at = time.monotonic()
         self._writing = 0
         self._ended = False
         self.between_events = True
         """Whether what was written so far ends with a whole event."""
 
-    @property
-    def is_open(self) -> bool:
-        return self._stream is not None
-
     async def open(self) -> None:
         """Send the opening events, if nothing has been sent yet."""
-        if self._stream is None:
-            await self._open()
+        await self._opened()
 
     async def write(self, data: bytes, *, between_events: bool = True) -> None:
         """Send bytes, after the opening events if they are the first.
@@ -85,7 +84,7 @@ class ClientStream:
         Raises:
             ConnectionError: The client has gone, or does not read.
         """
-        stream = self._stream or await self._open()
+        stream = self._stream or await self._opened()
         self._writing += 1
         self._said_at = time.monotonic()
         self.between_events = between_events
@@ -97,7 +96,7 @@ class ClientStream:
 
     async def end(self, data: bytes = b"") -> web.StreamResponse:
         """Send the last bytes."""
-        stream = self._stream or await self._open()
+        stream = await self._opened()
         self._ended = True
         with suppress(ConnectionError):  # the client has all that it wants, and has gone
             await stream.write_eof(data)
@@ -109,29 +108,61 @@ class ClientStream:
         Raises:
             LocalLLMError: `error`, where the stream has not been opened: it can be an HTTP status.
         """
+        async with self._opening:  # which may be under way
+            self._ended = self._stream is None
         if self._stream is None:
             raise error
         cut_off = b"" if self.between_events else b"\n\n"
         return await self.end(cut_off + self._voice.fail(error))
 
-    @asynccontextmanager
-    async def kept_alive(self) -> AsyncIterator[None]:
-        """While the block runs, show life when nothing else is sent."""
-        failed: Exception | None = None
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._watch)
+    @contextmanager
+    def kept_alive(self) -> Generator[None]:
+        """While the block runs, life is shown when nothing else is sent."""
+        with self._streams.watching(self):
             try:
                 yield
-            except Exception as error:  # noqa: BLE001  # it is raised below: from in here it would come in an ExceptionGroup
-                failed = error
             finally:
-                tasks.cancel_scope.cancel()
-        if failed is not None:
-            raise failed
+                self._ended = True
 
-    async def _open(self, *, waits: bool = False) -> web.StreamResponse:
+    def is_due(self, now: float, patience: Patience) -> bool:
+        """Tell whether something is to be done about its silence."""
+        if self._ended:
+            return False
+        if self._stream is None:
+            return now - self._began_at >= patience.open_after_s
+        silence_s = now - self._said_at
+        if self._writing:
+            return silence_s >= patience.unread_s
+        return self.between_events and silence_s >= patience.silence_s
+
+    async def attend(self) -> None:
+        """Open it, show life, or cut off a client that does not read."""
+        if self._stream is None:
+            await self._open(waits=True)
+        elif self._writing:
+            self.cut_off()
+        else:
+            await self.write(self._voice.life())
+
+    def cut_off(self) -> None:
+        """End the connection; whoever writes to it learns of it."""
+        if (transport := self._request.transport) is not None:
+            transport.abort()
+
+    async def _opened(self) -> web.StreamResponse:
+        if self._stream is None:
+            await self._open()
+        assert self._stream is not None, "only one that has failed stays closed"
+        return self._stream
+
+    async def _open(self, *, waits: bool = False) -> None:
+        """Open it, unless somebody has.
+
+        Args:
+            waits: Because nothing comes; then nothing is opened that has failed meanwhile.
+        """
         async with self._opening:
-            if self._stream is None:
+            if self._stream is None and not (waits and self._ended):
                 stream = web.StreamResponse(headers=_HEADERS)
                 with anyio.CancelScope(shield=True):  # half a header would spoil the stream
                     await stream.prepare(self._request)
@@ -139,26 +170,48 @@ class ClientStream:
                     if first:
                         await stream.write(first)
                 self._stream = stream
-            return self._stream
+                self._said_at = time.monotonic()
 
-    async def _watch(self) -> None:
-        with suppress(ConnectionError):  # the client has gone: the request is being cancelled
-            await anyio.sleep(self._patience.open_after_s)
-            if not self.is_open:
-                await self._open(waits=True)
-            wait_s = self._patience.silence_s
-            while not self._ended:
-                if not self._writing and self.between_events and self._silence_s() >= wait_s:
-                    await self.write(self._voice.life())
-                elif self._writing and self._silence_s() >= self._patience.unread_s:
-                    self._cut_off()
-                    return
-                await anyio.sleep(max(wait_s - self._silence_s(), 0.05 * wait_s))
 
-    def _silence_s(self) -> float:
-        return time.monotonic() - self._said_at
+class OpenStreams:
+    """Looks after all streams at once: a task for each would cost every request a part of its time.
 
-    def _cut_off(self) -> None:
-        """End a connection that nobody reads from; whoever writes to it learns of it."""
-        if (transport := self._request.transport) is not None:
-            transport.abort()
+    Mutable.
+    """
+
+    def __init__(self, patience: Patience) -> None:
+        self._patience = patience
+        self._watched: set[ClientStream] = set()
+        self._attended: set[ClientStream] = set()
+
+    @contextmanager
+    def watching(self, stream: ClientStream) -> Generator[None]:
+        self._watched.add(stream)
+        try:
+            yield
+        finally:
+            self._watched.discard(stream)
+
+    async def run(self) -> None:
+        """Attend to those that are due, until cancelled."""
+        patience = self._patience
+        every_s = min(_LOOK_EVERY_S, patience.open_after_s / 2, patience.silence_s / 2)
+        async with anyio.create_task_group() as tasks:
+            while True:
+                await anyio.sleep(every_s)
+                now = time.monotonic()
+                for stream in self._watched - self._attended:
+                    if stream.is_due(now, patience):
+                        self._attended.add(stream)
+                        tasks.start_soon(self._attend, stream)
+
+    async def _attend(self, stream: ClientStream) -> None:
+        try:
+            await stream.attend()
+        except ConnectionError:  # the client has gone: its request is being cancelled
+            pass
+        except Exception:  # noqa: BLE001  # a bug in one answer is not to end the others
+            _log.exception("a stream could not be kept alive")
+            stream.cut_off()
+        finally:
+            self._attended.discard(stream)

@@ -16,7 +16,7 @@ from localllm.engines.base import Task
 from localllm.gateway.asking import asking_of, conversation_of, prompt_tokens
 from localllm.gateway.bodies import read_body
 from localllm.gateway.callers import check_model
-from localllm.gateway.client_stream import Patience
+from localllm.gateway.client_stream import OpenStreams
 from localllm.gateway.halves import with_whole_characters
 from localllm.gateway.manners import apply_variant
 from localllm.gateway.metering import Metering
@@ -96,7 +96,7 @@ class Endpoints:
     relay: Relay
     naming: Naming
     metering: Metering
-    patience: Patience
+    streams: OpenStreams
     most_bytes: int
     may_send_grammar: bool = False
     responses: ResponseStore = field(default_factory=ResponseStore)
@@ -174,7 +174,7 @@ class Endpoints:
     def _origin(self, request: web.Request, live: Live) -> Origin:
         caller = request[CALLER]
         earlier = self.responses.of(caller.key or caller.name)
-        return Origin(request, live, self.patience, earlier, _new_id, time.time)
+        return Origin(request, live, self.streams, earlier, _new_id, time.time)
 
     def _call(
         self, request: web.Request, named: _Named, wanted: Wanted, live: Live, body: bytes

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -83,7 +83,7 @@ class Source:
 class Output(Protocol):
     """The client's side of one request."""
 
-    def kept_alive(self) -> AbstractAsyncContextManager[None]:
+    def kept_alive(self) -> AbstractContextManager[None]:
         """Show life to the client while the block runs."""
         ...
 
@@ -124,9 +124,8 @@ class WholeBytes:
     def has_begun(self) -> bool:
         return False
 
-    @asynccontextmanager
-    async def kept_alive(self) -> AsyncIterator[None]:
-        yield
+    def kept_alive(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     async def pass_on(self, source: Source) -> web.StreamResponse:
         body = await source.read()
@@ -163,7 +162,7 @@ class StreamBytes:
     def has_begun(self) -> bool:
         return False  # what fails once it has ends the stream
 
-    def kept_alive(self) -> AbstractAsyncContextManager[None]:
+    def kept_alive(self) -> AbstractContextManager[None]:
         return self.client.kept_alive()
 
     async def pass_on(self, source: Source) -> web.StreamResponse:
@@ -217,7 +216,7 @@ class StreamEvents:
     def has_begun(self) -> bool:
         return False  # what fails once it has ends the stream
 
-    def kept_alive(self) -> AbstractAsyncContextManager[None]:
+    def kept_alive(self) -> AbstractContextManager[None]:
         return self.client.kept_alive()
 
     async def pass_on(self, source: Source) -> web.StreamResponse:

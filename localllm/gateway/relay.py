@@ -75,7 +75,7 @@ class Relay:
         Raises:
             LocalLLMError: Nobody could, and the client has got no byte of an answer.
         """
-        async with call.output.kept_alive():
+        with call.output.kept_alive():
             try:
                 return await self._here(call)
             except LocalLLMError as error:  # no byte of the engine's answer has been sent

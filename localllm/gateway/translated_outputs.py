@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import msgspec
@@ -122,7 +122,7 @@ class StreamTranslated:
     def has_begun(self) -> bool:
         return False  # what fails once it has ends the stream
 
-    def kept_alive(self) -> AbstractAsyncContextManager[None]:
+    def kept_alive(self) -> AbstractContextManager[None]:
         return self.client.kept_alive()
 
     async def pass_on(self, source: Source) -> web.StreamResponse:
@@ -154,9 +154,8 @@ class WholeTranslated:
     voice: AnsweringVoice
     has_begun: bool = False
 
-    @asynccontextmanager
-    async def kept_alive(self) -> AsyncIterator[None]:
-        yield
+    def kept_alive(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     async def pass_on(self, source: Source) -> web.StreamResponse:
         answering = self.voice.answering

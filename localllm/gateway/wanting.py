@@ -9,7 +9,7 @@ import msgspec
 from aiohttp import web
 
 from localllm.errors import BadRequest, LocalLLMError
-from localllm.gateway.client_stream import ClientStream, Patience
+from localllm.gateway.client_stream import ClientStream, OpenStreams
 from localllm.gateway.engine_errors import engine_error
 from localllm.gateway.outputs import Comments, Output, StreamBytes, StreamEvents, WholeBytes
 from localllm.gateway.requests.bounds import Limits
@@ -48,7 +48,7 @@ class Origin:
 
     request: web.Request
     live: Live
-    patience: Patience
+    streams: OpenStreams
     earlier: Earlier
     new_id: Callable[[str], str]
     now: Callable[[], float]
@@ -71,12 +71,12 @@ class Origin:
         """Pass an answer on in the words of its client's API."""
         voice = AnsweringVoice(translated.answering)
         if translated.is_stream:
-            client = ClientStream(self.request, voice, self.patience)
+            client = ClientStream(self.request, voice, self.streams)
             return StreamTranslated(self.live, voice, client)
         return WholeTranslated(self.live, voice)
 
     def _stream(self) -> ClientStream:
-        return ClientStream(self.request, Comments(), self.patience)
+        return ClientStream(self.request, Comments(), self.streams)
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from localllm.fit.plan import Memory, Placement, Plan, Verdict
 from localllm.gateway.access import Rules
 from localllm.gateway.app import Gateway
 from localllm.gateway.bodies import Pace
-from localllm.gateway.client_stream import Patience
+from localllm.gateway.client_stream import OpenStreams, Patience
 from localllm.gateway.connection import Limits
 from localllm.gateway.known_keys import KnownKeys
 from localllm.gateway.listening import bound, serving
@@ -194,6 +194,7 @@ async def a_house(  # noqa: PLR0913  # each is what a few tests are about
         app = gateway.application()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(fleet.run)
+            tasks.start_soon(gateway.streams.run)
             await anyio.wait_all_tasks_blocked()
             async with (
                 serving(app, sockets, limits, pace),
@@ -235,7 +236,7 @@ def _gateway(fleet: Fleet, desk: Desk, port: int) -> Gateway:
         started,
         desk.environment,
         open_metering(desk.paths, desk.environment),
-        patience=PATIENCE,
+        streams=OpenStreams(PATIENCE),
     )
 
 
