@@ -123,9 +123,8 @@ class Endpoints:
             peek = _peek(body)
             with self._followed(request, api, peek, body) as live:
                 named = await self._named(request, peek.name, _TASKS.get(api, Task.WRITE))
-                wanted = want(
-                    body, named.limits(grammars=self.may_send_grammar), self._origin(request, live)
-                )
+                limits = named.limits(grammars=self.may_send_grammar)
+                wanted = want(body, limits, self._origin(request, named, live))
                 return await self.relay.answer(self._call(request, named, wanted, live, body))
 
         return handle
@@ -171,10 +170,11 @@ class Endpoints:
         check_model(request[CALLER], named.model, asked, resolved.name)
         return named
 
-    def _origin(self, request: web.Request, live: Live) -> Origin:
+    def _origin(self, request: web.Request, named: _Named, live: Live) -> Origin:
         caller = request[CALLER]
         earlier = self.responses.of(caller.key or caller.name)
-        return Origin(request, live, self.streams, earlier, _new_id, time.time)
+        served = None if named.hosted is None else named.model
+        return Origin(request, live, self.streams, served, earlier, _new_id, time.time)
 
     def _call(
         self, request: web.Request, named: _Named, wanted: Wanted, live: Live, body: bytes

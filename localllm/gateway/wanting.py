@@ -41,6 +41,7 @@ class Origin:
     """Where a request comes from, and what its answer may draw on.
 
     Args:
+        served: The id of the model that will answer; None: nobody serves it yet.
         earlier: What its client may go on from.
         new_id: Makes an id that begins with what it is given.
         now: Seconds since 1970.
@@ -49,6 +50,7 @@ class Origin:
     request: web.Request
     live: Live
     streams: OpenStreams
+    served: str | None
     earlier: Earlier
     new_id: Callable[[str], str]
     now: Callable[[], float]
@@ -114,7 +116,9 @@ def want_completion(body: bytes, limits: Limits, origin: Origin) -> Wanted:
 
 
 def _want_infill(head: CompletionHead, origin: Origin) -> Wanted:
-    framing = Framing(origin.new_id("cmpl-"), int(origin.now()), head.model or "localllm")
+    framing = Framing(
+        origin.new_id("cmpl-"), int(origin.now()), origin.served or head.model or "localllm"
+    )
     output = (
         origin.events(InfillStream(framing, include_usage=head.include_usage))
         if head.stream
@@ -141,14 +145,20 @@ def check_can(wanted: Wanted, engine: str) -> None:
 def want_response(body: bytes, limits: Limits, origin: Origin) -> Wanted:
     """Read a request of OpenAI's Responses API."""
     translated = responses_request(
-        body, earlier=origin.earlier, new_id=origin.new_id, now=origin.now
+        body,
+        earlier=origin.earlier,
+        new_id=origin.new_id,
+        now=origin.now,
+        served=origin.served,
     )
     return _want_translated(translated, limits, origin)
 
 
 def want_messages(body: bytes, limits: Limits, origin: Origin) -> Wanted:
     """Read a request of Anthropic's Messages API."""
-    return _want_translated(messages_request(body, origin.new_id), limits, origin)
+    return _want_translated(
+        messages_request(body, origin.new_id, served=origin.served), limits, origin
+    )
 
 
 def _want_translated(translated: Translated, limits: Limits, origin: Origin) -> Wanted:

@@ -88,11 +88,13 @@ async def test_a_whole_message_is_collected_from_the_engines_stream(tmp_path: Pa
     async with a_house(tmp_path) as house:
         await house.ready()
 
-        status, _, text = await post(house, MESSAGES, a_message(chunks=3))
+        asked = {**a_message(chunks=3), "model": "tiny"}
+        status, _, text = await post(house, MESSAGES, asked)
         (sent,) = [json.loads(c["body"]) for c in house.chats()]
 
     message = json.loads(text)
     assert (status, message["type"], message["stop_reason"]) == (200, "message", "end_turn")
+    assert message["model"] == "small"  # who answers, by whatever name it was asked
     assert message["content"] == [{"type": "text", "text": " word word word"}]
     assert sent["stream"] is True
 

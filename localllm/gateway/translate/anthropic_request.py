@@ -50,10 +50,13 @@ _STREAMED: dict[str, object] = {
 }
 
 
-def messages_request(body: bytes, new_id: Callable[[str], str]) -> Translated:
+def messages_request(
+    body: bytes, new_id: Callable[[str], str], *, served: str | None = None
+) -> Translated:
     """Translate a request for `/v1/messages`.
 
     Args:
+        served: The id of the model that will answer; None: it is not known yet.
         new_id: Makes an id that begins with what it is given.
 
     Raises:
@@ -63,7 +66,7 @@ def messages_request(body: bytes, new_id: Callable[[str], str]) -> Translated:
     if request.max_tokens is None:
         raise wrong("max_tokens", "the field is required")
     answer = MessagesAnswer(
-        request.model or "localllm",
+        served or request.model or "localllm",
         thoughts=_thoughts(request),
         stops=request.stop_sequences or (),
         new_id=new_id,

@@ -38,7 +38,6 @@ def opening_document(asked: Request, response_id: str, created_at: int) -> Objec
 
 def _about_the_request(asked: Request) -> Object:
     return {
-        "model": asked.model or "",
         "instructions": asked.instructions,
         "previous_response_id": asked.previous_response_id,
         "metadata": asked.metadata or {},

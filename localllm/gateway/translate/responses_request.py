@@ -49,7 +49,12 @@ _EFFORTS = {
 
 
 def responses_request(
-    body: bytes, *, earlier: Earlier, new_id: Callable[[str], str], now: Callable[[], float]
+    body: bytes,
+    *,
+    earlier: Earlier,
+    new_id: Callable[[str], str],
+    now: Callable[[], float],
+    served: str | None = None,
 ) -> Translated:
     """Translate a request.
 
@@ -57,6 +62,7 @@ def responses_request(
         earlier: What the client may go on from; told of the answer, unless `store` is false.
         new_id: Makes an id that begins with the given prefix, as `resp_`.
         now: The time, in seconds since 1970.
+        served: The id of the model that will answer; None: it is not known yet.
 
     Raises:
         BadRequest: It is wrong, or asks for what is not to be had here; `param` names the field.
@@ -65,6 +71,7 @@ def responses_request(
     _refuse_hosted(asked)
     talk = _read_talk(asked, earlier)
     document = opening_document(asked, new_id("resp_"), int(now()))
+    document["model"] = served or asked.model or "localllm"
 
     def keep(output: list[Object]) -> None:
         if asked.store is not False:
