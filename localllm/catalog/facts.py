@@ -8,7 +8,7 @@ from typing import Annotated, TypeAlias
 
 import msgspec
 
-from localllm import config
+from localllm import user_profiles
 
 Positive: TypeAlias = Annotated[int, msgspec.Meta(gt=0)]
 NotNegative: TypeAlias = Annotated[float, msgspec.Meta(ge=0)]
@@ -50,7 +50,7 @@ class Sampling(Part, frozen=True):
     min_p: Share | None = None
 
 
-class Manner(config.Manner, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Manner(user_profiles.Manner, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A way of answering that a model's makers describe, for a name to carry."""
 
     source: str

@@ -23,8 +23,8 @@ from localllm.catalog.facts import (
     Use,
 )
 from localllm.catalog.repositories import Draft, Repository, Variant
-from localllm.config import Ending
 from localllm.errors import ConfigError
+from localllm.user_profiles import Ending
 
 FORMAT = 1
 _NEW_WORD = re.compile(r"unknown field `(?P<field>[^`]*)`|Invalid enum value '(?P<value>[^']*)'")

@@ -207,9 +207,13 @@ class OpenStreams:
 
     async def _attend(self, stream: ClientStream) -> None:
         try:
-            await stream.attend()
+            if stream.is_due(time.monotonic(), self._patience):  # nothing has come meanwhile
+                with anyio.fail_after(self._patience.unread_s):
+                    await stream.attend()
         except ConnectionError:  # the client has gone: its request is being cancelled
             pass
+        except TimeoutError:  # it does not read the signs of life either
+            stream.cut_off()
         except Exception:  # noqa: BLE001  # a bug in one answer is not to end the others
             _log.exception("a stream could not be kept alive")
             stream.cut_off()

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from localllm.config import AS_IT_IS, Manner
+from localllm.user_profiles import AS_IT_IS, Manner
 
 Members = dict[str, msgspec.Raw]
 

@@ -14,9 +14,9 @@ from datetime import UTC, datetime
 
 from localllm.catalog.facts import Ability
 from localllm.catalog.profile import Profile
-from localllm.config import Manner
 from localllm.engines.base import Task
 from localllm.formats.header import Header
+from localllm.user_profiles import Manner
 
 _FILLS = ("tokenizer.ggml.fim_pre_token_id", "tokenizer.ggml.prefix_token_id")
 """Of a GGUF that names its token for the text before a gap. Source: gguf-py, constants.py."""

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Sequence
 from aiohttp import web
 
 from localllm.catalog.profile import Profile
-from localllm.config import AS_IT_IS
 from localllm.errors import ModelNotFound
 from localllm.gateway.callers import check_model
 from localllm.gateway.middleware import CALLER
@@ -27,6 +26,7 @@ from localllm.supervisor.hosted import Hosted
 from localllm.supervisor.known_names import Shelf
 from localllm.supervisor.naming import LONGER_THAN_ANY, Naming
 from localllm.supervisor.resolving import Known, shown
+from localllm.user_profiles import AS_IT_IS
 
 _STOPPED = "stopped"
 

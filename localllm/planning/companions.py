@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from localllm.config import Lora, UserProfile
 from localllm.engines.base import Adapter, Task
 from localllm.engines.extras import Extra
 from localllm.errors import ConfigError
@@ -17,6 +16,7 @@ from localllm.formats.adapter import AdapterHeader, parse_adapter
 from localllm.formats.header import Header, Tensor
 from localllm.store.headers import mapped, read_header
 from localllm.store.stored import StoredModel
+from localllm.user_profiles import Lora, UserProfile
 
 OWN_HEADS = "mtp"
 """As a draft: the blocks that a model has for it."""

@@ -12,7 +12,7 @@ import msgspec
 from localllm.api.views import ServeRequest
 from localllm.catalog.ladder import Ladder, read_ladder
 from localllm.catalog.profile import Profile, read_profiles
-from localllm.config import Settings, UserProfile, read_settings
+from localllm.config import Settings, read_settings
 from localllm.engines.base import Sampling
 from localllm.engines.extras import require_able
 from localllm.errors import LocalLLMError, ModelNotFound
@@ -48,6 +48,7 @@ from localllm.store.local import find_model
 from localllm.store.places import folders_of
 from localllm.store.stored import StoredModel
 from localllm.units import MIB
+from localllm.user_profiles import UserProfile
 
 Request = TypeVar("Request", bound=ServeRequest)
 Held = Mapping[DeviceId, int]

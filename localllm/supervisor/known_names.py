@@ -10,11 +10,12 @@ import msgspec
 from localllm.api.views import ServeRequest
 from localllm.catalog.hosted_names import HostedNames
 from localllm.catalog.profile import Profile
-from localllm.config import Manner, Naming, UserProfile
+from localllm.config import Naming
 from localllm.engines.base import Task
 from localllm.planning.at_hand import AtHand
 from localllm.store.names import is_a_path
 from localllm.supervisor.resolving import WHATEVER, Known, Meaning
+from localllm.user_profiles import Manner, UserProfile
 
 Variants = Mapping[str, Manner]
 

@@ -15,10 +15,10 @@ from fnmatch import fnmatchcase
 import msgspec
 
 from localllm.api.views import ServeRequest
-from localllm.config import AS_IT_IS, Manner
 from localllm.engines.base import Task
 from localllm.errors import ModelNotFound
 from localllm.store.names import parse_repository_name
+from localllm.user_profiles import AS_IT_IS, Manner
 
 WHATEVER = "localllm"
 """The name that means: whatever is served."""

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from localllm.config import Lora, UserProfile
 from localllm.engines.base import Endpoint, Engine, Installed, Task
 from localllm.engines.llama_server import LlamaServer
 from localllm.engines.load_log import LoadReport, misplaced, parse_load_log
@@ -24,6 +23,7 @@ from localllm.planning.survey import Survey, join
 from localllm.planning.tasks import for_texts
 from localllm.store.headers import read_header
 from localllm.store.stored import StoredModel
+from localllm.user_profiles import Lora, UserProfile
 from tests.fakes import vulkan_engine
 from tests.fakes.a_delta_net import write_delta_net
 from tests.fakes.an_adapter import write_adapter

@@ -6,17 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from localllm.config import (
-    Floors,
-    Lora,
-    Manner,
-    Naming,
-    Sampling,
-    Settings,
-    UserProfile,
-    read_settings,
-)
+from localllm.config import Floors, Naming, Settings, read_settings
 from localllm.errors import ConfigError, ModelNotFound
+from localllm.user_profiles import Lora, Manner, Sampling, UserProfile
 
 
 @pytest.fixture

@@ -13,13 +13,14 @@ from localllm.api.views import ServeRequest
 from localllm.catalog.facts import Manner as ShippedManner
 from localllm.catalog.hosted_names import HostedNames, read_hosted_names
 from localllm.catalog.profile import Profile
-from localllm.config import AS_IT_IS, Manner, Naming, Sampling, UserProfile
+from localllm.config import Naming
 from localllm.engines.base import Task
 from localllm.errors import ModelNotFound
 from localllm.paths import bundled_profiles
 from localllm.planning.at_hand import AtHand
 from localllm.supervisor.known_names import Served, Shelf, known_names
 from localllm.supervisor.resolving import LONGEST, Known, Resolved, over, resolve_name
+from localllm.user_profiles import AS_IT_IS, Manner, Sampling, UserProfile
 
 NO_THINK = ShippedManner(source="its card", thinking=False, temperature=0.7)
 FAST = Manner(temperature=0.1, max_tokens=100)

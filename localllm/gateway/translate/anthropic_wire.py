@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Meta
 
 from localllm.errors import BadRequest
+from localllm.gateway.requests.document import check_marks
 
 Content = str | list[dict[str, Any]]
 _T = TypeVar("_T")
@@ -112,6 +113,7 @@ def parse_request(body: bytes) -> tuple[Request, dict[str, Any]]:
     Raises:
         BadRequest: It is none, or a value is wrong.
     """
+    check_marks(body)
     try:
         members = msgspec.json.decode(body, type=dict[str, Any])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

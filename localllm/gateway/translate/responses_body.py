@@ -11,6 +11,7 @@ from typing import Annotated, Literal, TypeVar
 import msgspec
 
 from localllm.errors import BadRequest
+from localllm.gateway.requests.document import check_marks
 
 T = TypeVar("T")
 
@@ -102,6 +103,7 @@ def parse_request(body: bytes) -> tuple[Request, Object]:
 
 
 def _parse(body: bytes) -> Object:
+    check_marks(body)
     try:
         members = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

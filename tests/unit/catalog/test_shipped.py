@@ -12,8 +12,8 @@ from localllm.catalog.facts import Ability, HyperParameter
 from localllm.catalog.ladder import read_ladder
 from localllm.catalog.profile import Profile, read_profiles
 from localllm.catalog.repositories import FileFormat
-from localllm.config import Manner
 from localllm.paths import bundled_profiles
+from localllm.user_profiles import Manner
 
 PROFILES = {profile.id: profile for profile in read_profiles(bundled_profiles())}
 LADDER = read_ladder(bundled_profiles())

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from localllm.config import AS_IT_IS, Manner
 from localllm.gateway.manners import apply_variant, for_engine
+from localllm.user_profiles import AS_IT_IS, Manner
 
 CHAT: dict[str, Any] = {"model": "smol", "messages": [{"role": "user", "content": 'a } "b" é'}]}
 ALL = Manner(temperature=0.2, top_p=0.9, top_k=20, min_p=0.1, max_tokens=100, thinking=False)

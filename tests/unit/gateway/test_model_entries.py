@@ -9,9 +9,9 @@ import pytest
 
 from localllm.catalog.facts import Ability, Use
 from localllm.catalog.profile import Profile
-from localllm.config import Manner
 from localllm.engines.base import Task
 from localllm.gateway.model_entries import Entry, abilities_of, render_entry, render_list
+from localllm.user_profiles import Manner
 from tests.unit.fit.a_header import smollm2
 
 QWEN = Profile(

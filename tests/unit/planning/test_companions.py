@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from localllm.config import Lora, UserProfile
 from localllm.engines.base import Adapter, Task
 from localllm.engines.extras import Extra
 from localllm.errors import ConfigError, ModelNotFound
@@ -22,6 +21,7 @@ from localllm.planning.companions import (
 )
 from localllm.store.headers import read_header
 from localllm.store.stored import StoredModel
+from localllm.user_profiles import Lora, UserProfile
 from tests.fakes.an_adapter import write_adapter
 from tests.smollm2 import smollm2
 

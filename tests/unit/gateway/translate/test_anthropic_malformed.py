@@ -8,10 +8,12 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from localllm.errors import BadRequest
+from localllm.gateway.requests.document import MOST_MARKS
 from localllm.gateway.translate.anthropic_request import count_tokens_request, messages_request
 
 WHOLE: dict[str, Any] = {
@@ -142,3 +144,13 @@ def test_a_spoiled_request_is_translated_or_the_wrong_field_is_named(
 @given(st.binary(max_size=30) | JSON.map(lambda value: json.dumps(value).encode()))
 def test_what_is_no_request_is_refused(body: bytes) -> None:
     assert isinstance(outcome(messages_chat, body), BadRequest)
+
+
+def test_a_body_that_is_too_much_work_is_not_parsed() -> None:
+    lists = b"[" + b"[]," * MOST_MARKS + b"[]]"
+    body = b'{"model": "a", "max_tokens": 1, "messages": [], "unknown": %s}' % lists
+
+    for read in (count_tokens_request, messages_chat):
+        with pytest.raises(BadRequest, match="JSON object") as refused:
+            read(body)
+        assert str(MOST_MARKS) in refused.value.why

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from localllm.errors import BadRequest
+from localllm.gateway.requests.document import MOST_MARKS
 from localllm.gateway.translate.responses_request import responses_request
 from localllm.gateway.translate.responses_store import ResponseStore
 from tests.unit.gateway.translate.responses_talk import Ids, answered, delta, messages, translate
@@ -401,6 +402,15 @@ def test_what_is_no_json_object_is_refused(body: bytes) -> None:
         responses_request(body, earlier=ResponseStore().of(""), new_id=Ids(), now=lambda: 0.0)
 
     assert refused.value.param is None
+
+
+def test_a_body_that_is_too_much_work_is_not_parsed() -> None:
+    body = b'{"input": "hi", "unknown": [%s[]]}' % (b"[]," * MOST_MARKS)
+
+    with pytest.raises(BadRequest) as refused:
+        responses_request(body, earlier=ResponseStore().of(""), new_id=Ids(), now=lambda: 0.0)
+
+    assert str(MOST_MARKS) in refused.value.why
 
 
 def test_a_request_goes_on_from_earlier_responses_without_their_instructions() -> None:
