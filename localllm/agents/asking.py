@@ -1,4 +1,4 @@
-"""Asks the endpoint as an agent would: with http.client, without the daemon's token or a proxy."""
+"""Asks the endpoint as an agent would: with http.client, and through no proxy."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Outcome:
 
 
 def fetch_listing(base: str, key: str | None) -> list[dict[str, Any]] | None:
-    """List the served models as clients see them; None if the endpoint asks for a key.
+    """List the served models as clients see them; None if the endpoint asks for another key.
 
     Raises:
         OSError: Nobody answers, or not in time.

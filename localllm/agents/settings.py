@@ -80,7 +80,7 @@ def _warnings(connection: Connection, where: Whereabouts) -> list[str]:
     said = [*warnings_of(connection), *proxy_warning(where.environment, connection.base)]
     if connection.needs_key and KEY_VARIABLE not in where.environment:
         said.append(
-            f"the endpoint asks for a key, which is not known here: localllm key create, "
+            f"the endpoint asks for a key, which is not known here: localllm key create NAME, "
             f"then export {KEY_VARIABLE}=…"
         )
     return said

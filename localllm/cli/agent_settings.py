@@ -41,7 +41,7 @@ def settings_of(paths: Paths, name: str, model: str | None) -> Settings:
             why=agent.why_not,
             fix="take another agent: localllm connect lists them",
         )
-    return render_settings(agent, read_connection(paths, model, os.environ), whereabouts())
+    return render_settings(agent, read_connection(paths, model), whereabouts())
 
 
 def require_files(settings: Settings) -> Settings:

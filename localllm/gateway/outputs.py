@@ -13,6 +13,7 @@ from aiohttp import web
 
 from localllm.errors import LocalLLMError
 from localllm.gateway.client_stream import ClientStream
+from localllm.gateway.engine_errors import failure_in_tail
 from localllm.gateway.http_errors import openai_error
 from localllm.gateway.translate.sse import EventReader
 from localllm.gateway.usage import TAIL_BYTES, Tokens, tokens_in_document, tokens_in_tail
@@ -21,8 +22,6 @@ from localllm.supervisor.flow import Flow
 
 _DONE = b"data: [DONE]"
 _DONE_WITHIN = len(_DONE) + 8
-_ENGINES_ERROR = b'data: {"error"'
-"""llama.cpp ends a stream that fails with such an event, and without [DONE]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +151,8 @@ class Comments:
 
 
 @dataclass(frozen=True, slots=True)
-class StreamBytes:
-    """A stream, passed on as it comes; of its bytes the last are read."""
+class Streamed:
+    """What all streams have in common: what fails once one has begun ends it."""
 
     live: Live
     client: ClientStream
@@ -165,15 +164,25 @@ class StreamBytes:
     def kept_alive(self) -> AbstractContextManager[None]:
         return self.client.kept_alive()
 
+    async def fail(self, error: LocalLLMError) -> web.StreamResponse:
+        stream = await self.client.fail(error)
+        self.live.ended(error.http_status, error.code)
+        return stream
+
+
+@dataclass(frozen=True, slots=True)
+class StreamBytes(Streamed):
+    """A stream, passed on as it comes; of its bytes the last are read."""
+
     async def pass_on(self, source: Source) -> web.StreamResponse:
-        tail = last = b""
+        tail = b""
         is_done = False
         if source.remark:
             await self.client.write(source.remark)
         flow, write, noted = source.flow, self.client.write, self.live.piece
         while chunk := await source.piece():
             noted(chunk.count(b"data: {"))
-            last, tail = chunk, chunk if len(chunk) >= TAIL_BYTES else (tail + chunk)[-TAIL_BYTES:]
+            tail = chunk if len(chunk) >= TAIL_BYTES else (tail + chunk)[-TAIL_BYTES:]
             is_done = _DONE in tail[-_DONE_WITHIN:]
             flow.blocked += 1
             try:  # after [DONE] nothing may come, not even a comment
@@ -181,14 +190,11 @@ class StreamBytes:
             finally:
                 flow.blocked -= 1
         count(self.live, tokens_in_tail(tail))
-        if not is_done and not last.lstrip().startswith(_ENGINES_ERROR):
-            return await self.fail(source.broken())
+        if not is_done:
+            if (failed := failure_in_tail(tail)) is None:
+                return await self.fail(source.broken())
+            self.live.ended(failed.http_status, failed.code)  # the client has been told
         return await self.client.end()
-
-    async def fail(self, error: LocalLLMError) -> web.StreamResponse:
-        stream = await self.client.fail(error)
-        self.live.ended(error.http_status, error.code)
-        return stream
 
 
 class Reshaping(Protocol):
@@ -205,19 +211,10 @@ class Reshaping(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class StreamEvents:
+class StreamEvents(Streamed):
     """A stream, each of whose events is made another."""
 
-    live: Live
-    client: ClientStream
     events: Reshaping
-
-    @property
-    def has_begun(self) -> bool:
-        return False  # what fails once it has ends the stream
-
-    def kept_alive(self) -> AbstractContextManager[None]:
-        return self.client.kept_alive()
 
     async def pass_on(self, source: Source) -> web.StreamResponse:
         reader, said = EventReader(), b""
@@ -233,11 +230,6 @@ class StreamEvents:
         if not self.events.is_complete:
             return await self.fail(source.broken())
         return await self.client.end()
-
-    async def fail(self, error: LocalLLMError) -> web.StreamResponse:
-        stream = await self.client.fail(error)
-        self.live.ended(error.http_status, error.code)
-        return stream
 
 
 def count(live: Live, tokens: Tokens | None) -> None:

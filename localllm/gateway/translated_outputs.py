@@ -10,9 +10,8 @@ import msgspec
 from aiohttp import web
 
 from localllm.errors import EngineGone, LocalLLMError
-from localllm.gateway.client_stream import ClientStream
-from localllm.gateway.engine_errors import engine_error
-from localllm.gateway.outputs import Source, count
+from localllm.gateway.engine_errors import failure
+from localllm.gateway.outputs import Source, Streamed, count
 from localllm.gateway.translate.chunks import Chunk, Progress, Timings, Usage, parse_chunk
 from localllm.gateway.translate.sse import EventReader, EventTooLarge
 from localllm.gateway.translate.translation import Answering
@@ -20,7 +19,6 @@ from localllm.gateway.usage import tokens_of
 from localllm.metrics.live import Live
 
 _DONE = b"[DONE]"
-_SERVER_ERROR = 500
 
 
 @dataclass(slots=True)
@@ -89,7 +87,7 @@ class _Translating:
             LocalLLMError: The engine has failed.
         """
         if chunk.error is not None:
-            raise engine_error(_SERVER_ERROR, msgspec.json.encode({"error": chunk.error}))
+            raise failure(chunk.error)
         if chunk.usage is not None:
             self._usage = chunk.usage
         if chunk.timings is not None:
@@ -111,19 +109,10 @@ def _nonsense(error: Exception) -> EngineGone:
 
 
 @dataclass(frozen=True, slots=True)
-class StreamTranslated:
+class StreamTranslated(Streamed):
     """A stream of the client's API."""
 
-    live: Live
     voice: AnsweringVoice
-    client: ClientStream
-
-    @property
-    def has_begun(self) -> bool:
-        return False  # what fails once it has ends the stream
-
-    def kept_alive(self) -> AbstractContextManager[None]:
-        return self.client.kept_alive()
 
     async def pass_on(self, source: Source) -> web.StreamResponse:
         async def write(said: bytes) -> None:
@@ -139,11 +128,6 @@ class StreamTranslated:
         except LocalLLMError as error:
             return await self.fail(error)
         return await self.client.end(self.voice.answering.end())
-
-    async def fail(self, error: LocalLLMError) -> web.StreamResponse:
-        stream = await self.client.fail(error)
-        self.live.ended(error.http_status, error.code)
-        return stream
 
 
 @dataclass(slots=True)

@@ -74,7 +74,7 @@ class Origin:
         voice = AnsweringVoice(translated.answering)
         if translated.is_stream:
             client = ClientStream(self.request, voice, self.streams)
-            return StreamTranslated(self.live, voice, client)
+            return StreamTranslated(self.live, client, voice)
         return WholeTranslated(self.live, voice)
 
     def _stream(self) -> ClientStream:

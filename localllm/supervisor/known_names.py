@@ -71,6 +71,7 @@ def known_names(
         tuple(_hosted(shelf)),
         shelf.elsewhere,
         tuple(_listed(meanings, shelf)),
+        () if shelf.naming.hosted else tuple(pattern for pattern, _ in _patterns(shelf)),
     )
 
 
@@ -144,7 +145,12 @@ def _of_served(
 
 def _hosted(shelf: Shelf) -> Iterator[tuple[str, str | Task]]:
     yield from ((name.lower(), meant) for name, meant in shelf.naming.map.items())
-    if shelf.naming.hosted and shelf.hosted is not None:
+    if shelf.naming.hosted:
+        yield from _patterns(shelf)
+
+
+def _patterns(shelf: Shelf) -> Iterator[tuple[str, Task]]:
+    if shelf.hosted is not None:
         for task in Task:
             yield from ((pattern, task) for pattern in getattr(shelf.hosted, task.value))
 

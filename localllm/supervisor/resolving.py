@@ -26,6 +26,16 @@ WHATEVER = "localllm"
 LONGEST = 256
 """Characters; a longer name is nobody's, and is compared with none."""
 
+_NOBODYS = (
+    "no other model, profile or variant here has that name",
+    "GET /v1/models lists what may be asked for",
+)
+_HOSTED_OFF = (
+    "that is the name of a hosted model, and means nothing here",
+    f"ask for {WHATEVER}, which is what is served, or set hosted = true under [names] in config.toml",
+)
+"""Why and fix: most clients have such a name built in."""
+
 _NEAR = 3
 _SHOWN = 80
 _QUANTIZATION = re.compile(
@@ -73,6 +83,9 @@ class Known:
 
     listed: Sequence[str] = ()
     """Names to propose for one that nobody has."""
+
+    hosted_off: Sequence[str] = ()
+    """Patterns of names that would mean something with `hosted = true`."""
 
     def aliases_of(self, model: str) -> Sequence[str]:
         """The other names that lead to a model; not those with a quantization behind another."""
@@ -168,13 +181,16 @@ def near(asked: str, names: Sequence[str]) -> Sequence[str]:
 
 
 def _unknown(asked: str, known: Known) -> ModelNotFound:
-    there = near(asked, known.listed)
+    is_hosted = len(asked) <= LONGEST and any(
+        fnmatchcase(asked.lower(), pattern) for pattern in known.hosted_off
+    )
+    there = near(asked, sorted(known.elsewhere) if is_hosted else known.listed)
     proposed = f": did you mean {' or '.join(there)}?" if there else "."
+    nobody, help_ = _HOSTED_OFF if is_hosted else _NOBODYS
     return ModelNotFound(
         f"The model {shown(asked)} is not served{proposed}",
-        why=f"served now: {', '.join(sorted(known.served)) or 'none'}; "
-        "no other model, profile or variant here has that name",
-        fix=f"ask for {there[0]}" if there else "GET /v1/models lists what may be asked for",
+        why=f"served now: {', '.join(sorted(known.served)) or 'none'}; {nobody}",
+        fix=f"ask for {there[0]}" if there else help_,
     )
 
 

@@ -194,6 +194,15 @@ def test_hosted_names_mean_nothing_unless_they_are_wanted(asked: str) -> None:
         resolve_name(asked, KNOWN)
 
 
+@pytest.mark.parametrize("asked", ["gpt-4o", "claude-opus-4-7", "Text-Embedding-3-small"])
+def test_who_asks_for_a_hosted_name_is_told_how_to_have_it_mean_something(asked: str) -> None:
+    with pytest.raises(ModelNotFound) as caught:
+        resolve_name(asked, KNOWN)
+
+    assert "hosted = true under [names]" in caught.value.fix
+    assert "did you mean" not in caught.value.what  # gpt-oss is near to gpt-4o, in letters alone
+
+
 def test_a_name_that_a_remote_has_is_no_unknown_one_and_one_from_here_goes_before() -> None:
     shelf = replace(SHELF, elsewhere=frozenset({"gpt-9", "coding", "qwen3-8b:huge"}))
     known = known_names([SERVED], shelf, "qwen3-8b", WHATEVER)

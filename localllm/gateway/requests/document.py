@@ -58,7 +58,7 @@ def parse_document(body: bytes) -> dict[str, Any]:
     Raises:
         BadRequest: It is no JSON object, or one that can be read in two ways.
     """
-    check_marks(body)
+    _check_marks(body)
     try:
         text = body.decode()
         document = json.loads(
@@ -150,12 +150,7 @@ def _finite(digits: str) -> float:
     return number
 
 
-def check_marks(body: bytes) -> None:
-    """Refuse a body that would be too much work to parse, before it is parsed.
-
-    Raises:
-        BadRequest: It has more than MOST_MARKS.
-    """
+def _check_marks(body: bytes) -> None:
     if len(body) > MOST_MARKS and sum(map(body.count, (b",", b"[", b"{"))) > MOST_MARKS:
         raise _not_json(f"it has more than {MOST_MARKS} brackets, braces and commas")
 

@@ -37,6 +37,9 @@ class Block:
     """Mutable: grows while the engine streams."""
 
     kind: Kind
+    engines_id: str | None = None
+    """Of a call, as its engine gave it."""
+
     id: str = ""
     name: str = ""
     """Of a call; engines send it with its first piece, or soon after."""
@@ -58,9 +61,10 @@ class Block:
         return may_be and isinstance(_parsed(self.said), dict)
 
     def document(self) -> dict[str, object]:
-        """The block in an answer that is not streamed. Arguments that are no JSON stay a text."""
+        """The block in an answer that is not streamed. Arguments that were cut off are none."""
         if self.kind is Kind.CALL:
-            return self.opening() | {"input": _parsed(self.said or "{}")}
+            read = _parsed(self.said or "{}")
+            return self.opening() | {"input": read if isinstance(read, dict) else {}}
         return self.opening() | {self.kind.value: self.said} | self._signed()
 
     def opening(self) -> dict[str, object]:
@@ -97,7 +101,7 @@ class Blocks:
 
     @property
     def calls(self) -> list[Block]:
-        return list(self._calls.values())
+        return [block for block in self._all if block.kind is Kind.CALL]
 
     def documents(self) -> list[dict[str, object]]:
         """What was said, for an answer that is not streamed."""
@@ -118,11 +122,21 @@ class Blocks:
         return self._advance()
 
     def call(self, part: CallPart) -> bytes:
-        """Write a piece of a call."""
+        """Write a piece of a call. Some engines number all calls 0: then another id is another."""
         block = self._calls.get(part.index)
-        if block is None:
+        is_another = (
+            block is not None
+            and part.function.name
+            and part.id
+            not in {
+                None,
+                block.engines_id,
+            }
+        )
+        if block is None or is_another:
             self._blank = None
-            block = self._calls[part.index] = Block(Kind.CALL, id=self._id(part.id))
+            block = Block(Kind.CALL, part.id, self._id(part.id))
+            self._calls[part.index] = block
             self._all.append(block)
         block.name = block.name or part.function.name or ""
         if part.function.arguments:
@@ -144,7 +158,7 @@ class Blocks:
 
     def _id(self, engines: str | None) -> str:
         id_ = id_for_client(engines) if engines else self._new_id("toolu_")
-        taken = any(block.id == id_ for block in self._calls.values())
+        taken = any(block.id == id_ for block in self.calls)
         return self._new_id("toolu_") if taken else id_
 
     def _advance(self, *, is_over: bool = False) -> bytes:

@@ -108,7 +108,8 @@ def _by_model(said: Iterable[sent.Placed]) -> Message:
 
 
 def _call(block: sent.ToolUse) -> Part:
-    arguments = msgspec.json.encode(block.input).decode()
+    said = block.input if isinstance(block.input, dict) else {}  # engines refuse what is none
+    arguments = msgspec.json.encode(said).decode()
     return {
         "id": id_for_engine(block.id),
         "type": "function",

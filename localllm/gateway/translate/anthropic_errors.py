@@ -6,15 +6,16 @@ from localllm.errors import BadRequest, ContextTooLong, LocalLLMError
 from localllm.gateway.http_errors import ErrorReply, error_headers
 from localllm.gateway.translate.anthropic_wire import NoThreads
 
+_OURS, _OVERLOADED = "api_error", "overloaded_error"
 _TYPES = {
     401: "authentication_error",
     403: "permission_error",
     404: "not_found_error",
     413: "request_too_large",
     429: "rate_limit_error",
-    503: "overloaded_error",
+    503: _OVERLOADED,
     504: "timeout_error",
-    529: "overloaded_error",
+    529: _OVERLOADED,
 }
 _SERVER_ERRORS = 500
 
@@ -26,14 +27,17 @@ def anthropic_error(error: Exception) -> ErrorReply:
     `request_id` may be absent.
     """
     status = error.http_status if isinstance(error, LocalLLMError) else 500
-    detail: dict[str, object] = {"type": _type(status), "message": _message(error)}
+    kind = _type(status)
+    if kind == _OVERLOADED and not (isinstance(error, LocalLLMError) and error.retryable):
+        kind = _OURS  # at the other, Claude Code asks three times more
+    detail: dict[str, object] = {"type": kind, "message": _message(error)}
     if isinstance(error, NoThreads):
         detail["details"] = {"error_code": error.code, "unsupported": ["thread"]}
     return ErrorReply(status, error_headers(error), {"type": "error", "error": detail})
 
 
 def _type(status: int) -> str:
-    ours = "api_error" if status >= _SERVER_ERRORS else "invalid_request_error"
+    ours = _OURS if status >= _SERVER_ERRORS else "invalid_request_error"
     return _TYPES.get(status, ours)
 
 

@@ -71,7 +71,8 @@ class ToolReference(msgspec.Struct):
 class ToolUse(msgspec.Struct):
     id: str
     name: str
-    input: dict[str, Any]
+    input: object
+    """An object; or whatever an answer that was cut off had in its place."""
 
 
 class ToolResult(msgspec.Struct):

@@ -124,15 +124,15 @@ def _thinking(request: Request, own: object) -> dict[str, object]:
     """
     said: dict[str, object] = {}
     settings: dict[str, object] = {}
+    effort = request.output_config and request.output_config.effort
+    if effort in _EFFORTS:  # services read the first, llama.cpp's templates the second alone
+        said["reasoning_effort"] = settings["reasoning_effort"] = _EFFORTS[effort]
     if (thinks := _thinks(request)) is not None:
         settings["enable_thinking"] = thinks
     if settings or own is not None:
         said["chat_template_kwargs"] = {**settings, **own} if isinstance(own, dict) else settings
     if thinks and request.thinking and request.thinking.budget_tokens:
         said["thinking_budget_tokens"] = request.thinking.budget_tokens
-    effort = request.output_config and request.output_config.effort
-    if effort in _EFFORTS:
-        said["reasoning_effort"] = _EFFORTS[effort]
     return said
 
 

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Meta
 
 from localllm.errors import BadRequest
-from localllm.gateway.requests.document import check_marks
+from localllm.gateway.requests.document import parse_document
 
 Content = str | list[dict[str, Any]]
 _T = TypeVar("_T")
@@ -113,15 +113,7 @@ def parse_request(body: bytes) -> tuple[Request, dict[str, Any]]:
     Raises:
         BadRequest: It is none, or a value is wrong.
     """
-    check_marks(body)
-    try:
-        members = msgspec.json.decode(body, type=dict[str, Any])
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadRequest(
-            "The body is not a messages request.",
-            why=str(error) or "it is too deep",
-            fix="send a JSON object",
-        ) from error
+    members = parse_document(body)
     request = convert(members, Request, "")
     _check(request)
     return request, members

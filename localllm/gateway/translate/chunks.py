@@ -91,6 +91,10 @@ class EngineFailure(msgspec.Struct, frozen=True):
 
     message: str = ""
     type: str | None = None
+    code: int | str | None = None
+    n_prompt_tokens: int | None = None
+    n_ctx: int | None = None
+    """The last two are llama.cpp's, where a prompt is too long."""
 
 
 class Chunk(msgspec.Struct, frozen=True):

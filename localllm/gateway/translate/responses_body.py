@@ -11,7 +11,7 @@ from typing import Annotated, Literal, TypeVar
 import msgspec
 
 from localllm.errors import BadRequest
-from localllm.gateway.requests.document import check_marks
+from localllm.gateway.requests.document import parse_document
 
 T = TypeVar("T")
 
@@ -91,26 +91,33 @@ _NEVER_SENT = frozenset(Request.__struct_fields__) | {
 another one than the request asks for."""
 
 
+_CHATS = {
+    "max_completion_tokens": "max_output_tokens",
+    "max_tokens": "max_output_tokens",
+    "messages": "input",
+    "response_format": "text.format",
+}
+
+
 def parse_request(body: bytes) -> tuple[Request, Object]:
     """Read a request, and what else it holds for the engine, as `top_k` or `seed`.
 
     Raises:
         BadRequest: It is no JSON object, or a field is wrong.
     """
-    members = _parse(body)
+    members: Object = parse_document(body)
+    _refuse_a_chats(members)
     extra = {name: value for name, value in members.items() if name not in _NEVER_SENT}
     return read_as(members, Request, ""), extra
 
 
-def _parse(body: bytes) -> Object:
-    check_marks(body)
-    try:
-        members = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadRequest(
-            "The body is not JSON.", why=str(error) or "it is nested too deep", fix="correct it"
-        ) from error
-    return read_as(members, Object, "")
+def _refuse_a_chats(members: Object) -> None:
+    """Refuse what a chat completion says in this way: it would be ignored, and nobody told."""
+    for name, ours in _CHATS.items():
+        if members.get(name) is not None:
+            raise wrong(name, "a chat completion has it, a response has not", f"send {ours}")
+    if members.get("n") not in (None, 1):
+        raise wrong("n", "a response is one answer", "leave it out, or ask several times")
 
 
 def read_as(value: object, kind: type[T], where: str) -> T:

@@ -69,20 +69,26 @@ class ResponseAnswer:
 
     def __init__(self, asked: Answered) -> None:
         self._asked = asked
-        self._script = Script()
         self._opening = msgspec.Raw(msgspec.json.encode(asked.document))
+        self._forget()
+
+    def _forget(self) -> None:
+        self._script = Script()
         self._items: list[Item] = []
         self._open: list[Item] = []
         self._calls: dict[int, _Call] = {}
+        self._call_ids: set[str] = set()
         self._spoken: Spoken | None = None
         self._blank: tuple[PartKind, str] = ("output_text", "")
         self._finish: str | None = None
         self._usage: Usage | None = None
         self._timings: Timings | None = None
         self._thought_tokens = 0
-        self._whole: Object = asked.document
+        self._whole: Object = self._asked.document
 
     def begin(self) -> bytes:
+        """Open the response; one that broke off before its client saw any of it may begin anew."""
+        self._forget()
         return self._script.write("response.created", response=self._opening) + self.life(None)
 
     def life(self, progress: Progress | None) -> bytes:
@@ -158,7 +164,10 @@ class ResponseAnswer:
     def _begin_call(self, call: _Call, name: str) -> bytes:
         closed = b"" if self._spoken is None else self._close_all("completed")
         origin = self._asked.tools.origin(name)
-        call_id = call.id = call.id or self._asked.new_id("call_")
+        if call.id is None or call.id in self._call_ids:  # clients tell calls apart by it
+            call.id = self._asked.new_id("call_")
+        self._call_ids.add(call.id)
+        call_id = call.id
         if origin.is_custom:
             call.item = CustomCall(self._place("ctc_"), origin, call_id)
         else:

@@ -254,6 +254,17 @@ def test_where_a_key_is_wanted_its_variable_is_named_and_used(
     assert "sk-1" not in shell.ok("connect", "codex")
 
 
+def test_what_a_model_can_do_is_known_without_the_users_key(
+    shell: Shell, endpoint: Endpoint
+) -> None:
+    endpoint.key, endpoint.abilities = "sk-1", ["tools", "vision"]
+
+    found = shell.json("connect", "opencode")
+
+    assert '"attachment": true' in found["files"][0]["content"]
+    assert found["needs_key"]
+
+
 def test_the_current_model_is_connected_or_the_one_that_is_named(
     shell: Shell, endpoint: Endpoint
 ) -> None:

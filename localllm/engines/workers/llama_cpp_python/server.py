@@ -101,7 +101,8 @@ class _Handler(WorkerHandler):
         if documents.is_chat:
             self.send_event(documents.event({"role": "assistant", "content": None}))
         for text in itertools.chain([first], texts):
-            self.send_event(documents.event({"content": text}))
+            timed = {"timings": answer.counts.timings} if answer.request.timings_per_token else {}
+            self.send_event({**documents.event({"content": text}), **timed})
         last = documents.event({}, answer.finish)
         if answer.request.wants_usage:
             self.send_event(last)

@@ -72,7 +72,9 @@ class _Handler(WorkerHandler):
 
     def _stream(self, told: Telling, documents: Documents) -> None:
         for delta in told.deltas():
-            self.send_event(documents.event(delta, None, told.take_probabilities()))
+            event = documents.event(delta, None, told.take_probabilities())
+            timed = {"timings": told.counts.timings} if told.request.timings_per_token else {}
+            self.send_event({**event, **timed})
         last = documents.event({}, told.finish, told.take_probabilities())
         if told.request.wants_usage:
             self.send_event(last)

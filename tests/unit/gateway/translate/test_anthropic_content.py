@@ -229,7 +229,6 @@ STORED = {"type": "file", "file_id": "file_1"}
         ("user", {"type": "container_upload", "file_id": "x"}, ".type"),
         ("assistant", PNG, ".type"),
         ("assistant", result(), ".type"),
-        ("assistant", {**use(), "input": "x"}, ".input"),
         ("assistant", {"type": "tool_use", "id": "x", "input": {}}, ".name"),
     ],
 )

@@ -283,10 +283,7 @@ FIELDS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"chat_template_kwargs": {"enable_thinking": True}},
     ),
     "the engine's own fields": ({"top_k": 40, "seed": 7}, {"top_k": 40, "seed": 7}),
-    "a chat completion's fields": (
-        {"messages": [], "n": 5, "max_tokens": 1, "stop": "a"},
-        {"stop": "a"},
-    ),
+    "a chat completion's fields that do no harm": ({"n": 1, "stop": "a"}, {"stop": "a"}),
     "what concerns the service": (
         {
             "store": False,
@@ -458,3 +455,23 @@ def test_all_that_a_response_says_can_be_sent_back_as_input() -> None:
     sent_back = json.loads(json.dumps(output))
 
     assert messages([USER, *sent_back]) == [CHAT_USER, by_model("two", thoughts="hm")]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "send"),
+    [
+        ("response_format", {"type": "json_object"}, "text.format"),
+        ("messages", [{"role": "user", "content": "hi"}], "input"),
+        ("max_tokens", 9, "max_output_tokens"),
+        ("max_completion_tokens", 9, "max_output_tokens"),
+        ("n", 2, "leave it out"),
+    ],
+)
+def test_what_a_chat_completion_says_in_another_way_is_refused_and_not_ignored(
+    name: str, value: object, send: str
+) -> None:
+    with pytest.raises(BadRequest) as refused:
+        translate(input="hi", **{name: value})
+
+    assert refused.value.param == name
+    assert send in refused.value.fix

@@ -1,0 +1,93 @@
+"""FOUND BY THE FAULT HUNT of 2026-11-29: what keeps a slot, or the whole gateway, and should not.
+
+Each of these failed when it was written; see the report.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from localllm.errors import BadRequest
+from localllm.gateway.client_stream import Patience
+from localllm.gateway.requests.document import parse_document
+from tests.fakes.house import CHAT, House, a_house, asking
+
+pytestmark = pytest.mark.anyio
+
+
+def a_deaf_client(house: House, path: str, body: dict[str, Any], more: bytes = b"") -> socket.socket:
+    """Ask, and read nothing of the answer."""
+    one = socket.socket()
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    one.connect(("127.0.0.1", house.port))
+    text = json.dumps(body).encode()
+    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{house.port}\r\n"
+    head += f"Content-Type: application/json\r\nContent-Length: {len(text)}\r\n\r\n"
+    one.setblocking(True)
+    one.sendall(head.encode() + text + more)
+    return one
+
+
+async def in_flight_after(house: House, clients: list[socket.socket], wait_s: float) -> int:
+    (hosted,) = house.fleet.instances()
+    with anyio.move_on_after(wait_s):
+        await anyio.sleep(0.3)
+        while hosted.in_flight:
+            await anyio.sleep(0.02)
+    left = hosted.in_flight
+    for client in clients:
+        client.close()
+    return left
+
+
+async def test_a_client_that_reads_nothing_of_a_long_opening_loses_its_slot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.fakes.house.PATIENCE", Patience(open_after_s=0.05, unread_s=0.3))
+    async with a_house(tmp_path, max_body_mib=16) as house:
+        await house.ready()
+        body = {"model": "small", "instructions": "x" * (8 << 20), "input": "hi", "stream": True}
+        client = await anyio.to_thread.run_sync(a_deaf_client, house, "/v1/responses", body)
+
+        assert await in_flight_after(house, [client], 4) == 0
+
+
+async def test_a_client_that_reads_nothing_of_a_streams_end_loses_its_slot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What an opening says twice, the last event says once more: sockets take some 2.7 MB unread."""
+    monkeypatch.setattr("tests.fakes.house.PATIENCE", Patience(open_after_s=0.05, unread_s=0.3))
+    async with a_house(tmp_path, max_body_mib=16) as house:
+        await house.ready()
+        body = {"model": "small", "instructions": "x" * 1_150_000, "input": "hi", "stream": True}
+        client = await anyio.to_thread.run_sync(a_deaf_client, house, "/v1/responses", body)
+
+        assert await in_flight_after(house, [client], 4) == 0
+
+
+async def test_a_client_that_pipelines_and_goes_ends_its_generation(tmp_path: Path) -> None:
+    async with a_house(tmp_path) as house:
+        await house.ready()
+        more = f"GET /v1/models HTTP/1.1\r\nHost: 127.0.0.1:{house.port}\r\n\r\n".encode() * 200
+        client = a_deaf_client(house, CHAT, asking(hang=True), more)
+        await anyio.sleep(0.3)
+        client.close()
+
+        assert await in_flight_after(house, [], 3) == 0
+
+
+def test_a_member_that_is_there_twice_is_found_in_linear_time() -> None:
+    many = ",".join(f'"k{n}":0' for n in range(20_000))
+    began = time.process_time()
+
+    with pytest.raises(BadRequest, match="twice"):
+        parse_document(f'{{{many},"z":0,"z":0}}'.encode())
+
+    assert time.process_time() - began < 1.0  # it took 2.6 s, and 4 times that with twice as many
