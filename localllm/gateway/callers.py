@@ -23,14 +23,14 @@ class Caller:
     """The key's id."""
 
     models: frozenset[str] | None = None
-    """Names and ids that they may ask for; None is all."""
+    """Names and ids that they may ask for, in small letters; None is all."""
 
     per_minute: int | None = None
     """Requests; None is as many as they like."""
 
     def may_use(self, names: Iterable[str | None]) -> bool:
         """Tell whether one of a model's names is among theirs."""
-        return self.models is None or any(name in self.models for name in names)
+        return self.models is None or any(name and name.lower() in self.models for name in names)
 
 
 LOCALS = Caller(LOCAL)
@@ -42,7 +42,7 @@ ANYONE = Caller("anyone")
 
 def caller_of(key: Key) -> Caller:
     """Say who has a key."""
-    models = None if key.models is None else frozenset(key.models)
+    models = None if key.models is None else frozenset(name.lower() for name in key.models)
     return Caller(key.name, key.id, models, key.per_minute)
 
 

@@ -42,7 +42,7 @@ class Voice(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long a client is kept waiting without a word, and how long it may keep us; seconds."""
+    """How long a client is kept waiting without a word; seconds."""
 
     open_after_s: float = 2.0
     """A stream that has to wait for its model opens after this; until then an error is an HTTP
@@ -50,9 +50,6 @@ class Patience:
 
     silence_s: float = 10.0
     """Between two signs of life. Agents give up after 300 s, proxies mostly after 60."""
-
-    unread_s: float = 30.0
-    """A client that has taken nothing for so long is cut off: it keeps a slot from others."""
 
 
 class ClientStream:
@@ -82,7 +79,7 @@ class ClientStream:
         """Send bytes, after the opening events if they are the first.
 
         Raises:
-            ConnectionError: The client has gone, or does not read.
+            ConnectionError: The client has gone, or has been cut off.
         """
         stream = self._stream or await self._opened()
         self._writing += 1
@@ -130,17 +127,13 @@ class ClientStream:
             return False
         if self._stream is None:
             return now - self._began_at >= patience.open_after_s
-        silence_s = now - self._said_at
-        if self._writing:
-            return silence_s >= patience.unread_s
-        return self.between_events and silence_s >= patience.silence_s
+        is_silent = now - self._said_at >= patience.silence_s
+        return is_silent and self.between_events and not self._writing
 
     async def attend(self) -> None:
-        """Open it, show life, or cut off a client that does not read."""
+        """Open it, or show life. A client that does not read is cut off by its connection."""
         if self._stream is None:
             await self._open(waits=True)
-        elif self._writing:
-            self.cut_off()
         else:
             await self.write(self._voice.life())
 
@@ -208,12 +201,9 @@ class OpenStreams:
     async def _attend(self, stream: ClientStream) -> None:
         try:
             if stream.is_due(time.monotonic(), self._patience):  # nothing has come meanwhile
-                with anyio.fail_after(self._patience.unread_s):
-                    await stream.attend()
+                await stream.attend()
         except ConnectionError:  # the client has gone: its request is being cancelled
             pass
-        except TimeoutError:  # it does not read the signs of life either
-            stream.cut_off()
         except Exception:  # noqa: BLE001  # a bug in one answer is not to end the others
             _log.exception("a stream could not be kept alive")
             stream.cut_off()

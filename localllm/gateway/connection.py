@@ -20,6 +20,10 @@ _REFUSED_S = 1.0
 _MOST_REFUSED = 64
 """At once; more are cut without a word."""
 
+_MOST_WAITING = 8
+"""Requests on one connection behind the one under way; with many more aiohttp stops to read, and
+would not notice that the client has gone."""
+
 _CONTINUE = "100-continue"
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
@@ -34,6 +38,10 @@ class Limits:
 
     idle_s: float = 75.0
     """Between two requests."""
+
+    unread_s: float = 30.0
+    """A client that has taken nothing for so long of what waits for it is cut off: it keeps a slot
+    and memory from others."""
 
     linger_s: float = 2.0
     """For what a refused client still sends, so that it sees the answer."""
@@ -71,12 +79,13 @@ class Connection(web.RequestHandler):
     Checked with aiohttp 3.14.5; tests/integration/test_transport.py tells when another differs.
     """
 
-    __slots__ = ("_body", "_crowd", "_deadline", "_head_s")
+    __slots__ = ("_body", "_crowd", "_deadline", "_deaf", "_limits")
 
-    def __init__(self, server: web.Server, crowd: Crowd, head_s: float, **options: Any) -> None:  # noqa: ANN401  # as aiohttp has them
+    def __init__(self, server: web.Server, crowd: Crowd, limits: Limits, **options: Any) -> None:  # noqa: ANN401  # as aiohttp has them
         super().__init__(server, loop=asyncio.get_running_loop(), **options)
         self._crowd = crowd
-        self._head_s = head_s
+        self._limits = limits
+        self._deaf: asyncio.TimerHandle | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._body: StreamReader | None = None
 
@@ -101,17 +110,29 @@ class Connection(web.RequestHandler):
     def connection_lost(self, exc: BaseException | None) -> None:
         self._crowd.here.pop(self, None)
         self._forget_deadline()
+        self._hear()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._hear()
+        self._watch(self._unread())
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._hear()
 
     def data_received(self, data: bytes) -> None:
         count = self._request_count
         super().data_received(data)
         if self._request_count != count and self._messages:
             self._begin(self._messages[-1][1])
-        if not self.awaits_a_head():
+        if len(self._messages) > _MOST_WAITING:
+            self._abort()
+        elif not self.awaits_a_head():
             self._forget_deadline()
         elif data and self._deadline is None:
-            self._deadline = self._loop.call_later(self._head_s, self._close_if_late)
+            self._deadline = self._loop.call_later(self._limits.head_s, self._close_if_late)
 
     def handle_error(
         self,
@@ -121,6 +142,9 @@ class Connection(web.RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """Refuse what is no HTTP: without a word of it in the log, since it may hold a key."""
+        if isinstance(exc, ConnectionError):  # the client has gone, which is its right
+            self.force_close()
+            return web.Response(status=status)
         if status != 400:  # noqa: PLR2004  # a bug: aiohttp logs it, and cuts the connection
             return super().handle_error(request, status, exc, message)
         return _refusal(
@@ -139,6 +163,29 @@ class Connection(web.RequestHandler):
             self._body.set_exception(web.RequestPayloadError("what came is no chunk"))
             self._body.feed_eof()
         self._body = body
+
+    def _unread(self) -> int:
+        """Bytes that the client has not taken yet."""
+        return 0 if self.transport is None else self.transport.get_write_buffer_size()
+
+    def _watch(self, unread: int) -> None:
+        self._deaf = self._loop.call_later(self._limits.unread_s, self._cut_if_deaf, unread)
+
+    def _cut_if_deaf(self, before: int) -> None:
+        unread = self._unread()
+        if unread >= before:
+            self._abort()
+        else:
+            self._watch(unread)
+
+    def _hear(self) -> None:
+        if self._deaf is not None:
+            self._deaf.cancel()
+            self._deaf = None
+
+    def _abort(self) -> None:
+        if self.transport is not None:
+            self.transport.abort()
 
     def _close_if_late(self) -> None:
         self._deadline = None

@@ -167,7 +167,8 @@ class Endpoints:
         """Find whom a name leads to, if the caller may ask for it."""
         resolved = await self.naming.resolve(asked, task)
         named = _Named(asked, resolved, self.naming.fleet.names.find(resolved.name))
-        check_model(request[CALLER], named.model, asked, resolved.name)
+        aliases = () if named.hosted is None else named.hosted.planned.stored.aliases
+        check_model(request[CALLER], named.model, asked, resolved.name, *aliases)
         return named
 
     def _origin(self, request: web.Request, named: _Named, live: Live) -> Origin:
@@ -183,7 +184,9 @@ class Endpoints:
 
         def may_serve(lent: Lent) -> None:
             planned = lent.hosted.planned
-            check_model(request[CALLER], planned.stored.id, named.asked, resolved.name)
+            stored = planned.stored
+            names = (named.asked, resolved.name, *stored.aliases)
+            check_model(request[CALLER], stored.id, *names)
             check_can(wanted, planned.choice.installed.engine)
 
         sent = wanted.body

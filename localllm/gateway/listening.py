@@ -53,7 +53,7 @@ async def serving(
         return Connection(
             server,
             crowd,
-            limits.head_s,
+            limits,
             access_log=None,
             auto_decompress=False,  # bodies.py does
             keepalive_timeout=limits.idle_s,

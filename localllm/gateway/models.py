@@ -60,13 +60,13 @@ class Models:
         """Show whatever a name leads to, under that name if it says more than the model's."""
         name = request.match_info["id"]
         resolved = await self._naming.resolve(name)
-        check_model(request[CALLER], resolved.name or name, name)
         shelf, known = await self._naming.look()
         hosted = self._naming.fleet.names.find(resolved.name)
         if hosted is not None:
             entry = self._entry(hosted, shelf, known)
         else:
             entry = _find(self._at_rest(shelf, known), resolved.name or name)
+        check_model(request[CALLER], entry.id, name, *entry.aliases)
         is_more = resolved.manner != AS_IT_IS or resolved.wanted is not None
         return web.json_response(self._render(entry) | ({"id": name} if is_more else {}))
 

@@ -31,7 +31,7 @@ _SECRET = re.compile(
     | \b(?:gh[pousr]|github_pat|glpat|hf|npm|pypi|xox[a-z])[-_][A-Za-z0-9_-]{12,}
     | \b(?:AKIA|ASIA)[0-9A-Z]{16}\b
     | \bAIza[0-9A-Za-z_-]{30,}
-    | \beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)?
+    | (?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)?
     | (?i:\bbearer[ ]+)[^\s"']{8,}
     | (?<=://)[^\s/:@"']{1,64}:[^\s/@"']{1,256}(?=@)
     | (?i:(?<=password=)|(?<=api_key=)|(?<=apikey=)|(?<=secret=)|(?<=token=))[^\s"'&]{4,}

@@ -10,6 +10,7 @@ import anyio
 import pytest
 
 from localllm.gateway.client_stream import Patience
+from localllm.gateway.connection import Limits
 from tests.fakes.house import CHAT, DEADLINE_S, House, a_house, a_plan, asking
 
 pytestmark = pytest.mark.anyio
@@ -48,11 +49,8 @@ async def test_no_life_is_shown_in_the_middle_of_an_event(
     assert text.endswith(whole[1])
 
 
-async def test_a_client_that_reads_nothing_is_cut_off_and_its_slot_is_free(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    set_patience(monkeypatch, silence_s=0.1, unread_s=0.5)
-    async with a_house(tmp_path) as house:
+async def test_a_client_that_reads_nothing_is_cut_off_and_its_slot_is_free(tmp_path: Path) -> None:
+    async with a_house(tmp_path, limits=Limits(unread_s=0.5)) as house:
         hosted = await house.ready(a_plan())
         with a_request_that_is_not_read(house):
             with anyio.fail_after(DEADLINE_S):
@@ -64,12 +62,10 @@ async def test_a_client_that_reads_nothing_is_cut_off_and_its_slot_is_free(
     assert any(one.get("gone") for one in house.happened())
 
 
-async def test_a_client_that_reads_slowly_is_not_cut_off(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    set_patience(monkeypatch, silence_s=0.1, unread_s=5.0)
+@pytest.mark.timeout(60)  # the sockets of a busy machine take their time to fill up and to drain
+async def test_a_client_that_reads_slowly_is_not_cut_off(tmp_path: Path) -> None:
     chunks = 20_000
-    async with a_house(tmp_path) as house:
+    async with a_house(tmp_path, limits=Limits(unread_s=5.0)) as house:
         await house.ready()
         async with house.http.post(CHAT, json={**asking(chunks=chunks), "stream": True}) as answer:
             await anyio.sleep(1.0)

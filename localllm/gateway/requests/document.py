@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -134,8 +135,8 @@ def without(body: bytes, names: Collection[str]) -> bytes:
 def _members(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) != len(pairs):
-        names = [name for name, _ in pairs]
-        raise _Twice(next(name for name in names if names.count(name) > 1)[:_SHOWN])
+        counted = Counter(name for name, _ in pairs)
+        raise _Twice(next(name for name, times in counted.items() if times > 1)[:_SHOWN])
     return members
 
 

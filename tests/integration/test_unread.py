@@ -1,7 +1,4 @@
-"""FOUND BY THE FAULT HUNT of 2026-11-29: what keeps a slot, or the whole gateway, and should not.
-
-Each of these failed when it was written; see the report.
-"""
+"""A client that does not read, or is gone, keeps neither slot nor memory; nor does a strange body."""
 
 from __future__ import annotations
 
@@ -15,14 +12,16 @@ import anyio
 import pytest
 
 from localllm.errors import BadRequest
-from localllm.gateway.client_stream import Patience
+from localllm.gateway.connection import Limits
 from localllm.gateway.requests.document import parse_document
 from tests.fakes.house import CHAT, House, a_house, asking
 
 pytestmark = pytest.mark.anyio
 
 
-def a_deaf_client(house: House, path: str, body: dict[str, Any], more: bytes = b"") -> socket.socket:
+def a_deaf_client(
+    house: House, path: str, body: dict[str, Any], more: bytes = b""
+) -> socket.socket:
     """Ask, and read nothing of the answer."""
     one = socket.socket()
     one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -47,11 +46,8 @@ async def in_flight_after(house: House, clients: list[socket.socket], wait_s: fl
     return left
 
 
-async def test_a_client_that_reads_nothing_of_a_long_opening_loses_its_slot(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("tests.fakes.house.PATIENCE", Patience(open_after_s=0.05, unread_s=0.3))
-    async with a_house(tmp_path, max_body_mib=16) as house:
+async def test_a_client_that_reads_nothing_of_a_long_opening_loses_its_slot(tmp_path: Path) -> None:
+    async with a_house(tmp_path, max_body_mib=16, limits=Limits(unread_s=0.3)) as house:
         await house.ready()
         body = {"model": "small", "instructions": "x" * (8 << 20), "input": "hi", "stream": True}
         client = await anyio.to_thread.run_sync(a_deaf_client, house, "/v1/responses", body)
@@ -59,12 +55,9 @@ async def test_a_client_that_reads_nothing_of_a_long_opening_loses_its_slot(
         assert await in_flight_after(house, [client], 4) == 0
 
 
-async def test_a_client_that_reads_nothing_of_a_streams_end_loses_its_slot(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_client_that_reads_nothing_of_a_streams_end_loses_its_slot(tmp_path: Path) -> None:
     """What an opening says twice, the last event says once more: sockets take some 2.7 MB unread."""
-    monkeypatch.setattr("tests.fakes.house.PATIENCE", Patience(open_after_s=0.05, unread_s=0.3))
-    async with a_house(tmp_path, max_body_mib=16) as house:
+    async with a_house(tmp_path, max_body_mib=16, limits=Limits(unread_s=0.3)) as house:
         await house.ready()
         body = {"model": "small", "instructions": "x" * 1_150_000, "input": "hi", "stream": True}
         client = await anyio.to_thread.run_sync(a_deaf_client, house, "/v1/responses", body)
@@ -91,3 +84,26 @@ def test_a_member_that_is_there_twice_is_found_in_linear_time() -> None:
         parse_document(f'{{{many},"z":0,"z":0}}'.encode())
 
     assert time.process_time() - began < 1.0  # it took 2.6 s, and 4 times that with twice as many
+
+
+async def test_a_whole_answer_that_nobody_reads_is_not_held_for_ever(tmp_path: Path) -> None:
+    chunks = 4_000_000
+    async with a_house(tmp_path, limits=Limits(unread_s=0.3)) as house:
+        await house.ready()
+        client = await anyio.to_thread.run_sync(a_deaf_client, house, CHAT, asking(chunks=chunks))
+        await anyio.sleep(0.1)
+
+        def what_comes() -> int:
+            client.settimeout(10)
+            size = 0
+            try:
+                while piece := client.recv(1 << 16):
+                    size += len(piece)
+            except ConnectionResetError:
+                pass
+            return size
+
+        await in_flight_after(house, [], 4)
+        await anyio.sleep(1.5)
+        assert await anyio.to_thread.run_sync(what_comes) < len(" word") * chunks
+        client.close()
