@@ -136,6 +136,9 @@ class Naming(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     matches counts."""
 
 
+_LOOPBACK = "127.0.0.1"
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All of config.toml. A key that is not here is an error that names it."""
 
@@ -151,7 +154,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     origins: tuple[str, ...] = ()
     """Web origins that may call, each exactly as the browser sends it."""
 
-    listen: Annotated[str, msgspec.Meta(pattern=r"^[0-9A-Fa-f:.]+(%\w+)?\Z")] = "127.0.0.1"
+    listen: str = _LOOPBACK
     """The address for others: one of this machine's, 0.0.0.0 for all of IPv4, :: for all. Loopback is
     there in any case. Beyond it nobody gets in without an API key."""
 
@@ -174,6 +177,13 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     names: Naming = Naming()
     profiles: Mapping[str, UserProfile] = msgspec.field(default_factory=dict[str, UserProfile])
 
+    def __post_init__(self) -> None:
+        if self.listen != _LOOPBACK and not _is_address(self.listen):
+            raise ValueError(
+                "listen takes an IP address of this machine, 0.0.0.0 for all of IPv4 or :: for "
+                f"all, and {self.listen!r} is none; names are for allowed_hosts"
+            )
+
     def profile(self, name: str, file: Path) -> UserProfile:
         """What the user means by `--profile`; where the environment says otherwise, it is in it.
 
@@ -189,6 +199,16 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             why=f"the profiles in {file} are {known}" if known else f"{file} has none",
             fix=f"{f'--profile {near[0]}, or ' if near else ''}write [profiles.{name}] in {file}",
         )
+
+
+def _is_address(text: str) -> bool:
+    from ipaddress import ip_address  # noqa: PLC0415  # 3 ms that those on loopback save
+
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 _UNKNOWN_KEY = re.compile(r"unknown field `(?P<key>[^`]*)`(?: - at `(?P<path>[^`]*)`)?")

@@ -23,13 +23,14 @@ from localllm.gateway.metering import Metering
 from localllm.gateway.middleware import CALLER, REQUEST_ID
 from localllm.gateway.relay import Call, Relay
 from localllm.gateway.requests.bounds import Limits
-from localllm.gateway.requests.chat import check_chat_document
 from localllm.gateway.translate.anthropic_request import count_tokens_request
 from localllm.gateway.translate.responses_store import ResponseStore
 from localllm.gateway.wanting import (
+    OF_MESSAGES,
     Origin,
     Wanted,
     check_can,
+    check_translated,
     want_chat,
     want_completion,
     want_embeddings,
@@ -136,7 +137,7 @@ class Endpoints:
         with self._followed(request, Api.COUNT_TOKENS, peek, body) as live:
             chat = count_tokens_request(body)
             named = await self._named(request, peek.name, Task.WRITE)
-            check_chat_document(chat, named.limits(grammars=self.may_send_grammar))
+            check_translated(chat, named.limits(grammars=self.may_send_grammar), OF_MESSAGES)
             counted = None
             client = self.relay.lending.reach(named.hosted)
             if client is not None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -13,7 +14,12 @@ from localllm.gateway.client_stream import ClientStream, OpenStreams
 from localllm.gateway.engine_errors import engine_error
 from localllm.gateway.outputs import Comments, Output, StreamBytes, StreamEvents, WholeBytes
 from localllm.gateway.requests.bounds import Limits
-from localllm.gateway.requests.chat import check_chat, check_chat_document, with_only_tool
+from localllm.gateway.requests.chat import (
+    ChatHead,
+    check_chat,
+    check_chat_document,
+    with_only_tool,
+)
 from localllm.gateway.requests.completions import CompletionHead, check_completion
 from localllm.gateway.requests.embeddings import check_embeddings, embeddings_answer
 from localllm.gateway.requests.infill import PATH as INFILL
@@ -29,6 +35,22 @@ from localllm.metrics.live import Live
 
 CHAT = "/v1/chat/completions"
 _COMPLETIONS, _EMBEDDINGS, _RERANK = "/v1/completions", "/v1/embeddings", "/v1/rerank"
+
+_MEMBER = re.compile(r"\w+")
+OF_MESSAGES = {
+    "messages": "messages",
+    "tools": "tools",
+    "tool_choice": "tool_choice",
+    "response_format": "output_config.format",
+}
+_OF_RESPONSES = {
+    "messages": "input",
+    "tools": "tools",
+    "tool_choice": "tool_choice",
+    "max_tokens": "max_output_tokens",
+    "response_format": "text.format",
+}
+"""What the two other APIs call the members of a chat completion."""
 
 _FILLING_IN = frozenset({"llama-server", "xllamacpp"})
 
@@ -151,20 +173,45 @@ def want_response(body: bytes, limits: Limits, origin: Origin) -> Wanted:
         now=origin.now,
         served=origin.served,
     )
-    return _want_translated(translated, limits, origin)
+    return _want_translated(translated, limits, origin, _OF_RESPONSES)
 
 
 def want_messages(body: bytes, limits: Limits, origin: Origin) -> Wanted:
     """Read a request of Anthropic's Messages API."""
-    return _want_translated(
-        messages_request(body, origin.new_id, served=origin.served), limits, origin
-    )
+    translated = messages_request(body, origin.new_id, served=origin.served)
+    return _want_translated(translated, limits, origin, OF_MESSAGES)
 
 
-def _want_translated(translated: Translated, limits: Limits, origin: Origin) -> Wanted:
-    head = check_chat_document(translated.chat, limits)
+def _want_translated(
+    translated: Translated, limits: Limits, origin: Origin, words: Mapping[str, str]
+) -> Wanted:
+    head = check_translated(translated.chat, limits, words)
     body = _with_choice(msgspec.json.encode(translated.chat), head.chosen_tool)
     return Wanted(CHAT, body, origin.translated(translated))
+
+
+def check_translated(
+    chat: Mapping[str, object], limits: Limits, words: Mapping[str, str]
+) -> ChatHead:
+    """Check the chat completion that was made of another API's request.
+
+    Args:
+        words: What the client calls the members of the chat that it wrote in another way. Where in
+            them the error is, is not said: the translation moves things.
+
+    Raises:
+        BadRequest: A field is wrong or beyond its bound; it has the client's name.
+    """
+    try:
+        return check_chat_document(chat, limits)
+    except BadRequest as error:
+        member = _MEMBER.match(error.param or "")
+        if member is None or member[0] not in words:
+            raise
+        name = words[member[0]]
+        raise BadRequest(
+            f"The request's {name} is wrong.", why=error.why, fix=error.fix, param=name
+        ) from error
 
 
 def want_embeddings(body: bytes, _limits: Limits, origin: Origin) -> Wanted:

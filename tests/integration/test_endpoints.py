@@ -221,6 +221,35 @@ async def test_an_unknown_model_is_not_found_in_the_shape_of_its_api(tmp_path: P
     assert "did you mean small?" in json.loads(response)["error"]["message"]
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "param"),
+    [
+        (RESPONSES, {"max_output_tokens": 0}, "max_output_tokens"),
+        (
+            RESPONSES,
+            {"tools": [{"type": "function", "name": f"f{n}"} for n in range(129)]},
+            "tools",
+        ),
+        (MESSAGES, {"tools": [{"name": "f" * 300, "input_schema": {}}]}, "tools"),
+        (COUNT, {"tools": [{"name": "f" * 300, "input_schema": {}}]}, "tools"),
+    ],
+)
+async def test_what_is_wrong_is_named_in_the_words_of_the_client(
+    path: str, body: dict[str, Any], param: str, tmp_path: Path
+) -> None:
+    asked = a_response() if path == RESPONSES else a_message()
+    async with a_house(tmp_path) as house:
+        await house.ready()
+
+        status, _, text = await post(house, path, {**asked, **body})
+
+    error = json.loads(text)["error"]
+    assert status == 400
+    assert error.get("param", param) == param
+    assert param in error["message"]
+    assert "function" not in error["message"]
+
+
 async def test_tokens_are_estimated_where_the_engine_does_not_tell(tmp_path: Path) -> None:
     async with a_house(tmp_path) as house:
         await house.ready()

@@ -75,7 +75,7 @@ def test_the_environment_goes_over_the_file(
         ('port = "80"', "$.port"),
         ('allow_cpu = "yes"', "$.allow_cpu"),
         ('origins = "http://a"', "$.origins"),
-        ("listen = 'my box'", "$.listen"),
+        ("listen = 'my box'", "listen takes an IP address"),
         ("auth = 'never'", "$.auth"),
         ("allowed_hosts = 'a.lan'", "$.allowed_hosts"),
         ("allowed_hosts = ['*']", "$.allowed_hosts[0]"),
