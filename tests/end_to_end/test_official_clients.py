@@ -79,6 +79,7 @@ def test_a_streamed_message_is_the_whole_one_in_pieces(
     assert "".join(pieces) == message.content[0].text == whole.content[0].text  # type: ignore[union-attr]
     assert len(pieces) > 3, "it came in pieces"
     assert message.stop_reason == whole.stop_reason
+    assert (message.usage.cache_read_input_tokens or 0) > 0, "it was asked before"
     assert message.usage.output_tokens == whole.usage.output_tokens
 
 
@@ -91,6 +92,7 @@ def test_a_stop_sequence_ends_a_message_and_is_named(
     message = claude.messages.create(model=model, **ASKED, stop_sequences=["nowhere", word])
 
     assert (message.stop_reason, message.stop_sequence) == ("stop_sequence", word)
+    assert message.usage.input_tokens + (message.usage.cache_read_input_tokens or 0) > 5
     assert message.content[0].text == text[: text.index(word)]  # type: ignore[union-attr]
 
 
