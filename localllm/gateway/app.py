@@ -14,6 +14,7 @@ from localllm.errors import StillLoading
 from localllm.events import ModelState
 from localllm.gateway.access import Rules
 from localllm.gateway.agent_settings import AgentSettings
+from localllm.gateway.bodies import MEMORY, Memory
 from localllm.gateway.client_stream import OpenStreams, Patience
 from localllm.gateway.control import Control
 from localllm.gateway.endpoints import Endpoints
@@ -24,6 +25,9 @@ from localllm.gateway.relay import Relay
 from localllm.gateway.remote import RemoteBackend
 from localllm.supervisor.lending import Lending
 from localllm.supervisor.operations import Operations
+
+_BODIES_BYTES = 512 << 20
+"""That the bodies of all requests may take together, those in the queues among them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +74,9 @@ class Gateway:
         agents = AgentSettings(self.operations, models, needs_key=needs_key)
         app = web.Application(
             middlewares=[guard(self.rules)],  # type: ignore[list-item]
-            client_max_size=self.settings.max_body_mib << 20,
+            client_max_size=most_bytes,
         )
+        app[MEMORY] = Memory(max(_BODIES_BYTES, 2 * most_bytes))
         app.on_response_prepare.append(sign_answers(self.rules))
         app.on_cleanup.append(lambda _app: self.metering.aclose())
         if remote is not None:

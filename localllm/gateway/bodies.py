@@ -12,7 +12,7 @@ import anyio
 import anyio.lowlevel
 from aiohttp import web
 
-from localllm.errors import BadRequest, TooLarge, TooSlow
+from localllm.errors import BadRequest, NotReady, TooLarge, TooSlow
 from localllm.gateway.unpacking import Unpacking, unpacking_of
 
 
@@ -29,6 +29,23 @@ class Pace:
 PACE = web.AppKey("pace", Pace)
 """Where an application says how patient it is."""
 
+
+@dataclass(slots=True)
+class Memory:
+    """What the bodies of all requests take together, from their first byte to the answer's last.
+
+    Mutable.
+    """
+
+    most_bytes: int
+    held_bytes: int = 0
+
+
+MEMORY = web.AppKey("memory", Memory)
+"""Where an application says how much all bodies may take."""
+
+_HELD = web.RequestKey("held", int)
+
 _PIECE_BYTES = 1 << 20
 """Unpacked at once: a few milliseconds, after which others have their turn."""
 
@@ -42,6 +59,7 @@ async def read_body(request: web.Request, most_bytes: int) -> bytes:
     Raises:
         TooLarge: It is longer. What says so beforehand is not read at all.
         TooSlow: It did not come in time; the connection ends with the answer.
+        NotReady: The bodies of other requests take all the memory that there is for them.
         UnknownEncoding: It is compressed in a way that is not known.
         BadRequest: It breaks off, or cannot be unpacked.
     """
@@ -56,9 +74,34 @@ async def read_body(request: web.Request, most_bytes: int) -> bytes:
         else:
             await _unpack(unpacking, piece, body, most_bytes)
         _check_length(len(body), most_bytes)
+        _hold(request, len(body))
     if unpacking is not None:
         unpacking.check_end()
     return bytes(body)
+
+
+def let_go(request: web.Request) -> None:
+    """Give back what a request's body took; its answer is over."""
+    if (memory := request.app.get(MEMORY)) is not None and (held := request.get(_HELD, 0)):
+        memory.held_bytes -= held
+        request[_HELD] = 0
+
+
+def _hold(request: web.Request, size: int) -> None:
+    memory = request.app.get(MEMORY)
+    if memory is None:
+        return
+    more = size - request.get(_HELD, 0)
+    if memory.held_bytes + more > memory.most_bytes:
+        _end_after_answer(request)
+        raise NotReady(
+            "There is no memory for this body now.",
+            why=f"the bodies of other requests take {memory.held_bytes} bytes, and all may take "
+            f"{memory.most_bytes}",
+            fix="send it again later",
+        )
+    memory.held_bytes += more
+    request[_HELD] = size
 
 
 async def _unpack(unpacking: Unpacking, piece: bytes, body: bytearray, most_bytes: int) -> None:

@@ -18,6 +18,7 @@ from localllm.errors import (
     WrongMethod,
 )
 from localllm.gateway.access import Asked, Rules, check_access, cors_headers, preflight_headers
+from localllm.gateway.bodies import let_go
 from localllm.gateway.callers import Caller, Rates
 from localllm.gateway.http_errors import openai_error
 from localllm.gateway.translate.anthropic_errors import anthropic_error
@@ -81,6 +82,8 @@ def guard(
             if request.get(_BEGUN):  # a second answer would be read as a part of the first
                 raise
             return error_response(ours, request.path)
+        finally:
+            let_go(request)
 
     return guarded  # type: ignore[return-value]  # aiohttp's decorator hides the two arguments
 

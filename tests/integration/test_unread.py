@@ -12,9 +12,10 @@ import anyio
 import pytest
 
 from localllm.errors import BadRequest
+from localllm.gateway.bodies import MEMORY
 from localllm.gateway.connection import Limits
 from localllm.gateway.requests.document import parse_document
-from tests.fakes.house import CHAT, House, a_house, asking
+from tests.fakes.house import CHAT, DEADLINE_S, House, a_house, asking
 
 pytestmark = pytest.mark.anyio
 
@@ -107,3 +108,25 @@ async def test_a_whole_answer_that_nobody_reads_is_not_held_for_ever(tmp_path: P
         await anyio.sleep(1.5)
         assert await anyio.to_thread.run_sync(what_comes) < len(" word") * chunks
         client.close()
+
+
+async def test_the_bodies_of_all_requests_together_have_a_bound(tmp_path: Path) -> None:
+    async with a_house(tmp_path, max_body_mib=1) as house:
+        await house.ready()
+        memory = house.app[MEMORY]
+        memory.most_bytes = 100_000
+        held = await anyio.to_thread.run_sync(
+            a_deaf_client, house, CHAT, {**asking(hang=True), "user": "x" * 60_000}
+        )
+        await house.until("hang")
+
+        status, headers, text = await house.ask({**asking(), "user": "y" * 60_000})
+        held.close()
+        with anyio.fail_after(DEADLINE_S):
+            while memory.held_bytes:
+                await anyio.sleep(0.01)
+        again, _, _ = await house.ask({**asking(), "user": "y" * 60_000})
+
+    assert (status, again) == (503, 200)
+    assert (headers["Retry-After"], headers["x-should-retry"]) == ("5", "true")
+    assert b"There is no memory for this body now" in text
