@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from http import HTTPStatus
 
 import msgspec
 
@@ -65,6 +66,13 @@ def engine_error(status: int, body: bytes) -> LocalLLMError:
             "The engine's cache ran full while it worked on several requests at once.",
             why=f"their prompts and answers share one context: {detail.message}",
             fix="send it again; localllm up with more --context, or less --parallel",
+        )
+    if status == HTTPStatus.NOT_IMPLEMENTED:
+        return BadRequest(
+            "The model cannot do this, as it is served.",
+            why=f"the engine answered with status {status}: {detail.message}",
+            fix="ask another model: GET /v1/models names what each can do",
+            param="model",
         )
     if status in _CLIENT_ERRORS or detail.message.startswith(_CLIENTS_FAULT):
         return BadRequest(

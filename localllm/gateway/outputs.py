@@ -15,7 +15,7 @@ from localllm.errors import LocalLLMError
 from localllm.gateway.client_stream import ClientStream
 from localllm.gateway.engine_errors import failure_in_tail
 from localllm.gateway.http_errors import openai_error
-from localllm.gateway.translate.sse import EventReader
+from localllm.gateway.translate.sse import EventReader, EventTooLarge
 from localllm.gateway.usage import TAIL_BYTES, Tokens, tokens_in_document, tokens_in_tail
 from localllm.metrics.live import Live
 from localllm.supervisor.flow import Flow
@@ -164,6 +164,14 @@ class Streamed:
     def kept_alive(self) -> AbstractContextManager[None]:
         return self.client.kept_alive()
 
+    async def send(self, source: Source, data: bytes, *, between_events: bool = True) -> None:
+        """Send a piece; while the client does not read, its engine is not to be blamed."""
+        source.flow.blocked += 1
+        try:
+            await self.client.write(data, between_events=between_events)
+        finally:
+            source.flow.blocked -= 1
+
     async def fail(self, error: LocalLLMError) -> web.StreamResponse:
         stream = await self.client.fail(error)
         self.live.ended(error.http_status, error.code)
@@ -179,16 +187,13 @@ class StreamBytes(Streamed):
         is_done = False
         if source.remark:
             await self.client.write(source.remark)
-        flow, write, noted = source.flow, self.client.write, self.live.piece
+        send, noted = self.send, self.live.piece
         while chunk := await source.piece():
             noted(chunk.count(b"data: {"))
             tail = chunk if len(chunk) >= TAIL_BYTES else (tail + chunk)[-TAIL_BYTES:]
             is_done = _DONE in tail[-_DONE_WITHIN:]
-            flow.blocked += 1
-            try:  # after [DONE] nothing may come, not even a comment
-                await write(chunk, between_events=not is_done and chunk.endswith(b"\n\n"))
-            finally:
-                flow.blocked -= 1
+            # after [DONE] nothing may come, not even a comment
+            await send(source, chunk, between_events=not is_done and chunk.endswith(b"\n\n"))
         count(self.live, tokens_in_tail(tail))
         if not is_done:
             if (failed := failure_in_tail(tail)) is None:
@@ -223,9 +228,11 @@ class StreamEvents(Streamed):
                 found = reader.feed(piece)
                 self.live.piece(len(found))
                 said = b"".join(map(self.events.feed, found))
-                await self.client.write(said, between_events=not self.events.is_complete)
+                await self.send(source, said, between_events=not self.events.is_complete)
         except LocalLLMError as error:
             return await self.fail(error)
+        except EventTooLarge:
+            return await self.fail(source.broken())
         count(self.live, tokens_in_tail(said))
         if not self.events.is_complete:
             return await self.fail(source.broken())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 
 import msgspec
 from aiohttp import web
@@ -115,16 +116,9 @@ class StreamTranslated(Streamed):
     voice: AnsweringVoice
 
     async def pass_on(self, source: Source) -> web.StreamResponse:
-        async def write(said: bytes) -> None:
-            source.flow.blocked += 1
-            try:
-                await self.client.write(said)
-            finally:
-                source.flow.blocked -= 1
-
         await self.client.open()  # an answer begins before the first of it is translated
         try:
-            await _Translating(self.live, self.voice).run(source, write)
+            await _Translating(self.live, self.voice).run(source, partial(self.send, source))
         except LocalLLMError as error:
             return await self.fail(error)
         return await self.client.end(self.voice.answering.end())

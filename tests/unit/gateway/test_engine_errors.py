@@ -25,8 +25,14 @@ def refused(**detail: object) -> bytes:
             n_ctx=4096,
         ),
         refused(message="too long", n_prompt_tokens=5000, n_ctx=4096),
+        refused(
+            message="You passed 5000 input tokens and requested 50 output tokens. However, the "
+            "model's context length is only 4096 tokens."
+        ),
+        b'{"object":"error","message":"The input (5000 tokens) is longer than the model\'s context '
+        b'length (4096 tokens).","type":"BadRequestError"}',
     ],
-    ids=["llama.cpp", "without its type"],
+    ids=["llama.cpp", "without its type", "vllm", "sglang"],
 )
 def test_a_prompt_over_the_context_is_told_with_both_numbers(body: bytes) -> None:
     error = engine_error(400, body)
@@ -50,6 +56,12 @@ def test_a_prompt_over_the_context_is_told_with_both_numbers(body: bytes) -> Non
         (404, refused(message="File Not Found"), BadRequest, "File Not Found"),
         (500, refused(message="out of memory"), EngineGone, "The engine failed at this request."),
         (503, refused(message="Loading model"), EngineGone, "The engine failed at this request."),
+        (
+            501,
+            refused(message="no chats"),
+            BadRequest,
+            "The model cannot do this, as it is served.",
+        ),
         (302, b"", EngineGone, "The engine failed at this request."),
         (204, b"", EngineGone, "The engine failed at this request."),
     ],
