@@ -56,6 +56,7 @@ def test_an_openai_client_gets_streamed_text_and_down_leaves_nothing_behind(
     }
     assert {f for f in left if not f.startswith("logs/")} == {
         "serving.json",
+        "requests.sqlite3",
         "ledger.json",
         "ledger.lock",
         "tokenizers.json",
