@@ -13,9 +13,9 @@ import pytest
 BENCH = Path(__file__).parents[2] / "scripts" / "bench_switch"
 DELAYS = [
     "worst extra delay in a window with a switch",
-    "late answers in windows with a switch",
+    "answers over 50 ms late in windows with a switch",
     "worst extra delay in a window without a switch",
-    "late answers in windows without a switch",
+    "answers over 50 ms late in windows without a switch",
     "worst with over worst without a switch",
     "requests that failed beside a switch",
 ]
