@@ -55,14 +55,11 @@ async def answer_of(
 
 async def _post(client: EngineClient, path: str, body: bytes) -> aiohttp.ClientResponse:
     try:
-        try:
-            return await client.post(path, body)
-        except aiohttp.ClientConnectorError:
-            raise
-        except _LOST:
-            return await client.post(path, body, fresh=True)
-    except aiohttp.ClientConnectorError as error:  # whoever may have got it first is no more
+        return await client.post(path, body)
+    except aiohttp.ClientConnectorError as error:
         raise gone(Unreached) from error
+    except _LOST:
+        return await client.post(path, body, fresh=True)
 
 
 def gone(kind: type[EngineGone] = EngineGone) -> EngineGone:
