@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 Value: TypeAlias = "bool | int | float | str | list[Value] | dict[str, Value] | None"
 
@@ -83,6 +83,20 @@ def position(items: Sequence[object], step: Element) -> int | None:
         if isinstance(item, Mapping) and item.get(step.key) == step.value:
             return at
     return None
+
+
+def node_at(node: Any, step: Step) -> Any:  # noqa: ANN401  # libraries have a type for each kind
+    """Go one step into a library's document, where that step is sure to be there."""
+    return node[step] if isinstance(step, str) else node[position(node, step)]
+
+
+def put_element(items: Any, step: Element, value: Value) -> None:  # noqa: ANN401  # likewise
+    """Put an element in the place of the one that it stands for, or at the end."""
+    at = position(items, step)
+    if at is None:
+        items.append(value)
+    else:
+        items[at] = value
 
 
 def nested(path: Sequence[Step], value: Value) -> Value:

@@ -9,7 +9,18 @@ from typing import Any
 import tomlkit
 from tomlkit.exceptions import ParseError
 
-from localllm.agents.edits import ABSENT, Element, Found, Step, Value, child, nested, position
+from localllm.agents.edits import (
+    ABSENT,
+    Element,
+    Found,
+    Step,
+    Value,
+    child,
+    nested,
+    node_at,
+    position,
+    put_element,
+)
 from localllm.agents.errors import Malformed
 
 
@@ -29,7 +40,7 @@ def put(text: str, path: Sequence[Step], value: Value) -> str:
     for depth, step in enumerate(path):
         last = depth + 1 == len(path)
         if not last and child(_plain(node), step) is not ABSENT:
-            node = _child(node, step)
+            node = node_at(node, step)
             continue
         _set(node, step, nested(path[depth + 1 :], value))
         break
@@ -41,7 +52,7 @@ def take(text: str, path: Sequence[Step]) -> str:
     document: Any = _document(text)
     node = document
     for step in path[:-1]:
-        node = _child(node, step)
+        node = node_at(node, step)
     last = path[-1]
     del node[last if isinstance(last, str) else position(node, last)]
     return _tidy(text, tomlkit.dumps(document))
@@ -60,17 +71,9 @@ def _plain(node: Any) -> Value:  # noqa: ANN401  # tomlkit has a type for each k
     return plain
 
 
-def _child(node: Any, step: Step) -> Any:  # noqa: ANN401  # likewise
-    return node[step] if isinstance(step, str) else node[position(node, step)]
-
-
 def _set(node: Any, step: Step, value: Value) -> None:  # noqa: ANN401  # likewise
     if isinstance(step, Element):
-        at = position(node, step)
-        if at is None:
-            node.append(value)
-        else:
-            node[at] = value
+        put_element(node, step, value)
     elif step in node or not isinstance(value, dict):
         node[step] = value
     else:

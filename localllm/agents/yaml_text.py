@@ -9,7 +9,18 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from localllm.agents.edits import ABSENT, Element, Found, Step, Value, child, nested, position
+from localllm.agents.edits import (
+    ABSENT,
+    Element,
+    Found,
+    Step,
+    Value,
+    child,
+    nested,
+    node_at,
+    position,
+    put_element,
+)
 from localllm.agents.errors import Malformed
 
 _INDENTS = ((2, 2, 0), (2, 4, 2), (4, 4, 2), (4, 2, 0), (4, 6, 4))
@@ -39,7 +50,7 @@ def put(text: str, path: Sequence[Step], value: Value) -> str:
     for depth, step in enumerate(path):
         last = depth + 1 == len(path)
         if not last and child(node, step) not in (ABSENT, None):
-            node = _child(node, step)
+            node = node_at(node, step)
             continue
         _set(node, step, nested(path[depth + 1 :], value))
         break
@@ -52,7 +63,7 @@ def take(text: str, path: Sequence[Step]) -> str:
     document = _load(writer, text)
     node = document
     for step in path[:-1]:
-        node = _child(node, step)
+        node = node_at(node, step)
     last = path[-1]
     del node[last if isinstance(last, str) else position(node, last)]
     return _with_newlines_of(text, _dumped(writer, document))
@@ -103,17 +114,9 @@ def _value(node: Any) -> Value:  # noqa: ANN401  # likewise
     return plain
 
 
-def _child(node: Any, step: Step) -> Any:  # noqa: ANN401  # likewise
-    return node[step] if isinstance(step, str) else node[position(node, step)]
-
-
 def _set(node: Any, step: Step, value: Value) -> None:  # noqa: ANN401  # likewise
     if isinstance(step, Element):
-        at = position(node, step)
-        if at is None:
-            node.append(value)
-        else:
-            node[at] = value
+        put_element(node, step, value)
     else:
         node[step] = value
 

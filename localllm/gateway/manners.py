@@ -10,9 +10,8 @@ from collections.abc import Iterator
 
 import msgspec
 
+from localllm.gateway.members import Members, read_members
 from localllm.user_profiles import AS_IT_IS, Manner
-
-Members = dict[str, msgspec.Raw]
 
 _CHECK_THE_NAME = frozenset({"vllm", "sglang"})
 """Engines for which the name in a request has to be the one that they were started with: vLLM answers
@@ -60,7 +59,7 @@ def for_engine(body: bytes, engine: str, alias: str) -> bytes:
 
 def _members(body: bytes) -> Members | None:
     try:
-        return msgspec.json.decode(body, type=Members)
+        return read_members(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 

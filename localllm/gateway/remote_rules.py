@@ -17,6 +17,7 @@ from localllm.errors import (
     NotReady,
     StartFailed,
 )
+from localllm.gateway.members import with_members
 from localllm.supervisor.resolving import WHATEVER
 
 _MOST_SAID = 400
@@ -100,15 +101,11 @@ def for_remote(body: bytes, name: str) -> bytes:
         BadRequest: A member's name is no text.
     """
     try:
-        members = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+        return with_members(body, {"model": name}, _FOR_ENGINES)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadRequest(
             "The body is not a chat completion request.", why=str(error), fix="send UTF-8"
         ) from error
-    for own in _FOR_ENGINES:
-        members.pop(own, None)
-    members["model"] = msgspec.Raw(msgspec.json.encode(name))
-    return msgspec.json.encode(members)
 
 
 def remote_error(host: str, status: int, body: bytes, key: str | None) -> LocalLLMError:

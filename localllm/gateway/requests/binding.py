@@ -65,12 +65,6 @@ def check_format(asked: Format | None) -> None:
     check_schema("response_format.schema", asked.schema)
 
 
-def is_bound(asked: Format | None, document: Mapping[str, Any]) -> bool:
-    """Tell whether an answer must be of a certain form."""
-    by_format = asked is not None and asked.type != "text"
-    return by_format or any(document.get(name) for name in ("json_schema", *GRAMMARS))
-
-
 def check_schema(param: str, schema: Mapping[str, Any] | None) -> None:
     """Refuse a JSON schema that is too large or too deep.
 

@@ -9,7 +9,8 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from localllm.gateway.requests.binding import check_schema, is_bound
+from localllm.gateway.members import read_members, with_members
+from localllm.gateway.requests.binding import check_schema
 from localllm.gateway.requests.bounds import Limits, check_generation
 from localllm.gateway.requests.document import (
     check_one_of,
@@ -83,24 +84,9 @@ class _Chat(Generation, kw_only=True):
 class ChatHead:
     """What the gateway has to know of a chat completion."""
 
-    model: str | None
-    """As the client named it; None leaves it to us."""
-
     stream: bool
-    include_usage: bool
-    """Whether the client wants usage at the end of its stream."""
-
-    n: int
-    max_tokens: int | None
-    """None: as long as there is room."""
-
-    images: int
-    tools: int
     chosen_tool: str | None
     """The one that has to be called."""
-
-    is_bound: bool
-    """The answer has to be of a certain form: a schema, JSON, or a grammar."""
 
 
 def check_chat(body: bytes, limits: Limits) -> ChatHead:
@@ -117,12 +103,9 @@ def with_only_tool(body: bytes, name: str) -> bytes:
 
     llama.cpp reads such a choice as if there was none; `required` of one tool is the same.
     """
-    members = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
-    tools = msgspec.json.decode(members["tools"], type=list[msgspec.Raw])
+    tools = msgspec.json.decode(read_members(body)["tools"], type=list[msgspec.Raw])
     only = next(t for t in tools if msgspec.json.decode(t, type=_Named).function.name == name)
-    members["tools"] = msgspec.Raw(msgspec.json.encode([only]))
-    members["tool_choice"] = msgspec.Raw(b'"required"')
-    return msgspec.json.encode(members)
+    return with_members(body, {"tools": [only], "tool_choice": "required"})
 
 
 def check_chat_document(document: Mapping[str, Any], limits: Limits) -> ChatHead:
@@ -143,17 +126,8 @@ def check_chat_document(document: Mapping[str, Any], limits: Limits) -> ChatHead
             "a tool has to be called, and this model's chat template knows none",
             "ask a model with the ability tools (GET /v1/models), or leave tool_choice out",
         )
-    return ChatHead(
-        model=asked.model,
-        stream=bool(asked.stream),
-        include_usage=asked.wants_usage,
-        n=asked.answers,
-        max_tokens=asked.most_tokens,
-        images=check_messages(asked.messages, limits.image_hosts),
-        tools=len(asked.tools or ()),
-        chosen_tool=chosen,
-        is_bound=is_bound(asked.response_format, document),
-    )
+    check_messages(asked.messages, limits.image_hosts)
+    return ChatHead(bool(asked.stream), chosen)
 
 
 def _check_answer(asked: _Chat) -> None:

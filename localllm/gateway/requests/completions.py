@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
-from localllm.gateway.requests.binding import is_bound
 from localllm.gateway.requests.bounds import Limits, check_generation
 from localllm.gateway.requests.document import checked, parse_document, without, wrong
 from localllm.gateway.requests.fields import Count, Generation, Probabilities, Token
@@ -52,16 +51,8 @@ class CompletionHead:
     include_usage: bool
     """Whether the client wants usage at the end of its stream."""
 
-    n: int
-    max_tokens: int | None
-    """None: as long as there is room."""
-
-    prompts: int
     is_infill: bool
     """A text is to be put between prompt and suffix, see infill.py."""
-
-    is_bound: bool
-    """The answer has to be of a certain form: a schema, JSON, or a grammar."""
 
     body: bytes
     """What to send: the client's, without fields that say nothing and that some engines refuse."""
@@ -83,11 +74,7 @@ def check_completion(body: bytes, limits: Limits) -> CompletionHead:
         model=asked.model,
         stream=bool(asked.stream),
         include_usage=asked.wants_usage,
-        n=asked.answers,
-        max_tokens=asked.most_tokens,
-        prompts=asked.prompts,
         is_infill=bool(asked.suffix),
-        is_bound=is_bound(asked.response_format, document),
         body=without(body, set(_idle(document))),
     )
 

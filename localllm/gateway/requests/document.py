@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from localllm.errors import BadRequest
+from localllm.gateway.members import with_members
 
 MOST_NESTING = 128
 """Arrays and objects in each other. Engines read, and template languages print, by recursion."""
@@ -128,8 +129,7 @@ def without(body: bytes, names: Collection[str]) -> bytes:
     """Take members out of an object that was parsed before; all else stays as it was written."""
     if not names:
         return body
-    members = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
-    return msgspec.json.encode({k: v for k, v in members.items() if k not in names})
+    return with_members(body, {}, names)
 
 
 def _members(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:

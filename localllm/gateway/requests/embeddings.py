@@ -58,7 +58,6 @@ class EmbeddingsHead:
     model: str | None
     """As the client named it; None leaves it to us."""
 
-    inputs: int
     is_base64: bool
     dimensions: int | None
     """None: as many as the model has."""
@@ -93,7 +92,6 @@ def check_embeddings(body: bytes) -> EmbeddingsHead:
     _check_inputs(asked)
     return EmbeddingsHead(
         model=asked.model,
-        inputs=len(asked.inputs),
         is_base64=asked.encoding_format == "base64",
         dimensions=asked.dimensions,
         body=without(body, [n for n, v in document.items() if n == _FORMAT and v is None]),

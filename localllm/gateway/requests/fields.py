@@ -137,13 +137,6 @@ class Generation(Sampling, kw_only=True):
     draft_share: Share | None = msgspec.field(name="speculative.p_min", default=None)
 
     @property
-    def most_tokens(self) -> int | None:
-        """How long the answer may be, by the name that goes first; None is as long as there is room."""
-        if self.n_predict is not None:
-            return self.n_predict if self.n_predict > 0 else None
-        return self.max_completion_tokens or self.max_tokens
-
-    @property
     def answers(self) -> int:
         return self.n_cmpl or self.n or 1
 

@@ -17,6 +17,7 @@ import msgspec
 
 from localllm.errors import EngineGone
 from localllm.gateway.engine_errors import engine_error
+from localllm.gateway.members import read_members
 from localllm.gateway.requests.completions import Completion
 from localllm.gateway.requests.document import checked, parse_document
 
@@ -81,7 +82,7 @@ def infill_body(body: bytes) -> bytes:
     """Make `/infill`'s body of a completion that `check_completion` calls an infill."""
     document = parse_document(body)
     asked = checked(document, Completion)
-    members = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+    members = read_members(body)
     sent: dict[str, object] = {k: v for k, v in members.items() if k not in _NOT_SENT}
     sent |= {"input_prefix": asked.one_text, "input_suffix": asked.suffix, "prompt": ""}
     if asked.logprobs is not None:

@@ -60,8 +60,8 @@ class Message(msgspec.Struct):
         return self.content if isinstance(self.content, list) else []
 
 
-def check_messages(messages: list[Message], hosts: frozenset[str]) -> int:
-    """Check each; return the number of images in all of them.
+def check_messages(messages: list[Message], hosts: frozenset[str]) -> None:
+    """Check each, and that they have not too many images together.
 
     Args:
         hosts: From which images may be fetched.
@@ -78,7 +78,6 @@ def check_messages(messages: list[Message], hosts: frozenset[str]) -> int:
             if images > MOST_IMAGES:
                 raise wrong(param, f"more than {MOST_IMAGES} images", "leave older ones out")
             _check_part(param, part, hosts)
-    return images
 
 
 def _check_message(where: str, message: Message) -> None:

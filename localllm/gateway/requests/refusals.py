@@ -32,11 +32,10 @@ def infill_error(status: int, body: bytes) -> LocalLLMError:
 def embeddings_error(status: int, body: bytes) -> LocalLLMError:
     """Read the refusal of a request for embeddings."""
     if status == HTTPStatus.NOT_IMPLEMENTED:
-        return BadRequest(
+        return _not_served_for(
             "This model makes no embeddings.",
             why="it is served to write text, or to rank documents",
             fix="ask a model that was trained for it: localllm plan --use embed lists some",
-            param="model",
         )
     return _too_long(body) or engine_error(status, body)
 
@@ -44,13 +43,16 @@ def embeddings_error(status: int, body: bytes) -> LocalLLMError:
 def rerank_error(status: int, body: bytes) -> LocalLLMError:
     """Read the refusal of a request to rank documents."""
     if status == HTTPStatus.NOT_IMPLEMENTED:
-        return BadRequest(
+        return _not_served_for(
             "This model ranks no documents.",
             why="it is served to write text, or for embeddings",
             fix="ask a reranker, or one that a profile serves with pooling = rank",
-            param="model",
         )
     return _too_long(body) or engine_error(status, body)
+
+
+def _not_served_for(what: str, *, why: str, fix: str) -> BadRequest:
+    return BadRequest(what, why=why, fix=fix, param="model")
 
 
 def _too_long(body: bytes) -> ContextTooLong | None:

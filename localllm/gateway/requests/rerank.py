@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Meta
 
 from localllm.errors import EngineGone
+from localllm.gateway.members import with_members
 from localllm.gateway.requests.document import checked, parse_document, wrong
 from localllm.gateway.requests.fields import Count, Name
 from localllm.gateway.requests.private import check_private
@@ -128,9 +129,7 @@ def _rendered(result: _Score, head: RerankHead) -> Mapping[str, Any]:
 def _with_texts(body: bytes, asked: _Request) -> bytes:
     if all(isinstance(document, str) for document in asked.documents):
         return body
-    members = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
-    members["documents"] = msgspec.Raw(msgspec.json.encode(asked.texts))
-    return msgspec.json.encode(members)
+    return with_members(body, {"documents": asked.texts})
 
 
 def _no_scores(why: str) -> EngineGone:

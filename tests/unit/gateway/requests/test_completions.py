@@ -20,19 +20,19 @@ def allowed(**more: object) -> CompletionHead:
 
 
 @pytest.mark.parametrize(
-    ("prompt", "count"),
+    "prompt",
     [
-        ("def f(", 1),
-        (["def f("], 1),
-        (["a", "b", "c"], 3),
-        ([1, 2, 3], 1),
-        ([[1, 2], [3]], 2),
-        (["a"] * 128, 128),
-        ([0, 2**31 - 1], 1),
+        "def f(",
+        ["def f("],
+        ["a", "b", "c"],
+        [1, 2, 3],
+        [[1, 2], [3]],
+        ["a"] * 128,
+        [0, 2**31 - 1],
     ],
 )
-def test_a_prompt_is_a_text_or_tokens_or_several_of_them(prompt: object, count: int) -> None:
-    assert allowed(prompt=prompt).prompts == count
+def test_a_prompt_is_a_text_or_tokens_or_several_of_them(prompt: object) -> None:
+    allowed(prompt=prompt)
 
 
 @pytest.mark.parametrize(
@@ -76,15 +76,10 @@ def test_the_head_says_what_the_gateway_has_to_know() -> None:
         model="small",
         stream=True,
         include_usage=True,
-        n=2,
-        max_tokens=5,
-        prompts=1,
         is_infill=False,
-        is_bound=False,
         body=head.body,
     )
     assert allowed(suffix="return x").is_infill
-    assert allowed(json_schema={"type": "object"}).is_bound
 
 
 @pytest.mark.parametrize(

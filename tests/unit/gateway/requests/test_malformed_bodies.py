@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from localllm.errors import BadRequest
 from localllm.gateway.http_errors import openai_error
 from localllm.gateway.requests.bounds import Limits
-from localllm.gateway.requests.chat import check_chat
+from localllm.gateway.requests.chat import ChatHead, check_chat
 from localllm.gateway.requests.completions import check_completion
 from localllm.gateway.requests.embeddings import check_embeddings
 from localllm.gateway.requests.rerank import check_rerank
@@ -183,4 +183,4 @@ def test_whatever_is_allowed_is_passed_on_as_it_came(more: Document) -> None:
     body = json.dumps(a_completion(**more), indent=2).encode()
 
     assert check_completion(body, LIMITS).body is body
-    assert check_chat(as_body(a_chat(**more)), Limits()).model == "small"
+    assert check_chat(as_body(a_chat(**more)), Limits()) == ChatHead(stream=False, chosen_tool=None)
