@@ -89,6 +89,19 @@ class Planning(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """To keep free on every device, beside what the desktop needs."""
 
 
+class Downloads(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How models are fetched."""
+
+    max_mib_per_s: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    """Of all pulls together; None: as fast as the line is."""
+
+    connections: Annotated[int, msgspec.Meta(ge=1, le=32)] = 6
+    """To the server, of one file."""
+
+    at_once: Annotated[int, msgspec.Meta(ge=1, le=16)] = 2
+    """Pulls; more wait for their turn."""
+
+
 class Remote(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A server elsewhere that speaks OpenAI's API; nothing goes there but what `when` names."""
 
@@ -173,6 +186,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     supervision: Supervision = Supervision()
     plan: Planning = Planning()
+    downloads: Downloads = Downloads()
     remote: Remote | None = None
     names: Naming = Naming()
     profiles: Mapping[str, UserProfile] = msgspec.field(default_factory=dict[str, UserProfile])

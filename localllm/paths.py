@@ -49,6 +49,11 @@ class Paths:
         return self.state / "serving.json"
 
     @property
+    def pulls(self) -> Path:
+        """What is to be pulled again after a crash or a reboot."""
+        return self.state / "pulls.json"
+
+    @property
     def ledger(self) -> Path:
         """What plans turned out to be."""
         return self.state / "ledger.json"

@@ -13,7 +13,7 @@ class EventView(View, frozen=True, kw_only=True):
     """Unix seconds."""
 
     topic: str
-    """`state`, `missed`, or one of events.Topic."""
+    """`state`, `pull`, `progress`, `missed`, or one of events.Topic."""
 
     why: str
     model: str | None = None
@@ -22,3 +22,15 @@ class EventView(View, frozen=True, kw_only=True):
     """Of a change of state: the one before."""
 
     new: str | None = None
+    pull: str | None = None
+    """A pull's id; of `pull` and `progress`."""
+
+    here: int | None = None
+    """Of progress: bytes that have come."""
+
+    size: int | None = None
+    speed: float | None = None
+    """Bytes per second."""
+
+    left: float | None = None
+    """Seconds."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from localllm.api.event_views import EventView
-from localllm.events import Decided, Envelope, Missed, StateChanged
+from localllm.events import Decided, Envelope, Missed, PullChanged, PullMoved, StateChanged
 
 
 def render_event(envelope: Envelope) -> bytes:
@@ -31,6 +31,23 @@ def view_of(envelope: Envelope) -> EventView:
         case Decided(topic, why, model, instance):
             return EventView(
                 seq=seq, at=at, topic=topic.value, why=why, model=model, instance=instance
+            )
+        case PullChanged(pull, model, before, after, why):
+            return EventView(
+                seq=seq, at=at, topic="pull", why=why, model=model, old=before, new=after, pull=pull
+            )
+        case PullMoved(pull, model, here, whole, speed, left):
+            return EventView(
+                seq=seq,
+                at=at,
+                topic="progress",
+                why=f"{here} of {whole} bytes",
+                model=model,
+                pull=pull,
+                here=here,
+                size=whole,
+                speed=speed,
+                left=left,
             )
         case Missed(count):
             why = f"{count} events were dropped: this reader is too slow"

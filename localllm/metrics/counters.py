@@ -5,7 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from localllm.events import Decided, Event, Missed, ModelState, StateChanged, Topic
+from localllm.events import (
+    Decided,
+    Event,
+    Missed,
+    ModelState,
+    PullChanged,
+    PullMoved,
+    StateChanged,
+    Topic,
+)
 from localllm.metrics import names
 from localllm.metrics.callers import OTHER
 from localllm.metrics.live import Api, Live, Phase
@@ -57,6 +66,8 @@ class Counters:
                     self.counts[names.SWITCHES].add(_RESULTS[topic])
             case Missed(count):
                 self.counts[names.MISSED_EVENTS].add(amount=count)
+            case PullChanged() | PullMoved():
+                pass
 
     def flowed(self, live: Live) -> None:
         """Count what has come of an answer since the last call, so that rates are true meanwhile."""

@@ -23,7 +23,7 @@ from localllm.formats.header import Header
 from localllm.formats.projector import Projector
 from localllm.store.repository import Repository
 
-FORMAT = 1
+FORMAT = 2
 MAX_BYTES = 512 << 20
 """Some fifty headers of the largest vocabularies, hundreds of others."""
 

@@ -112,7 +112,12 @@ class HuggingFaceHub:
         if found.sha is None or found.siblings is None:
             raise hub_errors.no_hub(self.endpoint, "its answer has no commit or no files")
         files = (
-            RepositoryFile(one.rfilename, one.size, one.lfs.sha256 if one.lfs else None)
+            RepositoryFile(
+                one.rfilename,
+                one.size,
+                sha256=one.lfs.sha256 if one.lfs else None,
+                git_sha1=None if one.lfs else one.blob_id,
+            )
             for one in found.siblings
             if one.size is not None and _is_inside(one.rfilename)
         )

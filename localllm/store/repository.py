@@ -18,6 +18,14 @@ class RepositoryFile:
     sha256: str | None = None
     """Of the contents; None for a small file, which the hub keeps in git itself."""
 
+    git_sha1: str | None = None
+    """Of a small file, as git hashes it: with `blob SIZE` and a zero byte before the contents."""
+
+    @property
+    def etag(self) -> str | None:
+        """What names its contents in the shared cache; None where the hub does not tell."""
+        return self.sha256 or self.git_sha1
+
 
 @dataclass(frozen=True, slots=True)
 class Repository:

@@ -15,7 +15,17 @@ from anyio.abc import TaskGroup
 
 from localllm.engine_client.client import EngineClient
 from localllm.engines.base import Serving
-from localllm.events import Decided, DeviceId, InstanceId, Missed, ModelId, StateChanged, Topic
+from localllm.events import (
+    Decided,
+    DeviceId,
+    InstanceId,
+    Missed,
+    ModelId,
+    PullChanged,
+    PullMoved,
+    StateChanged,
+    Topic,
+)
 from localllm.events import ModelState as S
 from localllm.planning.planner import Planned
 from localllm.supervisor.grants import AT_REST, UP, Grants
@@ -66,7 +76,7 @@ class Fleet:
                                 await self._look_at(hosted.id)
                         case Decided(Topic.REFUSED, instance=refused):
                             self._restore(refused)
-                        case Decided():
+                        case Decided() | PullChanged() | PullMoved():
                             continue
                     self.grants.schedule()
 
