@@ -118,13 +118,16 @@ class _Handler(BaseHTTPRequestHandler):
             return
         content = content if fault.body is None else fault.body
         start, status = 0, 200
-        asked = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range") or "")
+        asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range") or "")
+        end, headers = len(content), {}
         if asked and not fault.no_ranges:
-            start, status = int(asked.group(1)), 206
+            start, status = int(asked[1]), 206
             if start >= len(content):
                 self._send(416, b"", {})
                 return
-        self._send(status, content[start:], {}, fault, outside)
+            end = min(end, int(asked[2] or end) + 1)
+            headers["Content-Range"] = f"bytes {start}-{end - 1}/{len(content)}"
+        self._send(status, content[start:end], headers, fault, outside)
 
     def _send(
         self,

@@ -11,8 +11,11 @@ import anyio
 import pytest
 
 from localllm.errors import LocalLLMError
-from localllm.transfer import session
-from localllm.transfer.download import Wanted, download
+from localllm.transfer import digests, session
+from localllm.transfer.asking import Wanted
+from localllm.transfer.download import download
+from localllm.transfer.manner import Manner
+from localllm.transfer.part import Part
 from tests.fakes.release_server import Fault, Outside, an_outside, sha256
 
 URL = "https://github.com/me/engine/releases/download/b1/engine.tar.gz"
@@ -34,7 +37,7 @@ class House:
     @property
     def wanted(self) -> Wanted:
         url = f"{self.outside.mirror}/{URL.removeprefix('https://')}"
-        return Wanted(url, sha256(CONTENT), len(CONTENT))
+        return Wanted(url, digests.sha256(sha256(CONTENT)), len(CONTENT))
 
     @property
     def asked(self) -> list[str | None]:
@@ -46,11 +49,16 @@ class House:
 
     def has_part(self, content: bytes) -> None:
         self.folder.mkdir()
-        self.part.write_bytes(content)
+        part = Part(self.whole, len(CONTENT))
+        part.write(0, content)
+        part.close()
 
     async def fetch(self, tell: Callable[[int], None] | None = None) -> Path:
         async with session.outside({}) as outside:
-            return await download(outside, self.wanted, self.folder, tell or self.told.append)
+            await download(
+                outside, self.wanted, self.whole, Manner(tell=tell or self.told.append)
+            )
+        return self.whole
 
     async def refusal(self, kind: type[LocalLLMError]) -> LocalLLMError:
         with pytest.raises(kind) as caught:

@@ -26,7 +26,10 @@ from localllm.engines.builds.unpack import unpack
 from localllm.engines.builds.workshop import Workshop
 from localllm.errors import EngineUnusable, WrongContent
 from localllm.hardware.machine import DeviceKind
-from localllm.transfer.download import Wanted, download, sha256_of
+from localllm.transfer.asking import Wanted
+from localllm.transfer.digests import sha256, sha256_of
+from localllm.transfer.download import download
+from localllm.transfer.manner import Manner
 from localllm.transfer.session import Session, outside
 
 _KINDS = {
@@ -144,12 +147,14 @@ async def _archive(archive: Archive, workshop: Workshop, session: Session) -> Pa
     if workshop.folder is not None:
         return await anyio.to_thread.run_sync(_from_disk, archive, workshop.folder)
     url = mirrored(archive.url, workshop.mirror)
-    wanted = Wanted(url, archive.sha256, archive.size)
+    wanted = Wanted(url, sha256(archive.sha256), archive.size)
+    whole = workshop.shelf.downloads / archive.sha256
 
     def tell(here: int) -> None:
         workshop.tell(archive.name, here, archive.size)
 
-    return await download(session, wanted, workshop.shelf.downloads, tell)
+    await download(session, wanted, whole, Manner(tell=tell))
+    return whole
 
 
 def _from_disk(archive: Archive, folder: Path) -> Path:

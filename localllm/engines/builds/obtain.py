@@ -19,7 +19,7 @@ from localllm.engines.builds.unpack import unpack
 from localllm.engines.builds.workshop import Workshop
 from localllm.errors import EngineUnusable, LocalLLMError, NoNetwork, NoSpace, WrongContent
 from localllm.hardware.machine import DeviceKind, Host
-from localllm.transfer.download import sha256_of
+from localllm.transfer.digests import sha256_of
 
 _PROGRAM = "llama-server"
 

@@ -10,7 +10,7 @@ import zlib
 from pathlib import Path
 
 from localllm.errors import EngineUnusable
-from localllm.transfer.download import about_the_disk
+from localllm.transfer.disk import about_the_disk
 
 _BROKEN = (
     *(tarfile.TarError, zipfile.BadZipFile, EOFError),

@@ -1,0 +1,44 @@
+"""How long to wait before asking again, and when to give up. Pure, but for the dice."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+
+from localllm.transfer.asking import TryAgain
+
+_FIRST_S, _LONGEST_S = 0.5, 30.0
+_GIVE_UP_S = 600.0
+"""Of waiting since anything came: a line that is down for some minutes costs no download."""
+
+_GIVE_UP_AT_FIRST_S = 60.0
+"""Likewise, where nothing has come yet: somebody may sit before it."""
+
+
+@dataclass(slots=True)
+class Patience:
+    """Of all who fetch one file together."""
+
+    dice: random.Random = field(default_factory=random.Random)
+    """No two programs should ask again in the same moment."""
+
+    _tries: int = 0
+    _waited_s: float = 0.0
+    _has_come: bool = False
+    _has_answered: bool = False
+
+    def came(self) -> None:
+        """Bytes have come: all is well."""
+        self._tries, self._waited_s, self._has_come = 0, 0.0, True
+
+    def pause_s(self, again: TryAgain) -> float | None:
+        """Say how long to wait after a failure; None: it is of no use."""
+        self._has_answered |= again.answered
+        if not self._has_answered and not self._has_come:
+            return None
+        growing = min(_LONGEST_S, _FIRST_S * 2**self._tries)
+        pause = max(growing * self.dice.uniform(0.75, 1.25), again.after_s or 0.0)
+        self._tries += 1
+        self._waited_s += pause
+        most = _GIVE_UP_S if self._has_come else _GIVE_UP_AT_FIRST_S
+        return pause if self._waited_s <= most else None
