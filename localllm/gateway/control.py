@@ -36,6 +36,8 @@ from localllm.gateway.api_routes import ApiRoute, plain, routes_of, with_body, w
 from localllm.gateway.following import Following
 from localllm.gateway.metering import Metering
 from localllm.gateway.openapi import Operation
+from localllm.gateway.pull_routes import PullRoutes
+from localllm.gateway.store_routes import StoreRoutes
 from localllm.metrics.capture import Capturing
 from localllm.metrics.showing import render_capture, render_requests
 from localllm.supervisor.operations import Operations
@@ -74,7 +76,15 @@ class Control:
     def table(self) -> Sequence[ApiRoute]:
         """Every call, once."""
         following = Following(self._operations.fleet)
-        return [*self._shows(), *self._changes(), *self._requests(), *following.table()]
+        store = self._operations.store
+        return [
+            *self._shows(),
+            *self._changes(),
+            *self._requests(),
+            *PullRoutes(store).table(),
+            *StoreRoutes(store).table(),
+            *following.table(),
+        ]
 
     def _shows(self) -> Sequence[ApiRoute]:
         return [
@@ -229,6 +239,7 @@ class Control:
     async def shutdown(self, _request: web.Request, wanted: ShutdownRequest) -> ShutdownReply:
         if wanted.forget:
             self._operations.orders.asks.clear()
+            self._operations.pulls.pause_all("the daemon was told to stop")
         self._shut_down()
         return ShutdownReply(pid=self._operations.pid)
 

@@ -39,7 +39,7 @@ from localllm.metrics.live import Live
 from localllm.supervisor.flow import Flow
 from localllm.supervisor.hosted import Hosted
 from localllm.supervisor.lending import Asking
-from localllm.transfer.session import trust
+from localllm.transfer.trust import trust
 
 _CONNECT_S = 20.0
 """Waiting for one of the connections included."""

@@ -12,6 +12,8 @@ from localllm.formats.header import Format
 from localllm.store.contents import Variant
 from localllm.store.embedded import find_embedded
 from localllm.store.listing import sort_folder
+from localllm.store.names import OLLAMA
+from localllm.store.ollama import ollama_models
 from localllm.store.places import hub_cache, lm_studio_folders, repositories_here, snapshots
 
 _SERVED_ALONE = frozenset({Format.GGUF, Format.MLX})
@@ -26,16 +28,19 @@ class AtHand:
     """A model on this disk."""
 
     name: str
-    """It is loaded by this: the catalog's id, else owner/repo:quant."""
+    """It is loaded by this: the catalog's id, else owner/repo:quant or ollama:name:tag."""
 
     repo: str | None = None
-    """None for the one that travels in a package."""
+    """None for the one that travels in a package, and for those of Ollama's own hub."""
+
+    aliases: tuple[str, ...] = ()
+    """What it is called, too, where nothing else has that name."""
 
 
 def at_hand(
     catalog: Sequence[Profile], data: Path, environment: Mapping[str, str]
 ) -> Sequence[AtHand]:
-    """List each model once, those of the catalog by their id; no file is opened."""
+    """List each model once, those of the catalog by their id; no file of weights is opened."""
     known = {r.repo: (p, r) for p in catalog for r in p.repositories}
     found = {e.name: e for e in _embedded(catalog, data)}
     for repo in repositories_here(environment)[:_MOST_REPOSITORIES]:
@@ -43,6 +48,10 @@ def at_hand(
             name = _name(repo, variant, known)
             if name is not None:
                 found.setdefault(name, AtHand(name, repo))
+    for model in ollama_models(environment)[:_MOST_REPOSITORIES]:
+        if not model.missing and not model.adapters:
+            name = f"{OLLAMA}{model.name}"
+            found.setdefault(name, AtHand(name, model.repo, model.names))
     return tuple(found[name] for name in sorted(found))
 
 

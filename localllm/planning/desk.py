@@ -44,7 +44,10 @@ from localllm.planning.survey import Survey, survey
 from localllm.planning.tasks import task_of
 from localllm.planning.uses import NEEDS, use_of
 from localllm.planning.wishes import whole_wish, wish_of
+from localllm.store.access import endpoint_of
+from localllm.store.contents import quantization_of
 from localllm.store.local import find_model
+from localllm.store.names import with_quant
 from localllm.store.places import folders_of
 from localllm.store.stored import StoredModel
 from localllm.units import MIB
@@ -194,6 +197,8 @@ class Desk:
         name, _, quant = (request.model or "").rpartition(":")
         if not name or self.profile(request.model) or not self.profile(name):
             return request
+        if quantization_of(quant) is None and self.on_disk(request.model or "") is not None:
+            return request  # as in smollm2:135m, which Ollama has
         return msgspec.structs.replace(request, model=name, quant=request.quant or quant)
 
     def budgets(self, choice: Choice, machine: Machine) -> Sequence[Budget]:
@@ -243,7 +248,7 @@ class Desk:
                 return here
         name, quant = request.model, request.quant
         if name is not None and quant is not None and profile is None:
-            name = f"{name}:{quant}"  # of a repository; a path with it is none
+            name = with_quant(name, quant, endpoint_of(self.environment))
         return [offer_of_file(self.find(name), profile)]
 
     def smaller_quant(self, request: ServeRequest, file_bytes: int) -> str | None:

@@ -16,7 +16,9 @@ from localllm.catalog.repositories import Repository as ProfileRepository
 from localllm.engines.sparse import Part
 from localllm.fit.outline import Missing, outline, rescaled
 from localllm.formats.header import Format, Header
+from localllm.store.contents import Variant as Found
 from localllm.store.headers import read_header
+from localllm.store.repository import Repository, RepositoryFile
 from localllm.store.stored import StoredModel
 
 Find = Callable[[str], StoredModel | None]
@@ -32,6 +34,17 @@ class Told(StrEnum):
     """Another quantization's header, and this one's size."""
 
     CATALOG = "catalog"
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """Where a hub has a model, at one commit."""
+
+    repository: Repository
+    found: Found
+    projector: RepositoryFile | None
+    name: str
+    """Which of the repository's models it is, behind a colon; empty where that is clear."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +65,9 @@ class Offer:
 
     files: tuple[str, ...] = ()
     projector_bytes: int = 0
+    listed: Listed | None = None
+    """None before a hub was asked."""
+
     stored: StoredModel | None = None
     profile: Profile | None = None
     kld: float | None = None
@@ -131,15 +147,17 @@ def _of_variant(
     ladder: Ladder,
     find: Find,
 ) -> Offer:
-    stored = find(f"{repository.repo}:{variant.quant}")
-    if stored is not None:
+    format_ = Format(repository.format.value)
+    is_gguf = format_ is Format.GGUF  # which tells its quantization by its name; a folder does not
+    stored = find(f"{repository.repo}:{variant.quant}" if is_gguf else repository.repo)
+    if stored is not None and stored.format is format_:
         here = offer_of_file(stored, profile)
         return _judged(replace(here, model=profile.id, quant=variant.quant), variant)
     size, caveat = _size(profile, variant, ladder)
     offer = Offer(
         model=profile.id,
         quant=variant.quant,
-        format=Format(repository.format.value),
+        format=format_,
         told=Told.CATALOG,
         size_bytes=size,
         repo=repository.repo,

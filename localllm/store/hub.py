@@ -3,19 +3,25 @@
 Not through HfFileSystem.open: in huggingface_hub 2.4 that reads a block of 5 MiB beyond what was
 asked for, asks two more requests before, tries for up to 84 s where nothing answers, and keeps a
 whole file of 40 GB in memory where a mirror ignores the range. Its addresses, session, token and
-errors are the library's all the same.
+errors are the library's all the same; its session is made here, so that it trusts what we trust.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import os
+import re
+import ssl
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from time import monotonic
+from typing import TypeAlias
 from urllib.parse import urlsplit
 
 import httpx2
-from huggingface_hub import HfApi, constants, errors, get_session, hf_hub_url
+from huggingface_hub import HfApi, constants, errors, get_session, set_client_factory
 from huggingface_hub.hf_api import ModelInfo
 from huggingface_hub.utils import (  # type: ignore[attr-defined]  # documented, not declared
     build_hf_headers,
@@ -23,31 +29,51 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]  # documented,
 )
 
 from localllm import __version__
-from localllm.errors import LocalLLMError
+from localllm.errors import ConfigError, LocalLLMError
+from localllm.formats.header import Format
 from localllm.store import hub_errors
-from localllm.store.repository import Repository, RepositoryFile
+from localllm.store.access import (
+    endpoint_of,
+    file_url,
+    find_token,
+    hides_token,
+    is_offline,
+    token_file,
+)
+from localllm.store.bounded import within
+from localllm.store.hub_errors import Conversion
+from localllm.store.names import is_inside, is_repository, shown
+from localllm.store.repository import Repository, RepositoryFile, is_commit
+from localllm.transfer.trust import OWN_AUTHORITIES, trust
 
-_TIMEOUT_S = 10.0
-"""For a connection, and between two pieces of an answer."""
+_TIMEOUT = httpx2.Timeout(10.0, connect=5.0)
+"""Between two pieces of an answer; to be connected, for each address of the host."""
+
+_ANSWER_WITHIN_S = 15.0
+"""For finding the host, which no timeout of a socket bounds, for all of its addresses one after
+the other, and for the answer: no network is said at once."""
 
 _RANGE_WITHIN_S = 60.0
 _PARTIAL = 206
-_TRUE = {"1", "ON", "YES", "TRUE"}
+_SHA256, _SHA1 = re.compile(r"[0-9a-f]{64}"), re.compile(r"[0-9a-f]{40}")
+_MOST_CONVERSIONS = 10
+_PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+_SESSION = threading.Lock()
+"""The library has one session for all; two threads would close each other's."""
+
+_Key: TypeAlias = tuple[str | None, ...]
+"""All that a session depends on."""
 
 
 @dataclass(frozen=True, slots=True)
 class HuggingFaceHub:
-    """The hub that the environment names: HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE.
-
-    Without HF_TOKEN the library looks for one where `hf auth login` left it, in HF_HOME.
-    """
+    """The hub that the environment names: HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE; see `access`."""
 
     environment: Mapping[str, str]
 
     @property
     def endpoint(self) -> str:
-        stated = self.environment.get("HF_ENDPOINT") or "https://huggingface.co"
-        return stated.rstrip("/")
+        return endpoint_of(self.environment)
 
     @property
     def host(self) -> str:
@@ -56,7 +82,33 @@ class HuggingFaceHub:
     def fetch_repository(self, name: str, revision: str | None) -> Repository:
         """See `Hub`. One request, which brings the commit and all sizes."""
         with self._translated(name, revision):
-            return self._repository(self._model_info(name, revision))
+            return self._repository(
+                within(_ANSWER_WITHIN_S, partial(self._model_info, name, revision))
+            )
+
+    def fetch_conversions(self, name: str) -> Sequence[Conversion]:
+        """List repositories in GGUF or MLX that say they are made from another, the most used first.
+
+        Raises:
+            LocalLLMError: As `Hub.fetch_repository`.
+        """
+        with self._translated(name, None):
+            found = [
+                conversion
+                for kind in (Format.GGUF, Format.MLX)
+                for conversion in within(_ANSWER_WITHIN_S, partial(self._conversions, name, kind))
+            ]
+        return sorted(found, key=lambda one: -one.downloads)
+
+    def _conversions(self, name: str, kind: Format) -> Sequence[Conversion]:
+        tags = [f"base_model:quantized:{name}", kind.value]
+        with self._as_a_hub():
+            listed = self._api().list_models(filter=tags, sort="downloads", limit=_MOST_CONVERSIONS)
+            return [
+                Conversion(model.id, kind, model.downloads or 0)
+                for model in listed
+                if is_repository(model.id)
+            ]
 
     def fetch_range(
         self, repository: Repository, file: RepositoryFile, start: int, end: int
@@ -66,9 +118,7 @@ class HuggingFaceHub:
             return self._range(repository, file, start, end)
 
     def _range(self, repository: Repository, file: RepositoryFile, start: int, end: int) -> bytes:
-        url = hf_hub_url(
-            repository.name, file.path, revision=repository.commit, endpoint=self.endpoint
-        )
+        url = file_url(self.endpoint, repository.name, repository.commit, file.path)
         headers = {
             **build_hf_headers(
                 token=self._token(), library_name="localllm", library_version=__version__
@@ -76,7 +126,10 @@ class HuggingFaceHub:
             "range": f"bytes={start}-{end - 1}",
             "accept-encoding": "identity",
         }
-        with get_session().stream("GET", url, headers=headers, timeout=_TIMEOUT_S) as answer:
+        session = _session(self.environment)
+        asked = session.build_request("GET", url, headers=headers)
+        send = partial(session.send, asked, stream=True)
+        with closing(within(_ANSWER_WITHIN_S, send)) as answer:
             if answer.is_error:
                 answer.read()
             hf_raise_for_status(answer)
@@ -99,38 +152,58 @@ class HuggingFaceHub:
         raise hub_errors.no_hub(self.endpoint, f"{len(data)} bytes came of {wanted}")
 
     def _model_info(self, name: str, revision: str | None) -> ModelInfo:
-        api = HfApi(self.endpoint, token=self._token(), library_name="localllm")
+        with self._as_a_hub():
+            return self._api().model_info(
+                name,
+                revision=revision,
+                files_metadata=True,
+                timeout=_TIMEOUT,  # type: ignore[arg-type]  # it hands it on
+            )
+
+    def _api(self) -> HfApi:
+        _session(self.environment)
+        return HfApi(self.endpoint, token=self._token(), library_name="localllm")
+
+    @contextmanager
+    def _as_a_hub(self) -> Iterator[None]:
         try:
-            return api.model_info(name, revision=revision, files_metadata=True, timeout=_TIMEOUT_S)
+            yield
         except errors.HFValidationError:
             raise
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             # the library takes what answers for a hub, and stumbles over anything else
-            raise hub_errors.no_hub(self.endpoint, f"{type(error).__name__}: {error}") from error
+            raise hub_errors.no_hub(
+                self.endpoint, shown(f"{type(error).__name__}: {error}")
+            ) from error
 
     def _repository(self, found: ModelInfo) -> Repository:
         if found.sha is None or found.siblings is None:
             raise hub_errors.no_hub(self.endpoint, "its answer has no commit or no files")
+        if not is_commit(found.sha) or not is_repository(found.id):
+            raise hub_errors.no_hub(self.endpoint, "its answer names no repository or no commit")
         files = (
             RepositoryFile(
                 one.rfilename,
                 one.size,
-                sha256=one.lfs.sha256 if one.lfs else None,
-                git_sha1=None if one.lfs else one.blob_id,
+                sha256=_hash(one.lfs.sha256, _SHA256) if one.lfs else None,
+                git_sha1=None if one.lfs else _hash(one.blob_id, _SHA1),
             )
             for one in found.siblings
-            if one.size is not None and _is_inside(one.rfilename)
+            if one.size is not None and is_inside(one.rfilename)
         )
         library = "mlx" if "mlx" in (found.tags or ()) else found.library_name
         return Repository(found.id, self.host, found.sha, tuple(files), library)
 
-    def _token(self) -> str | None:
-        return self.environment.get("HF_TOKEN") or None
+    def _token(self) -> str | bool | None:
+        """The user's token; None lets the library look, which renews one that is about to expire."""
+        if _is_the_librarys(self.environment):
+            return None
+        return find_token(self.environment) or False
 
     @contextmanager
     def _translated(self, name: str, revision: str | None, path: str = "") -> Iterator[None]:
         """Turn the library's errors into ours."""
-        if _is_offline(self.environment):
+        if is_offline(self.environment) or constants.is_offline_mode():
             raise hub_errors.offline(name)
         try:
             yield
@@ -140,9 +213,14 @@ class HuggingFaceHub:
             raise hub_errors.not_there(name, self.endpoint) from error
         except errors.OfflineModeIsEnabled as error:
             raise hub_errors.offline(name) from error
-        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-            why = str(error) or type(error).__name__
+        except (httpx2.HTTPError, httpx2.InvalidURL, TimeoutError) as error:
+            why = shown(str(error) or type(error).__name__)
             raise hub_errors.unreachable(self.endpoint, why) from error
+
+
+def _hash(stated: str | None, kind: re.Pattern[str]) -> str | None:
+    """Take what looks like one: a file of the cache is called by it."""
+    return stated if stated is not None and kind.fullmatch(stated) else None
 
 
 def _refusal(error: errors.HfHubHTTPError, asked: hub_errors.Asked) -> LocalLLMError:
@@ -156,16 +234,64 @@ def _refusal(error: errors.HfHubHTTPError, asked: hub_errors.Asked) -> LocalLLME
         case errors.EntryNotFoundError():
             return hub_errors.no_file(asked.name, asked.path)
         case _:
-            said = error.server_message or "it does not say why"
+            said = shown(error.server_message or "it does not say why")
             return hub_errors.refused(asked, error.response.status_code, said)
 
 
-def _is_offline(environment: Mapping[str, str]) -> bool:
-    """Source: huggingface_hub, constants.py."""
-    stated = environment.get("HF_HUB_OFFLINE") or environment.get("TRANSFORMERS_OFFLINE") or ""
-    return stated.upper() in _TRUE or constants.is_offline_mode()
+def _is_the_librarys(environment: Mapping[str, str]) -> bool:
+    """Tell whether the library, which read the process's own variables, finds the same token."""
+    stated = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
+    return (
+        all(environment.get(name) == os.environ.get(name) for name in stated)
+        and str(token_file(environment)) == constants.HF_TOKEN_PATH
+        and hides_token(environment) == constants.HF_HUB_DISABLE_IMPLICIT_TOKEN
+    )
 
 
-def _is_inside(path: str) -> bool:
-    """Tell whether a listed path stays in its repository, since it is looked for on disk too."""
-    return not path.startswith("/") and ".." not in path.split("/") and "\\" not in path
+class _Client(httpx2.Client):
+    """The library's session, made by us."""
+
+    made_for: _Key = ()
+
+
+def _session(environment: Mapping[str, str]) -> httpx2.Client:
+    """Let the library ask as the environment says, and return its session.
+
+    Proxies are those of this process, as for all that we fetch.
+
+    Raises:
+        ConfigError: A file of certificates or a proxy that is named cannot be used.
+    """
+    endpoint = endpoint_of(environment)
+    authorities = (environment.get(name) for name in OWN_AUTHORITIES)
+    proxies = (f"{k}={v}" for k, v in sorted(os.environ.items()) if k.lower() in _PROXIES)
+    key = (endpoint, *authorities, *proxies)
+    with _SESSION:
+        with suppress(ImportError, ValueError, httpx2.InvalidURL, ConfigError):
+            current = get_session()  # which makes one if there is none, and that may fail
+            if isinstance(current, _Client) and current.made_for == key:
+                return current
+        trusted = trust(environment)
+
+        make = partial(_client, key, endpoint, trusted)
+        make().close()  # what cannot be made is said now, and not whenever the library makes one
+        set_client_factory(make)
+        return get_session()
+
+
+def _client(key: _Key, endpoint: str, trusted: ssl.SSLContext) -> httpx2.Client:
+    hooks: dict[str, list[Callable[..., None]]] = {"request": [partial(_check, endpoint)]}
+    try:
+        client = _Client(verify=trusted, timeout=_TIMEOUT, follow_redirects=True, event_hooks=hooks)
+    except (ImportError, ValueError, httpx2.InvalidURL) as error:
+        raise hub_errors.no_proxy(shown(str(error))) from error
+    client.made_for = key
+    return client
+
+
+def _check(endpoint: str, request: httpx2.Request) -> None:
+    """Go where a redirect leads only if that is https, or the hub's own host as it was named."""
+    hub = urlsplit(endpoint)
+    same = (request.url.scheme, request.url.host) == (hub.scheme, hub.hostname)
+    if request.url.scheme != "https" and not same:
+        raise hub_errors.led_away(endpoint, str(request.url.copy_with(query=None)))

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from localllm.errors import ModelNotFound, NoNetwork
+from localllm.errors import ConfigError, ModelNotFound, NoNetwork
+from localllm.formats.header import Format
+from localllm.store.names import shown
 
+_MOST_NAMED = 5
 UNAUTHORIZED, FORBIDDEN, TOO_MANY = 401, 403, 429
 
 
@@ -18,6 +22,18 @@ class Asked:
     revision: str | None
     path: str
     """Of a file; empty where the repository itself was asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """A repository that holds another's model, made smaller."""
+
+    repo: str
+    """As in owner/name."""
+
+    format: Format
+    downloads: int
+    """Of the last month, as the hub counts them."""
 
 
 class AccessRefused(NoNetwork):
@@ -63,6 +79,32 @@ def no_file(name: str, path: str) -> ModelNotFound:
     )
 
 
+def only_safetensors(name: str, conversions: Sequence[Conversion]) -> ModelNotFound:
+    """Name what was made from it that can be served; the most used first."""
+    there = [
+        f"{kind.value.upper()}: {', '.join(repos[:_MOST_NAMED])}"
+        for kind in (Format.GGUF, Format.MLX)
+        if (repos := [one.repo for one in conversions if one.format is kind])
+    ]
+    first = next((one.repo for one in conversions if one.format is Format.GGUF), None)
+    first = first or next((one.repo for one in conversions), None)
+    search = f"look for {name.partition('/')[2]} GGUF on the hub's page of models"
+    return ModelNotFound(
+        f"{name} holds safetensors only, which llama.cpp does not serve.",
+        why="; ".join(there) or "the hub knows no GGUF and no MLX that says it is made from it",
+        fix=search if first is None else f"use one of these: localllm pull hf:{first}",
+    )
+
+
+def led_away(endpoint: str, address: str) -> NoNetwork:
+    """Name where a hub wants to lead, unencrypted."""
+    return NoNetwork(
+        f"{endpoint} leads away to an address that is not safe.",
+        why=f"{shown(address)} is not https, and not the hub's own host",
+        fix="check HF_ENDPOINT if it is set, and log in to the network if it asks for that",
+    )
+
+
 def refused(asked: Asked, status: int, said: str) -> NoNetwork:
     """Name what a status means; `said` is the hub's own message."""
     name, endpoint = asked.name, asked.endpoint
@@ -102,10 +144,21 @@ def offline(name: str) -> NoNetwork:
 
 def unreachable(endpoint: str, why: str) -> NoNetwork:
     """Name the cause that the system gives."""
+    is_foreign = "certificate verify failed" in why.lower()
+    company = "if your company inspects traffic, let SSL_CERT_FILE name its certificates"
     return NoNetwork(
         f"{endpoint} cannot be reached.",
         why=why,
-        fix="connect to the network, or name a model that is on this disk",
+        fix=company if is_foreign else "connect to the network, or name a model on this disk",
+    )
+
+
+def no_proxy(why: str) -> ConfigError:
+    """Name the variables that name one."""
+    return ConfigError(
+        "The hub cannot be asked through the proxy that the environment names.",
+        why=why,
+        fix="correct HTTPS_PROXY, HTTP_PROXY or ALL_PROXY, or name the hub in NO_PROXY",
     )
 
 

@@ -6,6 +6,7 @@ ends, so does it. It may be killed at any moment.
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import sys
 import threading
@@ -43,8 +44,11 @@ class _Telling:
             self.say(Said(progress=progress))
 
     def say(self, said: Said) -> None:
-        self._out.write(msgspec.json.encode(said) + b"\n")
-        self._out.flush()
+        try:
+            self._out.write(msgspec.json.encode(said) + b"\n")
+            self._out.flush()
+        except BrokenPipeError:
+            os._exit(1)  # whoever began this is gone
 
 
 def work(source: BinaryIO, out: BinaryIO, environment: Mapping[str, str]) -> int:
@@ -58,13 +62,17 @@ def work(source: BinaryIO, out: BinaryIO, environment: Mapping[str, str]) -> int
         await pull(begin.job, environment, telling, pace=pace, connections=begin.connections)
 
     try:
-        anyio.run(run)
+        anyio.run(run, backend_options={"use_uvloop": _has_uvloop()})
     except LocalLLMError as error:
         failure = Failure(code=error.code, what=error.what, why=error.why, fix=error.fix)
         telling.say(Said(failed=failure))
         return 1
     telling.say(Said(done=True))
     return 0
+
+
+def _has_uvloop() -> bool:
+    return importlib.util.find_spec("uvloop") is not None
 
 
 def _listen(source: BinaryIO, pace: pacing.Pace) -> None:

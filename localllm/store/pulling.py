@@ -6,8 +6,9 @@ file at a time, whoever asks: huggingface_hub's own lock is held meanwhile.
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -18,18 +19,21 @@ from localllm.errors import LocalLLMError
 from localllm.store import hub_errors
 from localllm.store.access import HubAccess, file_url, hub_access, is_offline
 from localllm.store.job import FileProgress, FileState, PullJob, PullProgress
+from localllm.store.names import shown
 from localllm.store.places import hub_cache
-from localllm.store.repository import RepositoryFile
+from localllm.store.repository import RepositoryFile, is_commit
 from localllm.store.shared_cache import CachedRepository
-from localllm.transfer.asking import Refused, Wanted
 from localllm.transfer.digests import Digest, Kind
-from localllm.transfer.disk import allocated_bytes, require_space
-from localllm.transfer.download import download
+from localllm.transfer.disk import allocated_bytes, require_space, while_writing
+from localllm.transfer.download import QUARANTINED_ENDING, download
+from localllm.transfer.failures import Refused
 from localllm.transfer.manner import Manner
 from localllm.transfer.pace import Pace
 from localllm.transfer.part import here_bytes, part_of
 from localllm.transfer.session import Session, outside
+from localllm.transfer.wanted import Wanted
 
+_HEX = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _SMALL_BYTES = 4 << 20
 _SMALL_AT_ONCE = 4
 _LOOK_EVERY_S = 0.25
@@ -60,18 +64,18 @@ async def pull(
         ModelNotFound: It no longer has one of the files.
         WrongContent: What it sends is not what it says it should be, twice.
         NoSpace: The disk is too full; known before the first byte, mostly.
+        DiskFailed: The cache cannot be written to for another reason.
     """
     cached = CachedRepository(hub_cache(environment), job.repo)
-    await anyio.to_thread.run_sync(cached.make)
-    watch = _Watch(job, tell)
-    await anyio.to_thread.run_sync(_require_space, job, cached, environment)
-    async with outside(environment) as session:
-        pulling = _Pulling(
-            job, cached, hub_access(environment), session, watch, Manner(connections, pace)
-        )
-        await pulling.run()
-    if job.ref is not None:
-        await anyio.to_thread.run_sync(cached.write_ref, job.ref, job.commit)
+    with while_writing(job.repo, cached.folder):
+        access = hub_access(environment)
+        _check(job, access.endpoint)
+        await anyio.to_thread.run_sync(_make_ready, job, cached, environment)
+        async with outside(environment) as session:
+            manner = Manner(connections, pace)
+            await _Pulling(job, cached, access, session, _Watch(job, tell), manner).run()
+        if job.ref is not None:
+            await anyio.to_thread.run_sync(cached.write_ref, job.ref, job.commit)
     return cached.snapshot(job.commit)
 
 
@@ -123,12 +127,12 @@ class _Pulling:
             await self._bring(file)
 
     async def _bring_together(self, files: Sequence[RepositoryFile]) -> None:
-        failures: list[LocalLLMError] = []
+        failures: list[LocalLLMError | OSError] = []
 
         async def bring(file: RepositoryFile) -> None:
             try:
                 await self._bring(file)
-            except LocalLLMError as error:
+            except (LocalLLMError, OSError) as error:
                 failures.append(error)
                 tasks.cancel_scope.cancel()
 
@@ -139,11 +143,12 @@ class _Pulling:
             raise failures[0]
 
     async def _bring(self, file: RepositoryFile) -> None:
-        digest = _digest_of(file, self.job, self.access.endpoint)
+        digest = _digest_of(file)
         blob = self.cached.blob(digest.hex)
         if not _is_whole(blob, file):
             async with self._alone(file, blob):
                 if not _is_whole(blob, file):  # else another program was quicker
+                    _set_aside(blob)
                     await self._fetch(file, digest, blob)
         self.cached.link(self.job.commit, file.path, digest.hex)
         self.watch.moved(file, FileState.DONE, file.size_bytes)
@@ -153,6 +158,7 @@ class _Pulling:
             state = FileState.CHECKING if here >= file.size_bytes else FileState.FETCHING
             self.watch.moved(file, state, here)
 
+        self.watch.moved(file, FileState.FETCHING, here_bytes(blob, file.size_bytes))
         url = file_url(self.access.endpoint, self.job.repo, self.job.commit, file.path)
         wanted = Wanted(url, digest, file.size_bytes, self.access.headers)
         manner = replace(self.manner, tell=tell, note=self.watch.noted, if_full=_FREE_SOME)
@@ -166,15 +172,20 @@ class _Pulling:
         """Hold the lock of a blob; while another program does, show what that one has."""
         place = self.cached.lock(blob.name)
         await anyio.to_thread.run_sync(lambda: place.parent.mkdir(parents=True, exist_ok=True))
-        lock = filelock.FileLock(place, mode=_SHARED_LOCK_MODE, thread_local=False)
-        while True:
+        lock: filelock.BaseFileLock = filelock.FileLock(
+            place, mode=_SHARED_LOCK_MODE, thread_local=False
+        )
+        while not lock.is_locked:
             try:
                 lock.acquire(blocking=False)
-                break
             except filelock.Timeout:
-                here = here_bytes(blob, file.size_bytes)
+                here = await anyio.to_thread.run_sync(_elsewhere_bytes, blob, file.size_bytes)
                 self.watch.moved(file, FileState.ELSEWHERE, here)
                 await anyio.sleep(_LOOK_EVERY_S)
+            except (
+                NotImplementedError
+            ):  # a file system without locks; huggingface_hub does the same
+                lock = filelock.SoftFileLock(place, thread_local=False)
         try:
             yield
         finally:
@@ -189,17 +200,47 @@ def _is_whole(blob: Path, file: RepositoryFile) -> bool:
         return False
 
 
-def _require_space(job: PullJob, cached: CachedRepository, environment: Mapping[str, str]) -> None:
-    """Refuse what there is no room or no hub for, before the first byte of it."""
-    lacking = 0
+def _set_aside(blob: Path) -> None:
+    """Take what is not whole out of the way, though it has the name of what is."""
+    with suppress(FileNotFoundError):
+        blob.replace(blob.with_name(blob.name + QUARANTINED_ENDING))
+
+
+def _elsewhere_bytes(blob: Path, size_bytes: int) -> int:
+    """Look how much another program has: another of ours, or huggingface_hub, which it loses if cut."""
+    here = here_bytes(blob, size_bytes)
+    for other in blob.parent.glob(f"{blob.name}.*incomplete"):
+        with suppress(OSError):
+            here = max(here, min(other.stat().st_size, size_bytes))
+    return here
+
+
+def _check(job: PullJob, endpoint: str) -> None:
+    """See whether what the hub listed can name files of ours.
+
+    Raises:
+        NoNetwork: It cannot; what answers is no hub.
+    """
+    if not is_commit(job.commit):
+        raise hub_errors.no_hub(endpoint, f"it names no commit of {job.repo}")
     for file in job.files:
-        blob = cached.blob(file.etag or "")
-        if not _is_whole(blob, file):
-            lacking += max(0, file.size_bytes - allocated_bytes(part_of(blob)))
+        if _HEX.fullmatch(file.etag or "") is None:
+            why = f"it does not tell the hash of {shown(file.path)} in {job.repo}"
+            raise hub_errors.no_hub(endpoint, why)
+
+
+def _make_ready(job: PullJob, cached: CachedRepository, environment: Mapping[str, str]) -> None:
+    """Refuse what there is no hub or no room for, before the first byte of it; make the folders."""
+    lacking = {
+        blob: max(0, file.size_bytes - allocated_bytes(part_of(blob)))
+        for file in job.files
+        if not _is_whole(blob := cached.blob(_digest_of(file).hex), file)
+    }
     if lacking and is_offline(environment):
         raise hub_errors.offline(job.repo)
+    cached.make()
     if lacking:
-        require_space(job.repo, cached.blobs, lacking, _FREE_SOME)
+        require_space(job.repo, cached.blobs, sum(lacking.values()), _FREE_SOME)
 
 
 def _in_words_of_the_hub(
@@ -220,9 +261,8 @@ def _in_words_of_the_hub(
             return hub_errors.refused(asked, error.status, error.why)
 
 
-def _digest_of(file: RepositoryFile, job: PullJob, endpoint: str) -> Digest:
+def _digest_of(file: RepositoryFile) -> Digest:
+    """Take the hash that was listed; `_check` has seen that there is one."""
     if file.sha256 is not None:
         return Digest(Kind.SHA256, file.sha256)
-    if file.git_sha1 is not None:
-        return Digest(Kind.GIT, file.git_sha1)
-    raise hub_errors.no_hub(endpoint, f"it does not tell the hash of {file.path} in {job.repo}")
+    return Digest(Kind.GIT, file.git_sha1 or "")

@@ -144,7 +144,7 @@ class RemoteHeaders:
         self, repository: Repository, file: RepositoryFile, parse: _Parse[_T], step_bytes: int
     ) -> _T:
         """Parse a file's first bytes, from the nearest place that has as many as it takes."""
-        here = _on_disk(self.shared, repository, file)
+        here = find_fetched(self.shared, repository, file)
         if here is not None:
             with mapped(here) as view:
                 return parse(view, len(view))
@@ -204,12 +204,12 @@ def _key(repository: Repository, file: RepositoryFile) -> str:
     return f"{repository.host} {repository.name} {contents} {file.size_bytes}"
 
 
-def _on_disk(shared: Path, repository: Repository, file: RepositoryFile) -> Path | None:
-    """Find a file, whole, in the cache that all programs share."""
+def find_fetched(shared: Path, repository: Repository, file: RepositoryFile) -> Path | None:
+    """Find a file, whole, in the cache that all programs share: at its commit, or at another."""
     folder = repository_folder(shared, repository.name)
     places = [folder / "snapshots" / repository.commit / file.path]
-    if file.sha256 is not None:
-        places.append(folder / "blobs" / file.sha256)
+    if file.etag is not None:
+        places.append(folder / "blobs" / file.etag)
     return next((p for p in places if _size(p) == file.size_bytes), None)
 
 

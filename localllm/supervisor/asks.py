@@ -108,6 +108,10 @@ class Asks:
         self._pinned.clear()
         self.write()
 
+    @property
+    def pinned(self) -> frozenset[ModelId]:
+        return frozenset(self._pinned)
+
     def is_pinned(self, model: ModelId) -> bool:
         return model in self._pinned
 

@@ -106,6 +106,9 @@ def _model_of(name: str, profile: UserProfile, ids: Mapping[str, str]) -> str:
 
 def _of_shelf(shelf: Shelf, variants: Mapping[str, Variants]) -> Iterator[tuple[str, Meaning]]:
     for one in shelf.at_hand:
+        for alias in one.aliases:
+            yield alias.lower(), Meaning(one.name, variants=variants.get(one.name, {}))
+    for one in shelf.at_hand:
         yield one.name.lower(), Meaning(one.name, variants=variants.get(one.name, {}))
     for profile in shelf.catalog:
         for name in (profile.id, *profile.aliases):

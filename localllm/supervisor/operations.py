@@ -1,4 +1,4 @@
-"""What a person can ask of the daemon beside serving: stop, pin, show. No HTTP here."""
+"""What a person can ask of the daemon beside serving: stop, pin, show, pull. No HTTP here."""
 
 from __future__ import annotations
 
@@ -27,6 +27,8 @@ from localllm.supervisor.instance_view import render_instance
 from localllm.supervisor.machine_watch import MachineWatch
 from localllm.supervisor.naming import Naming
 from localllm.supervisor.orders import Orders
+from localllm.supervisor.pulls import Pulls
+from localllm.supervisor.storekeeping import Storekeeping
 
 _TOLD_WITHIN_S = 0.5
 
@@ -45,10 +47,14 @@ class Operations:
     watch: MachineWatch
     orders: Orders = field(init=False)
     naming: Naming = field(init=False)
+    pulls: Pulls = field(init=False)
+    store: Storekeeping = field(init=False)
 
     def __post_init__(self) -> None:
         self.orders = Orders(self.desk, self.fleet, Asks(self.desk.paths.serving))
         self.naming = Naming(self.desk, self.fleet, self.orders.asks)
+        self.pulls = Pulls(self.desk, self.fleet.tools.bus)
+        self.store = Storekeeping(self.desk, self.fleet, self.orders, self.pulls)
 
     async def stop(self, name: str) -> StopReply:
         """Stop one model, its requests drained; it is not served again after a restart.

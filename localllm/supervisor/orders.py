@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
@@ -148,6 +150,12 @@ class Orders:
                 why="load_on_request is off, or it is a path",
                 fix=f"localllm up {name}",
             )
+
+    @asynccontextmanager
+    async def held_up(self) -> AsyncGenerator[None]:
+        """Plan and start nothing new for as long as the block lasts."""
+        async with self._one_at_a_time:
+            yield
 
     async def resume(self) -> None:
         """Serve again what an earlier daemon served; what cannot be served is said and kept.

@@ -8,23 +8,28 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncGenerator, Generator, Mapping
-from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    contextmanager,
+)
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from urllib.parse import urljoin, urlsplit
 
 import aiohttp
 
-from localllm.errors import NoNetwork, WrongContent
-from localllm.transfer.digests import Digest
+from localllm.transfer.addresses import origin, redirected, shown
+from localllm.transfer.failures import TRUST, TryAgain, refused, unreachable, wrong_content
+from localllm.transfer.patience import retry_after_s
+from localllm.transfer.session import Session
+from localllm.transfer.wanted import Wanted
 
-READ_BYTES = 64 << 10
-"""What aiohttp holds back for us at most, or nearly: that much is lost with a connection that breaks."""
-
-_MOST_HOPS = 5
+_MOST_REQUESTS = 10
+_MOST_RENEWALS = 2
 _AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
+_BUSY = frozenset({429, 503})
 _MOVED = frozenset({301, 302, 303, 307, 308})
 _RAN_OUT = frozenset({400, 401, 403, 404, 410})
 """What a storage says to an address that was good before."""
@@ -36,74 +41,17 @@ _NOBODY = (
 )
 """There is no server at all, or no way to it."""
 
-_AS_IT_IS = {"Accept-Encoding": "identity"}
+_AS_IT_IS = {"accept-encoding": "identity"}
 """Else a mirror may compress what it sends, and its hash and its ranges are another file's."""
 
-_PART = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
-_CONNECT = "connect to the network, or set HTTPS_PROXY if there is a proxy in between"
-_TRUST = "if your network inspects TLS, name the file of its certificates in SSL_CERT_FILE"
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What is to be had."""
-
-    url: str
-    digest: Digest
-    size_bytes: int
-    headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
-    """For the server that `url` names, and no other: a token, say."""
-
-    @property
-    def name(self) -> str:
-        return urlsplit(self.url).path.rpartition("/")[2]
-
-
-class Refused(NoNetwork):
-    """The server was reached, and has no such file for us.
-
-    Args:
-        status: What it answers with.
-        code: The hub's own word for it, as in GatedRepo; empty without one.
-    """
-
-    own_code = "no_network"
-    retryable = False
-
-    def __init__(self, what: str, *, why: str, fix: str, status: int = 0, code: str = "") -> None:
-        super().__init__(what, why=why, fix=fix)
-        self.status = status
-        self.code_of_hub = code
-
-
-class TryAgain(Exception):
-    """An attempt failed in a way that may pass.
-
-    Args:
-        after_s: What the server asks for; None leaves it to us.
-        answered: Whether there is a server at all; if there never was, waiting is of no use.
-        busy: It has too much to do, of us perhaps.
-    """
-
-    def __init__(
-        self,
-        why: str,
-        *,
-        after_s: float | None = None,
-        answered: bool = True,
-        busy: bool = False,
-    ) -> None:
-        super().__init__(why)
-        self.after_s = after_s
-        self.answered = answered
-        self.busy = busy
+_PART = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19}|\*)")
 
 
 @dataclass(slots=True)
 class Asking:
     """Asks for ranges of one file, over one session."""
 
-    session: aiohttp.ClientSession
+    session: Session
     wanted: Wanted
     _elsewhere: str | None = None
     """Where the last answer came from, if that is another place."""
@@ -113,171 +61,152 @@ class Asking:
         """Ask for the bytes from `start` up to `end`.
 
         Raises:
-            TryAgain: The connection was lost, also while the block reads, or the server is busy.
+            TryAgain: The connection was lost, or the server is busy.
             Refused: The server does not give it to us.
             NoNetwork: It is not to be trusted, or sends us to where we do not go.
             WrongContent: It has another file.
         """
-        with self._translated():
-            async with self._answered(start, end) as answer:
-                yield Answer(answer, is_whole=answer.status == HTTPStatus.OK)
+        async with AsyncExitStack() as stack:
+            with translated(self.wanted):
+                answer = await stack.enter_async_context(self._answered(start, end))
+                first, beyond = self._check(answer, start, end)
+            yield Answer(self.wanted, answer, first, beyond)
 
     @asynccontextmanager
     async def _answered(self, start: int, end: int) -> AsyncGenerator[aiohttp.ClientResponse]:
-        url = self._elsewhere or self.wanted.url
-        for _ in range(_MOST_HOPS):
-            async with self.session.get(
-                url,
-                headers=self._headers(url, start, end),
-                read_bufsize=READ_BYTES,
-                allow_redirects=False,
-            ) as answer:
+        """Go from address to address until one answers with what it has, or does not."""
+        url, renewals = self._elsewhere or self.wanted.url, 0
+        for _ in range(_MOST_REQUESTS):
+            async with self._request(url, start, end) as answer:
                 if answer.status in _MOVED:
                     url = self._moved(url, answer)
                     continue
-                if answer.status in _RAN_OUT and self._elsewhere is not None:
-                    url, self._elsewhere = self.wanted.url, None
+                if self._may_have_run_out(url, answer) and renewals < _MOST_RENEWALS:
+                    url, renewals = self._renewed(url), renewals + 1
                     continue
-                self._check(answer, start, end)
-                self._elsewhere = None if url == self.wanted.url else url
+                if answer.status in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}:
+                    self._elsewhere = None if url == self.wanted.url else url
                 yield answer
                 return
-        raise self._unreachable(f"it was redirected more than {_MOST_HOPS} times")
+        raise unreachable(self.wanted, f"it was redirected more than {_MOST_REQUESTS - 1} times")
 
-    def _headers(self, url: str, start: int, end: int) -> Mapping[str, str]:
-        own = self.wanted.headers if _origin(url) == _origin(self.wanted.url) else {}
-        part = {"Range": f"bytes={start}-{end - 1}"} if end > start else {}
-        return {**_AS_IT_IS, **part, **own}
+    def _request(
+        self, url: str, start: int, end: int
+    ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        is_own = origin(url) == origin(self.wanted.url)
+        part = {"range": f"bytes={start}-{end - 1}"} if end > start else {}
+        own = self.wanted.headers if is_own else {}
+        return self.session.get(url, {**_AS_IT_IS, **part, **own}, is_own=is_own)
+
+    def _may_have_run_out(self, url: str, answer: aiohttp.ClientResponse) -> bool:
+        return answer.status in _RAN_OUT and url != self.wanted.url
+
+    def _renewed(self, url: str) -> str:
+        """Find another address than this one, which another connection may have had already."""
+        if self._elsewhere == url:
+            self._elsewhere = None
+        return self._elsewhere or self.wanted.url
 
     def _moved(self, url: str, answer: aiohttp.ClientResponse) -> str:
-        """Follow to where it is, over TLS, or on the same machine if that has none.
+        """Follow to where it is.
 
         Raises:
-            NoNetwork: It leads elsewhere.
+            NoNetwork: It leads to where we do not go.
             WrongContent: The hub says that the file is another one by now.
         """
         linked = answer.headers.get("X-Linked-ETag", "").removeprefix("W/").strip('"')
         if linked and linked != self.wanted.digest.hex:
-            raise self._wrong(f"the hub says that its hash is {linked[:64]!r} by now")
-        target = urljoin(url, answer.headers.get("Location", ""))
-        to, own = urlsplit(target), urlsplit(self.wanted.url)
-        same_machine = to.scheme == own.scheme == "http" and to.hostname == own.hostname
-        if to.scheme == "https" or same_machine:
-            return target
-        raise self._unreachable(
-            f"it is redirected to {to.scheme or 'nowhere'}://{to.netloc}, which is not encrypted"
-        )
+            why = f"the hub says that its hash is {shown(linked[:64])} by now"
+            raise wrong_content(self.wanted, why)
+        try:
+            return redirected(url, answer.headers.get("Location", ""), self.wanted.url)
+        except ValueError as error:
+            raise unreachable(self.wanted, str(error)) from error
 
-    def _check(self, answer: aiohttp.ClientResponse, start: int, end: int) -> None:
-        if answer.status == HTTPStatus.OK:
-            self._check_length(answer.content_length)
-        elif answer.status == HTTPStatus.PARTIAL_CONTENT:
-            self._check_part(answer.headers.get("Content-Range", ""), start, end)
-        elif answer.status in _AGAIN:
+    def _check(self, answer: aiohttp.ClientResponse, start: int, end: int) -> tuple[int, int]:
+        """Tell which bytes come, from and up to; or that none do."""
+        told = answer.headers
+        if answer.status in _AGAIN:
             raise TryAgain(
                 f"{answer.url.host} answers with {answer.status}",
-                after_s=retry_after_s(answer.headers.get("Retry-After"), datetime.now(UTC)),
-                busy=answer.status
-                in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE},
+                after_s=retry_after_s(told.get("Retry-After"), datetime.now(UTC)),
+                busy=answer.status in _BUSY,
             )
-        elif answer.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-            raise self._wrong("what is there is shorter than it should be")
-        else:
-            raise Refused(
-                f"{self.wanted.name} could not be fetched.",
-                why=f"{answer.url.host} answers with {answer.status} ({self.wanted.url})",
-                fix=_CONNECT,
-                status=answer.status,
-                code=answer.headers.get("X-Error-Code", ""),
-            )
-        coded = answer.headers.get("Content-Encoding", "identity")
-        if coded != "identity":
-            raise self._wrong(f"it comes compressed ({coded[:20]!r}), though that was refused")
+        if answer.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            raise wrong_content(self.wanted, "what is there is shorter than it should be")
+        if answer.status not in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}:
+            code = told.get("X-Error-Code", "")
+            raise refused(self.wanted, answer.url.host, answer.status, code)
+        coded = told.get("Content-Encoding", "identity").strip().lower()
+        if coded not in {"", "identity"}:
+            why = f"it comes compressed ({shown(coded[:20])}), though that was refused"
+            raise wrong_content(self.wanted, why)
+        if answer.status == HTTPStatus.OK:
+            self._check_length(answer.content_length)
+            return 0, self.wanted.size_bytes
+        return self._check_part(told, start, end)
 
     def _check_length(self, told: int | None) -> None:
         """Refuse a page to log in, say, before it becomes the beginning of the file."""
         if told not in {None, self.wanted.size_bytes}:
-            raise self._wrong(f"it has {told} bytes, not {self.wanted.size_bytes}")
+            why = f"it has {told} bytes, not {self.wanted.size_bytes}"
+            raise wrong_content(self.wanted, why)
 
-    def _check_part(self, told: str, start: int, end: int) -> None:
-        found = _PART.fullmatch(told)
-        if found is None or int(found[1]) != start or int(found[2]) >= end:
-            raise TryAgain(f"bytes {start}-{end - 1} were asked for, and {told[:60]!r} came")
+    def _check_part(self, told: Mapping[str, str], start: int, end: int) -> tuple[int, int]:
+        text = told.get("Content-Range", "")
+        found = _PART.fullmatch(text.strip())
+        if found is None or int(found[1]) != start or not start <= int(found[2]) < end:
+            came = shown(text[:60]) or "a part that does not say which"
+            raise TryAgain(f"bytes {start}-{end - 1} were asked for, and {came} came")
         if found[3] not in {"*", str(self.wanted.size_bytes)}:
-            raise self._wrong(f"it has {found[3]} bytes, not {self.wanted.size_bytes}")
-
-    @contextmanager
-    def _translated(self) -> Generator[None]:
-        """Turn the library's errors into ours."""
-        try:
-            yield
-        except aiohttp.ClientConnectorCertificateError as error:
-            raise self._unreachable(str(error), _TRUST) from error
-        except aiohttp.ClientHttpProxyError as error:
-            why = f"the proxy answers with {error.status} {error.message}"
-            raise TryAgain(why, answered=error.status in _AGAIN) from error
-        except _NOBODY as error:
-            raise TryAgain(_said(error), answered=False) from error
-        except _LOST as error:
-            raise TryAgain(_said(error)) from error
-
-    def _unreachable(self, why: str, fix: str = _CONNECT) -> NoNetwork:
-        return unreachable(self.wanted, why, fix)
-
-    def _wrong(self, why: str) -> WrongContent:
-        return wrong_content(self.wanted, why)
+            why = f"it has {found[3]} bytes, not {self.wanted.size_bytes}"
+            raise wrong_content(self.wanted, why)
+        return start, int(found[2]) + 1
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What a server sends for a range."""
 
+    wanted: Wanted
     response: aiohttp.ClientResponse
-    is_whole: bool
-    """It sends the file from its beginning, whatever was asked for."""
+    start: int
+    """Of what it sends: 0, whatever was asked for, where it sends the file as a whole."""
 
-    async def pieces(self) -> AsyncGenerator[bytes]:
-        async for piece in self.response.content.iter_any():
-            yield piece
+    end: int
+    """It may be less than what was asked for."""
 
+    @property
+    def is_whole(self) -> bool:
+        return self.response.status == HTTPStatus.OK
 
-def unreachable(wanted: Wanted, why: str, fix: str = _CONNECT) -> NoNetwork:
-    """Say which file could not be had, and why."""
-    what = f"{wanted.name} could not be fetched."
-    return NoNetwork(what, why=f"{why} ({wanted.url})", fix=fix)
+    async def more(self) -> bytes:
+        """Wait for the next bytes; none at the end.
 
-
-def wrong_content(wanted: Wanted, why: str) -> WrongContent:
-    """Say which file is another one, and how that shows."""
-    return WrongContent(
-        f"{wanted.name} is not what it should be.",
-        why=f"{why} ({wanted.url})",
-        fix="do not use it; see whether something between here and there changes downloads",
-    )
+        Raises:
+            TryAgain: The connection was lost.
+        """
+        with translated(self.wanted):
+            return await self.response.content.readany()
 
 
-def retry_after_s(text: str | None, now: datetime) -> float | None:
-    """Read `Retry-After`: seconds, or a date; None where it is neither.
-
-    Source: RFC 9110, section 10.2.3.
-    """
-    if text is None:
-        return None
-    if text.strip().isdecimal():
-        return float(text)
+@contextmanager
+def translated(wanted: Wanted) -> Generator[None]:
+    """Turn the library's errors into ours."""
     try:
-        at = parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    if at.tzinfo is None:
-        at = at.replace(tzinfo=UTC)
-    return max(0.0, (at - now).total_seconds())
-
-
-def _origin(url: str) -> tuple[str, str | None, int | None]:
-    parts = urlsplit(url)
-    return parts.scheme, parts.hostname, parts.port
+        yield
+    except aiohttp.ClientConnectorCertificateError as error:
+        raise unreachable(wanted, str(error), TRUST) from error
+    except aiohttp.ClientHttpProxyError as error:
+        why = f"the proxy answers with {error.status} {shown(error.message)}"
+        raise TryAgain(why, answered=error.status in _AGAIN) from error
+    except _NOBODY as error:
+        raise TryAgain(_said(error), answered=False) from error
+    except _LOST as error:
+        raise TryAgain(_said(error)) from error
+    except ValueError as error:  # of urllib and yarl, about an address
+        raise unreachable(wanted, shown(str(error))) from error
 
 
 def _said(error: BaseException) -> str:
-    return str(error) or type(error).__name__
+    return shown(str(error)) or type(error).__name__

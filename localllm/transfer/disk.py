@@ -13,15 +13,19 @@ from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from localllm.errors import NoSpace
+from localllm.errors import LocalLLMError, NoSpace
 from localllm.units import size
 
 SPARE_BYTES = 64 << 20
 """To leave on the disk."""
 
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _KEEP_SIZE = 1  # linux/falloc.h
 _PREALLOCATE, _ALLOCATE_ALL, _FROM_END = 42, 4, 3  # sys/fcntl.h of macOS
+
+
+class DiskFailed(LocalLLMError):
+    """The disk does not take what came, or no longer has it, and not for lack of room."""
 
 
 def lacking_bytes(folder: Path, needed: int) -> int:
@@ -55,6 +59,7 @@ def reserve(descriptor: int, count: int) -> None:
     if libc.fallocate(descriptor, _KEEP_SIZE, ctypes.c_int64(0), size_) != 0:
         number = ctypes.get_errno()
         if number in _FULL:
+            os.ftruncate(descriptor, os.fstat(descriptor).st_size)  # gives back what it could get
             raise OSError(number, os.strerror(number))
 
 
@@ -70,6 +75,20 @@ def about_the_disk(name: str, folder: Path) -> Generator[None]:
             f"The disk was full before {name} was here.",
             why=f"{folder}: {error.strerror}",
             fix="free some space there and try again: what has come is kept",
+        ) from error
+
+
+@contextmanager
+def while_writing(name: str, folder: Path) -> Generator[None]:
+    """Likewise, and raise DiskFailed where the system says something else of the disk."""
+    try:
+        with about_the_disk(name, folder):
+            yield
+    except OSError as error:
+        raise DiskFailed(
+            f"{name} could not be written.",
+            why=f"{error.filename or folder}: {error.strerror or error}",
+            fix="see whether you may write there, and whether the disk is well, then try again",
         ) from error
 
 

@@ -8,22 +8,24 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import aiohttp
 import anyio
 
 from localllm.errors import NoSpace
-from localllm.transfer.asking import Asking, Wanted, wrong_content
-from localllm.transfer.disk import about_the_disk, require_space
+from localllm.transfer.asking import Asking
+from localllm.transfer.disk import require_space, while_writing
+from localllm.transfer.failures import wrong_content
 from localllm.transfer.fetching import Fetching
 from localllm.transfer.manner import Manner
-from localllm.transfer.part import Part
+from localllm.transfer.part import Part, discard
+from localllm.transfer.session import Session
+from localllm.transfer.wanted import Wanted
 
 QUARANTINED_ENDING = ".quarantined"
 """Of contents that are not what they should be: kept beside, for whoever wants to know what came."""
 
 
 async def download(
-    session: aiohttp.ClientSession, wanted: Wanted, whole: Path, manner: Manner | None = None
+    session: Session, wanted: Wanted, whole: Path, manner: Manner | None = None
 ) -> None:
     """Bring a file to `whole`, unless it is there.
 
@@ -33,34 +35,37 @@ async def download(
         NoNetwork: The server is out of reach, or refuses; Refused, with its status, if it does.
         WrongContent: What it sends is not what is wanted, twice.
         NoSpace: The disk is too full; what has come is kept.
+        DiskFailed: The disk does not take it for another reason.
     """
     manner = manner or Manner()
-    if not await anyio.Path(whole).exists():
-        await anyio.to_thread.run_sync(lambda: whole.parent.mkdir(parents=True, exist_ok=True))
-        with about_the_disk(wanted.name, whole.parent):
-            found = await _attempt(session, wanted, whole, manner)
-            if found != wanted.digest.hex:  # a proxy's error page, a broken part: once more, from 0
-                found = await _attempt(session, wanted, whole, manner)
-            if found != wanted.digest.hex:
-                title = wanted.digest.title
-                raise wrong_content(wanted, f"its {title} is {found}, not {wanted.digest.hex}")
+    with while_writing(wanted.name, whole.parent):
+        if not await anyio.Path(whole).exists():
+            await anyio.to_thread.run_sync(lambda: whole.parent.mkdir(parents=True, exist_ok=True))
+            await _bring(session, wanted, whole, manner)
     manner.tell(wanted.size_bytes)
 
 
-async def _attempt(
-    session: aiohttp.ClientSession, wanted: Wanted, whole: Path, manner: Manner
-) -> str:
+async def _bring(session: Session, wanted: Wanted, whole: Path, manner: Manner) -> None:
+    found = await _attempt(session, wanted, whole, manner)
+    if found != wanted.digest.hex:  # a proxy's error page, a broken part: once more, from 0
+        found = await _attempt(session, wanted, whole, manner)
+    if found != wanted.digest.hex:
+        title = wanted.digest.title
+        raise wrong_content(wanted, f"its {title} is {found}, not {wanted.digest.hex}")
+
+
+async def _attempt(session: Session, wanted: Wanted, whole: Path, manner: Manner) -> str:
     """Fetch what is lacking and hash all of it; give it its name if that is right, else set it aside."""
     part = await anyio.to_thread.run_sync(Part, whole, wanted.size_bytes)
     try:
         await anyio.to_thread.run_sync(_make_room, part, wanted, whole, manner)
         found = await Fetching(Asking(session, wanted), part, manner).run()
-        quarantine = whole.with_name(whole.name + QUARANTINED_ENDING)
+        quarantine = _quarantine(whole)
         if found == wanted.digest.hex:
             await anyio.to_thread.run_sync(part.settle, whole)
             quarantine.unlink(missing_ok=True)
         else:
-            part.set_aside(quarantine)
+            part.set_aside(whole, quarantine)
     finally:
         part.close()
     return found
@@ -68,13 +73,19 @@ async def _attempt(
 
 def _make_room(part: Part, wanted: Wanted, whole: Path, manner: Manner) -> None:
     """Have the disk's room for all of it; what is in quarantine goes first, if it is in the way."""
-    quarantine = whole.with_name(whole.name + QUARANTINED_ENDING)
     lacking = max(0, wanted.size_bytes - part.allocated_bytes)
     try:
         require_space(wanted.name, whole.parent, lacking, manner.if_full)
     except NoSpace:
+        quarantine = _quarantine(whole)
         if not quarantine.exists():
+            if not part.here.total:
+                discard(whole)  # nothing has come that would be worth to be kept
             raise
         quarantine.unlink()
         require_space(wanted.name, whole.parent, lacking, manner.if_full)
     part.reserve()
+
+
+def _quarantine(whole: Path) -> Path:
+    return whole.with_name(whole.name + QUARANTINED_ENDING)

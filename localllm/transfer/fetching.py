@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from functools import partial
+
 import anyio
 
 from localllm.errors import LocalLLMError
-from localllm.transfer.asking import Answer, Asking, TryAgain, unreachable
+from localllm.transfer.asking import Answer, Asking
 from localllm.transfer.board import Board, Piece
+from localllm.transfer.disk import DiskFailed
+from localllm.transfer.failures import TryAgain, unreachable
 from localllm.transfer.manner import Manner
 from localllm.transfer.part import Part
 from localllm.transfer.patience import Patience
@@ -15,6 +20,10 @@ _ALONE_BYTES = 8 << 20
 """A file that is smaller is not worth more connections than one."""
 
 _LOOK_AGAIN_S = 0.5
+_REST_S = 60.0
+"""A connection that a server has no time for leaves it alone for so long, if others go on."""
+
+_TELL_EVERY_S = 0.05
 _HASH_BYTES = 1 << 20
 _BATCH_BYTES = 32 << 20
 _WORTH_BYTES = 4 << 20
@@ -33,21 +42,22 @@ class Fetching:
         self._part = part
         self._manner = manner
         self._size = part.size_bytes
-        self._connections = 1 if self._size < _ALONE_BYTES else manner.connections
+        self._connections = 1 if self._size < _ALONE_BYTES else max(1, manner.connections)
         self._board = Board(self._size, part.here, self._connections)
         self._patience = Patience()
         self._scopes: dict[Piece, anyio.CancelScope] = {}
         self._working = 0
+        """Connections that ask, or would if there were something; not those that rest."""
+
+        self._pause_over: anyio.Event | None = None
         self._knows = anyio.Event()
         """Set once a server has sent a part: then others may ask, too."""
-
-        self._lives = 0
-        """Grows when all begins anew, from the first byte."""
 
         self._hasher = asking.wanted.digest.hasher(self._size)
         self._hashed = 0
         self._done, self._grew, self._flush_due = anyio.Event(), anyio.Event(), anyio.Event()
-        self._flushed_bytes = self._most = part.here.total
+        self._flushed_bytes = part.here.total
+        self._told_at_s = 0.0
         self._failure: LocalLLMError | OSError | None = None
 
     async def run(self) -> str:
@@ -57,56 +67,61 @@ class Fetching:
             LocalLLMError: It cannot be; what has come is in the part.
             OSError: The disk is full, say.
         """
-        if self._most:
-            self._manner.tell(self._most)
+        if self._part.here.total:
+            self._manner.tell(self._part.here.total)
         async with anyio.create_task_group() as everything:
-            everything.start_soon(self._flush_now_and_then, everything.cancel_scope)
+            run = partial(self._run, everything.cancel_scope)
+            everything.start_soon(run, self._flush_now_and_then)
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._hash)
+                tasks.start_soon(run, self._hash)
                 for number in range(self._connections):
-                    tasks.start_soon(self._work, number, everything.cancel_scope)
+                    tasks.start_soon(run, partial(self._work, number))
             everything.cancel_scope.cancel()
         if self._failure is not None:
             raise self._failure
         return self._hasher.hexdigest()
 
-    async def _work(self, number: int, everything: anyio.CancelScope) -> None:
-        """Be one connection, until there is nothing to do."""
-        if number > 0:
-            await self._knows.wait()
-        self._working += 1
+    async def _run(
+        self, everything: anyio.CancelScope, task: Callable[[], Awaitable[None]]
+    ) -> None:
+        """Have the first failure of any task end all of them, and be the one that is raised."""
         try:
-            while not self._board.is_done and await self._one_piece():
-                pass
+            await task()
         except (LocalLLMError, OSError) as error:
             self._failure = self._failure or error
             everything.cancel()
-        finally:
-            self._working -= 1
-            self._knows.set()  # those who wait for the first one see that all is done
-            if self._board.is_done:
-                self._done.set()
 
-    async def _one_piece(self) -> bool:
-        """Fetch a piece, or wait for one; False: this connection is one too many."""
+    async def _work(self, number: int) -> None:
+        """Be one connection, until all is here."""
+        if number > 0:
+            await self._knows.wait()
+        self._working += 1
+        while not self._board.is_done:
+            await self._one_piece()
+        self._working -= 1
+        self._knows.set()
+        self._done.set()
+
+    async def _one_piece(self) -> None:
+        """Fetch a piece, or wait for one."""
         piece = self._board.claim(anyio.current_time())
         if piece is None:
             with anyio.move_on_after(_LOOK_AGAIN_S):
                 await self._done.wait()
-            return True
+            return
         self._interrupt_who_lost_it()
+        failed = None
         try:
             with anyio.CancelScope() as scope:
                 self._scopes[piece] = scope
                 await self._bring(piece)
         except TryAgain as again:
             failed = again
-        else:
-            return True
         finally:
             del self._scopes[piece]
             self._board.give_back(piece, anyio.current_time())
-        return await self._pause(failed)
+        if failed is not None:
+            await self._pause(failed)
 
     def _interrupt_who_lost_it(self) -> None:
         for piece, scope in self._scopes.items():
@@ -116,64 +131,83 @@ class Fetching:
     async def _bring(self, piece: Piece) -> None:
         """Ask for a piece, and write it down as it comes."""
         async with self._asking.ask(piece.at, piece.end) as answer:
-            self._begin(piece, answer)
-            async for data in answer.pieces():
-                kept = data[: max(0, piece.lacking)]
-                if kept:
-                    self._part.write(piece.at, kept)
-                    piece.at += len(kept)
-                    self._say_what_is_here()
-                if piece.lacking <= 0:
-                    return
-                await self._manner.pace.took(len(data))
-        if piece.lacking > 0:
-            raise TryAgain(f"the answer ended {piece.lacking} bytes before its end")
+            self._meet(piece, answer)
+            at = answer.start
+            while piece.lacking > 0 and (data := await answer.more()):
+                self._keep(piece, at, data)
+                at += len(data)
+                if not self._board.is_done:
+                    await self._manner.pace.took(len(data))
+        if piece.lacking > 0 and at < answer.end:
+            raise TryAgain(f"the answer ended {answer.end - at} bytes before its end")
 
-    def _say_what_is_here(self) -> None:
-        total = self._part.here.total
-        self._grew.set()
-        if total <= self._most:
-            return  # it has begun anew, and is not where it was yet
-        self._most = total
-        self._patience.came()
-        if total - self._flushed_bytes >= _FLUSH_BYTES:
-            self._flush_due.set()
-        self._manner.tell(total)
+    def _meet(self, piece: Piece, answer: Answer) -> None:
+        """See whether parts come; if not, let one connection alone have all that is lacking.
 
-    def _begin(self, piece: Piece, answer: Answer) -> None:
+        It passes over what is here already: a server without ranges costs time, and nothing more.
+        """
         if not answer.is_whole:
             self._knows.set()
-            return
-        if self._knows.is_set():
-            raise TryAgain("the server sent the whole file where a part was asked for")
-        if piece.at > 0:  # a server without ranges: from the first byte, then
-            self._lives += 1
-            self._part.clear()
-            self._part.reserve()
-            piece.at = piece.began_at = 0
-        self._board.whole(piece)
+        elif self._working > 1:
+            raise TryAgain("the server sent the whole file where a part was asked for", busy=True)
+        else:
+            self._board.whole(piece)
 
-    async def _pause(self, again: TryAgain) -> bool:
+    def _keep(self, piece: Piece, at: int, data: bytes) -> None:
+        """Write down what is not here yet of the bytes that belong at `at`."""
+        beyond = min(at + len(data), piece.end)
+        before = self._part.here.total
+        view = memoryview(data)
+        for start, end in self._part.here.lacking(at, beyond):
+            self._part.write(start, view[start - at : end - at])
+        piece.at = max(piece.at, beyond)
+        if self._part.here.total > before:
+            self._say_what_is_here()
+
+    def _say_what_is_here(self) -> None:
+        self._patience.came()
+        total, frontier = self._part.here.total, self._part.here.frontier
+        if frontier - self._hashed >= _WORTH_BYTES or frontier >= self._size:
+            self._grew.set()
+        if total - self._flushed_bytes >= _FLUSH_BYTES:
+            self._flush_due.set()
+        now = anyio.current_time()
+        if now - self._told_at_s >= _TELL_EVERY_S:
+            self._told_at_s = now
+            self._manner.tell(total)
+
+    async def _pause(self, again: TryAgain) -> None:
+        """Wait before asking again: once for all who fail meanwhile, for it is mostly the same line."""
         if again.busy and self._working > 1:
-            return False
+            await self._rest(again)
+        elif self._pause_over is not None:
+            await self._pause_over.wait()
+        else:
+            await self._wait(again)
+
+    async def _rest(self, again: TryAgain) -> None:
+        """Leave the server to the other connections for a while: this is one too many."""
+        self._working -= 1
+        with anyio.move_on_after(max(_REST_S, again.after_s or 0.0)):
+            await self._done.wait()
+        self._working += 1
+
+    async def _wait(self, again: TryAgain) -> None:
         pause_s = self._patience.pause_s(again)
         if pause_s is None:
             raise unreachable(self._asking.wanted, str(again)) from again
+        self._pause_over = anyio.Event()
         self._manner.note(f"{again}: again in {pause_s:.0f} s")
         await anyio.sleep(pause_s)
         self._manner.note(None)
-        return True
+        self._pause_over.set()
+        self._pause_over = None
 
     async def _hash(self) -> None:
         """Follow what is here without a gap; its bytes are still in the system's cache."""
-        lives = self._lives
         while self._hashed < self._size:
-            if self._lives != lives:
-                lives = self._lives
-                self._hasher, self._hashed = self._asking.wanted.digest.hasher(self._size), 0
             frontier = self._part.here.frontier
-            more = frontier - self._hashed
-            if more < _WORTH_BYTES and frontier < self._size:
+            if frontier - self._hashed < _WORTH_BYTES and frontier < self._size:
                 self._grew = anyio.Event()
                 await self._grew.wait()
                 continue
@@ -181,33 +215,32 @@ class Fetching:
             await anyio.to_thread.run_sync(self._hash_up_to, end)
 
     def _hash_up_to(self, end: int) -> None:
-        at = self._hashed
-        while at < end:
-            data = self._part.read(at, min(_HASH_BYTES, end - at))
+        while self._hashed < end:
+            data = self._part.read(self._hashed, min(_HASH_BYTES, end - self._hashed))
             if not data:
-                break  # it was cleared meanwhile
+                raise self._meddled("it has become shorter")
             self._hasher.update(data)
-            at += len(data)
-        self._hashed = at
+            self._hashed += len(data)
 
-    async def _flush_now_and_then(self, everything: anyio.CancelScope) -> None:
-        try:
-            await self._keep_flushing()
-        except OSError as error:
-            self._failure = self._failure or error
-            everything.cancel()
-
-    async def _keep_flushing(self) -> None:
+    async def _flush_now_and_then(self) -> None:
         while True:
             self._flush_due = anyio.Event()
             with anyio.move_on_after(_FLUSH_S):
                 await self._flush_due.wait()
+            if not self._part.is_there:
+                raise self._meddled("it is gone")
             if self._part.here.total != self._flushed_bytes:
                 await self._flush()
 
     async def _flush(self) -> None:
-        ranges, lives = tuple(self._part.here), self._lives
+        here = tuple(self._part.here)
         self._flushed_bytes = self._part.here.total
-        await anyio.to_thread.run_sync(self._part.flush)
-        if self._lives == lives:
-            self._part.note_flushed(ranges)
+        await anyio.to_thread.run_sync(self._part.flush, here)
+        self._part.note_flushed()
+
+    def _meddled(self, why: str) -> DiskFailed:
+        return DiskFailed(
+            f"Another program meddles with {self._asking.wanted.name} while it is being fetched.",
+            why=f"{self._part.file}: {why}",
+            fix="try again, and let the other program end first",
+        )

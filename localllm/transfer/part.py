@@ -9,24 +9,16 @@ from __future__ import annotations
 
 import errno
 import os
-import struct
 from collections.abc import Sequence
 from contextlib import suppress
-from hashlib import sha256
 from pathlib import Path
 
-import psutil
-
 from localllm.transfer.disk import allocated_bytes, reserve
-from localllm.transfer.ranges import Ranges
+from localllm.transfer.journal import Journal, read_journal
 
 PART_ENDING = ".part"
 JOURNAL_ENDING = ".part.journal"
-_HEADER = struct.Struct("<16sQ16s")
-_MAGIC = b"localllm part 1\n"
-_LINE = struct.Struct("<QQ")
-_ON_DISK = (2**64 - 1, 0)
-"""A line that says: all that is named before is on the disk."""
+_DRAFT_ENDING = f".draft{JOURNAL_ENDING}"
 
 
 class Part:
@@ -39,11 +31,9 @@ class Part:
     def __init__(self, whole: Path, size_bytes: int) -> None:
         self.size_bytes = size_bytes
         self.file = part_of(whole)
-        self.here = Ranges()
         self._journal_file = journal_of(whole)
-        self._boot = _boot()
-        self._descriptor = os.open(self.file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        self._journal, self._journal_bytes = -1, 0
+        self._journal = Journal(self._journal_file, _draft_of(whole), size_bytes)
+        self._descriptor = _open(self.file)
         try:
             self._take_up()
         except BaseException:
@@ -55,90 +45,71 @@ class Part:
         """What it holds of the disk already."""
         return allocated_bytes(self.file)
 
+    @property
+    def is_there(self) -> bool:
+        """Tell whether nobody has removed it."""
+        return os.fstat(self._descriptor).st_nlink > 0
+
     def reserve(self) -> None:
         """Set the disk's room for all of it aside."""
         reserve(self._descriptor, self.size_bytes)
 
-    def write(self, at: int, data: bytes) -> None:
+    def write(self, at: int, data: bytes | memoryview) -> None:
         """Put bytes in their place, and say that they are here.
 
         Raises:
             OSError: The disk is full, say. What was written before is kept.
         """
         view, start = memoryview(data), at
-        while view:
-            written = os.pwrite(self._descriptor, view, at)
-            view, at = view[written:], at + written
-        self._note(start, at)
-        self.here.add(start, at)
-
-    def _note(self, start: int, end: int) -> None:
-        if os.write(self._journal, _LINE.pack(start, end)) != _LINE.size:
-            os.ftruncate(self._journal, self._journal_bytes)  # half a line would shift all others
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        self._journal_bytes += _LINE.size
+        try:
+            while view:
+                written = os.pwrite(self._descriptor, view, at)
+                view, at = view[written:], at + written
+        finally:
+            if at > start:
+                self._journal.note(start, at)
+                self.here.add(start, at)
 
     def read(self, at: int, count: int) -> bytes:
         return os.pread(self._descriptor, count, at)
 
-    def flush(self) -> None:
-        """Have the disk get what was written before; may take long, and may run beside writes."""
+    def flush(self, here: Sequence[tuple[int, int]]) -> None:
+        """Have the disk get what is here; may take long, and may run beside writes."""
         os.fsync(self._descriptor)
+        self._journal.draft(here)
 
-    def note_flushed(self, ranges: Sequence[tuple[int, int]]) -> None:
-        """Say that these are on the disk, which were here before a flush."""
-        since = b"".join(_LINE.pack(*one) for one in self.here)
-        self._begin_journal(ranges, _LINE.pack(*_ON_DISK) + since)
-
-    def clear(self) -> None:
-        """Begin anew."""
-        os.ftruncate(self._descriptor, 0)
-        self.here.clear()
-        self._begin_journal((), b"")
+    def note_flushed(self) -> None:
+        """Say that the disk has what was here before the flush; must not run beside writes."""
+        self._journal.adopt(self.here)
 
     def settle(self, whole: Path) -> None:
         """Give what is right its name; its bytes first, or a power cut leaves the name without them."""
         os.fsync(self._descriptor)
+        if not self.is_there:  # another one may go by its name
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self.file))
         self.file.replace(whole)
-        self._journal_file.unlink(missing_ok=True)
+        _remove_journal(whole)
         _sync_folder(whole.parent)
 
-    def set_aside(self, name: Path) -> None:
+    def set_aside(self, whole: Path, name: Path) -> None:
         """Give what is wrong another name, and begin anew; this part is of no more use."""
-        self.file.replace(name)
-        self._journal_file.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            self.file.replace(name)
+        _remove_journal(whole)
 
     def close(self) -> None:
-        for descriptor in (self._descriptor, self._journal):
-            if descriptor >= 0:
-                os.close(descriptor)
-        self._descriptor = self._journal = -1
+        self._journal.close()
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+        self._descriptor = -1
 
     def _take_up(self) -> None:
         """See what an earlier attempt has left, whatever ended it."""
-        self.here, needs_sync = _read_journal(
-            self._journal_file, self.size_bytes, os.fstat(self._descriptor).st_size
-        )
+        length = os.fstat(self._descriptor).st_size
+        self.here, needs_sync = read_journal(self._journal_file, self.size_bytes, length)
         if needs_sync:
             os.fsync(self._descriptor)
-        self._begin_journal(tuple(self.here), _LINE.pack(*_ON_DISK))
-
-    def _begin_journal(self, ranges: Sequence[tuple[int, int]], rest: bytes) -> None:
-        """Write a new journal in the place of the one that is there."""
-        header = _HEADER.pack(_MAGIC, self.size_bytes, self._boot)
-        lines = b"".join(_LINE.pack(*one) for one in ranges)
-        draft = self._journal_file.with_name(f"{self._journal_file.name}.draft")
-        opened = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
-        try:
-            text = header + lines + rest
-            _write_all(opened, text)
-            draft.replace(self._journal_file)
-        except BaseException:
-            os.close(opened)
-            raise
-        if self._journal >= 0:
-            os.close(self._journal)
-        self._journal, self._journal_bytes = opened, len(text)
+        self._journal.begin(tuple(self.here))
 
 
 def part_of(whole: Path) -> Path:
@@ -155,54 +126,31 @@ def here_bytes(whole: Path, size_bytes: int) -> int:
     """Look how much has come of a file that somebody may be fetching."""
     with suppress(OSError):
         length = part_of(whole).stat().st_size
-        return _read_journal(journal_of(whole), size_bytes, length)[0].total
+        return read_journal(journal_of(whole), size_bytes, length)[0].total
     return 0
 
 
 def discard(whole: Path) -> None:
     """Remove what has come of a file."""
     part_of(whole).unlink(missing_ok=True)
+    _remove_journal(whole)
+
+
+def _remove_journal(whole: Path) -> None:
     journal_of(whole).unlink(missing_ok=True)
+    _draft_of(whole).unlink(missing_ok=True)
 
 
-def _write_all(descriptor: int, text: bytes) -> None:
-    if os.write(descriptor, text) != len(text):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+def _draft_of(whole: Path) -> Path:
+    return whole.with_name(whole.name + _DRAFT_ENDING)
 
 
-def _read_journal(file: Path, size_bytes: int, length: int) -> tuple[Ranges, bool]:
-    """Read which bytes are here, of a part of so many bytes; and whether the disk has to get some.
-
-    What is no journal of this file counts for nothing.
-    """
-    nothing = Ranges(), False
-    try:
-        text = file.read_bytes()
-    except OSError:
-        return nothing
-    if len(text) < _HEADER.size:
-        return nothing
-    magic, size, boot = _HEADER.unpack_from(text)
-    if magic != _MAGIC or size != size_bytes:
-        return nothing
-    body = memoryview(text)[_HEADER.size :]
-    lines = list(_LINE.iter_unpack(body[: len(body) // _LINE.size * _LINE.size]))
-    last = max((i for i, line in enumerate(lines) if line == _ON_DISK), default=-1)
-    same = boot == _boot()
-    here = Ranges()
-    for start, end in lines if same else lines[: last + 1]:
-        if (start, end) != _ON_DISK:
-            here.add(start, min(end, length, size_bytes))
-    return here, same and last < len(lines) - 1
-
-
-def _boot() -> bytes:
-    """What tells this life of the machine from the one before."""
-    try:
-        text = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")
-    except OSError:
-        text = str(int(psutil.boot_time()))
-    return sha256(text.encode()).digest()[:16]
+def _open(file: Path) -> int:
+    """Open it, and no other file by way of it."""
+    if file.is_symlink():
+        file.unlink()
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    return os.open(file, flags, 0o666)
 
 
 def _sync_folder(folder: Path) -> None:

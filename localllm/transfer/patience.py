@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 
-from localllm.transfer.asking import TryAgain
+from localllm.transfer.failures import TryAgain
 
 _FIRST_S, _LONGEST_S = 0.5, 30.0
+_MOST_DOUBLED = 6
 _GIVE_UP_S = 600.0
 """Of waiting since anything came: a line that is down for some minutes costs no download."""
 
@@ -36,9 +39,27 @@ class Patience:
         self._has_answered |= again.answered
         if not self._has_answered and not self._has_come:
             return None
-        growing = min(_LONGEST_S, _FIRST_S * 2**self._tries)
+        growing = min(_LONGEST_S, _FIRST_S * 2 ** min(self._tries, _MOST_DOUBLED))
         pause = max(growing * self.dice.uniform(0.75, 1.25), again.after_s or 0.0)
         self._tries += 1
         self._waited_s += pause
         most = _GIVE_UP_S if self._has_come else _GIVE_UP_AT_FIRST_S
         return pause if self._waited_s <= most else None
+
+
+def retry_after_s(text: str | None, now: datetime) -> float | None:
+    """Read `Retry-After`: seconds, or a date; None where it is neither.
+
+    Source: RFC 9110, section 10.2.3.
+    """
+    if text is None:
+        return None
+    if text.strip().isdecimal():
+        return float(text)
+    try:
+        at = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
+        return None
+    if at.tzinfo is None:
+        at = at.replace(tzinfo=UTC)
+    return max(0.0, (at - now).total_seconds())

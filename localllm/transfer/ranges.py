@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 
 class Ranges:
@@ -12,13 +12,14 @@ class Ranges:
     def __init__(self) -> None:
         self._starts: list[int] = []
         self._ends: list[int] = []
+        self._total = 0
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         return iter(zip(self._starts, self._ends, strict=True))
 
     @property
     def total(self) -> int:
-        return sum(end - start for start, end in self)
+        return self._total
 
     @property
     def frontier(self) -> int:
@@ -31,23 +32,25 @@ class Ranges:
             return
         first = bisect_left(self._ends, start)
         last = bisect_right(self._starts, end)
+        held = zip(self._starts[first:last], self._ends[first:last], strict=True)
+        known = sum(stop - begin for begin, stop in held)
         if first < last:
             start = min(start, self._starts[first])
             end = max(end, self._ends[last - 1])
         self._starts[first:last] = [start]
         self._ends[first:last] = [end]
+        self._total += end - start - known
 
-    def clear(self) -> None:
-        """Have nothing any more."""
-        self._starts.clear()
-        self._ends.clear()
-
-    def gaps(self, size: int) -> Iterator[tuple[int, int]]:
-        """What is lacking of a file of `size` bytes, from the beginning on."""
-        at = 0
-        for start, end in self:
-            if at < min(start, size):
-                yield at, min(start, size)
-            at = end
-        if at < size:
-            yield at, size
+    def lacking(self, start: int, end: int) -> Sequence[tuple[int, int]]:
+        """What is not here of the bytes from `start` up to `end`, in order."""
+        found: list[tuple[int, int]] = []
+        at = start
+        for i in range(bisect_right(self._ends, start), len(self._starts)):
+            if self._starts[i] >= end:
+                break
+            if at < self._starts[i]:
+                found.append((at, self._starts[i]))
+            at = self._ends[i]
+        if at < end:
+            found.append((at, end))
+        return found

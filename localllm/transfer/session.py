@@ -4,55 +4,118 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from netrc import NetrcParseError, netrc
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
-import truststore
+import anyio
+from yarl import URL
 
 from localllm.errors import ConfigError
+from localllm.transfer.addresses import has_password, is_plain, shown, without_password
+from localllm.transfer.trust import trust
 
-Session = aiohttp.ClientSession
-
-_OWN_AUTHORITIES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "PIP_CERT")
-"""Variables in which people name their company's certificates, for one tool or another."""
+READ_BYTES = 128 << 10
+"""What aiohttp holds back for us at most, or nearly: that much is lost with a connection that breaks."""
 
 _CONNECT_S, _SILENCE_S = 20.0, 30.0
 """A server that says nothing for so long counts as lost; it is asked again."""
 
 
-def trust(environment: Mapping[str, str]) -> ssl.SSLContext:
-    """Trust the system's store, which a company's authority is in, and the files that are named.
+class Session:
+    """Connections to the outside.
 
-    Raises:
-        ConfigError: A file that is named is not there, or holds no certificate.
+    Not by aiohttp's `trust_env`, which sends a password of .netrc to wherever we are redirected,
+    and refuses to work where there is a token, too.
     """
-    context = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    for name in _OWN_AUTHORITIES:
-        if environment.get(name):
-            _trust_also(context, name, Path(environment[name]))
-    return context
 
+    def __init__(
+        self, http: aiohttp.ClientSession, passwords: Mapping[str, aiohttp.BasicAuth]
+    ) -> None:
+        self._http = http
+        self._passwords = passwords
+        self._proxies: dict[tuple[str, str], str | None] = {}
 
-def _trust_also(context: ssl.SSLContext, variable: str, place: Path) -> None:
-    """Trust a file of certificates, or a folder of them by their hashes, as requests does."""
-    file, folder = (None, place) if place.is_dir() else (place, None)
-    try:
-        context.load_verify_locations(cafile=file, capath=folder)
-    except OSError as error:
-        raise ConfigError(
-            f"{variable} names no file of certificates.",
-            why=f"{place}: {error.strerror or error}",
-            fix=f"correct {variable}, or take it out of the environment",
-        ) from error
+    def get(
+        self, url: str, headers: Mapping[str, str], *, is_own: bool
+    ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        """Ask for what is at `url`, and follow nowhere.
+
+        Args:
+            is_own: It is the address that the user wanted, and may be told who they are.
+        """
+        host = urlsplit(url).hostname or ""
+        knows_us = has_password(url)
+        if knows_us:  # a mirror's own password is not sent beside the hub's token
+            headers = {name: text for name, text in headers.items() if name != "authorization"}
+        asks = is_own and not knows_us and "authorization" not in headers
+        return self._http.get(
+            URL(url, encoded=is_plain(url)),
+            headers=headers,
+            auth=self._passwords.get(host) if asks else None,
+            proxy=self._proxy(url, host),
+            read_bufsize=READ_BYTES,
+            allow_redirects=False,
+        )
+
+    def _proxy(self, url: str, host: str) -> str | None:
+        key = urlsplit(url).scheme, host
+        if key not in self._proxies:
+            self._proxies[key] = None if proxy_bypass(host) else _proxy_for(key[0])
+        return self._proxies[key]
 
 
 @asynccontextmanager
-async def outside(environment: Mapping[str, str]) -> AsyncIterator[aiohttp.ClientSession]:
+async def outside(environment: Mapping[str, str]) -> AsyncIterator[Session]:
     """A session for downloads. HTTPS_PROXY, NO_PROXY and .netrc are honoured."""
-    connector = aiohttp.TCPConnector(ssl=trust(environment))
+    context, passwords = await anyio.to_thread.run_sync(_surroundings, environment)
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S, sock_read=_SILENCE_S)
     async with aiohttp.ClientSession(
-        connector=connector, timeout=timeout, trust_env=True, auto_decompress=False
-    ) as session:
-        yield session
+        connector=aiohttp.TCPConnector(ssl=context),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        timeout=timeout,
+        auto_decompress=False,
+    ) as http:
+        yield Session(http, passwords)
+
+
+def _surroundings(
+    environment: Mapping[str, str],
+) -> tuple[ssl.SSLContext, Mapping[str, aiohttp.BasicAuth]]:
+    return trust(environment), _read_passwords(environment)
+
+
+def _read_passwords(environment: Mapping[str, str]) -> Mapping[str, aiohttp.BasicAuth]:
+    """Read .netrc: those of hosts that it names, not the one for all others."""
+    stated = environment.get("NETRC")
+    found: dict[str, aiohttp.BasicAuth] = {}
+    with suppress(
+        OSError, NetrcParseError, ValueError, RuntimeError
+    ):  # as curl: then there is none
+        file = Path(stated) if stated else Path("~/.netrc").expanduser()
+        for host, (login, account, password) in netrc(file).hosts.items():
+            if host != "default" and password is not None:
+                found[host] = aiohttp.BasicAuth(login or account, password, "utf-8")
+    return found
+
+
+def _proxy_for(scheme: str) -> str | None:
+    """Find the user's proxy.
+
+    Raises:
+        ConfigError: It is of a kind that we do not speak to.
+    """
+    proxy = getproxies().get(scheme)
+    if not proxy:
+        return None
+    proxy = proxy if "://" in proxy else f"http://{proxy}"
+    if urlsplit(proxy).scheme not in {"http", "https"}:
+        raise ConfigError(
+            f"The proxy for {scheme} cannot be used.",
+            why=f"{shown(without_password(proxy))} is no http or https proxy",
+            fix=f"let {scheme.upper()}_PROXY name one that is, or unset it",
+        )
+    return proxy

@@ -195,6 +195,7 @@ async def a_house(  # noqa: PLR0913  # each is what a few tests are about
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(fleet.run)
             tasks.start_soon(gateway.streams.run)
+            await tasks.start(gateway.operations.pulls.run)
             await anyio.wait_all_tasks_blocked()
             async with (
                 serving(app, sockets, limits, pace),

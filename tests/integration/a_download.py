@@ -12,7 +12,7 @@ import pytest
 
 from localllm.errors import LocalLLMError
 from localllm.transfer import digests, session
-from localllm.transfer.asking import Wanted
+from localllm.transfer.wanted import Wanted
 from localllm.transfer.download import download
 from localllm.transfer.manner import Manner
 from localllm.transfer.part import Part

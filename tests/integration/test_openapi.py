@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,16 @@ from hypothesis.strategies import SearchStrategy
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi import checks
 
+from localllm.api.store_views import RemovedView
 from localllm.api.views import HostView, PlanView, ProbeView
 from localllm.gateway.openapi import Document
-from localllm.supervisor import arranging, operations
+from localllm.planning.pull_plans import plan_pull
+from localllm.planning.shelf import show_store
+from localllm.supervisor import arranging, operations, storekeeping
+from localllm.supervisor.pulls import Pulls
 from tests.fakes import house as houses
+from tests.fakes.a_yard import a_plan as a_pull_plan
+from tests.fakes.a_yard import fake_puller
 from tests.fakes.house import TOKEN, House, a_house
 from tests.fakes.quick_desk import quick_desk
 
@@ -31,7 +38,7 @@ DESCRIPTION = "/api/v1/openapi.json"
 EXAMPLES = 12
 """Of each call and each kind."""
 
-KNOWN = {"id": "small", "agent": "claude-code"}
+KNOWN = {"id": "small", "agent": "claude-code", "pull": "p1", "name": "small"}
 """What makes a call with a part in its path succeed; made up ones are tried, too."""
 
 POSITIVE, NEGATIVE = schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE
@@ -68,11 +75,22 @@ async def a_quick_house(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncI
     async def show(_work: object, _fleet: object) -> PlanView:
         return nothing_planned()
 
+    async def apart(work: Any) -> Any:
+        if work.func is plan_pull:
+            return a_pull_plan("waits")
+        return show_store(*work.args, fit=False)
+
+    def remove(*_: object) -> RemovedView:
+        return RemovedView(removed=["small"], freed=1, kept=[])
+
+    monkeypatch.setattr(storekeeping, "apart", apart)
+    monkeypatch.setattr(storekeeping, "_remove", remove)
+    monkeypatch.setattr(operations, "Pulls", partial(Pulls, command=fake_puller(folder)))
     monkeypatch.setattr(houses, "_desk", quick_desk)
     monkeypatch.setattr(arranging, "work_out", plan)
     monkeypatch.setattr(operations, "work_out", show)
     monkeypatch.setenv("HOME", str(folder))
-    async with a_house(folder) as house:
+    async with a_house(folder, environment={"HF_HUB_CACHE": str(folder / "hub")}) as house:
         yield house
 
 
@@ -141,6 +159,8 @@ async def test_what_the_description_does_not_allow_is_refused_as_it_says(
         "plan?keep_alive=soon",
         "plan?modle=small",
         "plan?quant=a&quant=b",
+        "store?fit=perhaps",
+        "store?fits=1",
         "events?follow=2",
         "models/small/logs?lines=0",
         "models/small/logs?lines=10001",
@@ -183,6 +203,7 @@ def try_all(
 def prepare(call: str, api: str, session: requests.Session) -> None:
     """Have something there that a call can show or end."""
     session.post(f"{api}/models/small/load", json={}).raise_for_status()
+    session.post(f"{api}/pulls", json={"model": "small"}).raise_for_status()
     session.delete(f"{api}/capture")  # of which there is one at a time
     if call != "post /api/v1/capture":
         session.post(f"{api}/capture", json={"client": "*"}).raise_for_status()

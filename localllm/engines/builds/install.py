@@ -26,11 +26,11 @@ from localllm.engines.builds.unpack import unpack
 from localllm.engines.builds.workshop import Workshop
 from localllm.errors import EngineUnusable, WrongContent
 from localllm.hardware.machine import DeviceKind
-from localllm.transfer.asking import Wanted
 from localllm.transfer.digests import sha256, sha256_of
 from localllm.transfer.download import download
 from localllm.transfer.manner import Manner
 from localllm.transfer.session import Session, outside
+from localllm.transfer.wanted import Wanted
 
 _KINDS = {
     Drives.CUDA: DeviceKind.CUDA,

@@ -11,7 +11,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from localllm.api.daemon_file import DaemonFile, read_daemon_file, write_daemon_file
+from localllm.api.daemon_file import (
+    DaemonFile,
+    hub_fingerprint,
+    read_daemon_file,
+    write_daemon_file,
+)
 
 DAEMON = DaemonFile(pid=os.getpid(), started=1.5, port=4242, token="s3cret", version="1.0")
 UNWRITABLE: Any = object()
@@ -93,3 +98,40 @@ def test_a_file_of_another_format_is_not_read(file: Path) -> None:
     write_daemon_file(file, msgspec.structs.replace(DAEMON, format=2))
 
     assert read_daemon_file(file) is None
+
+
+def test_environments_are_told_apart_by_what_decides_about_the_hub() -> None:
+    plain = {"HOME": "/home/u", "PATH": "/bin", "LOCALLLM_HOME": "/x", "HF_TOKEN": ""}
+
+    assert hub_fingerprint(plain) == hub_fingerprint({"HOME": "/home/u"})
+    others = [
+        {**plain, name: value}
+        for name, value in {
+            "HF_ENDPOINT": "http://127.0.0.1:1",
+            "HF_TOKEN": "hf_1",
+            "HF_HOME": "/y",
+            "HF_HUB_CACHE": "/z",
+            "XDG_CACHE_HOME": "/c",
+            "HF_HUB_OFFLINE": "1",
+            "https_proxy": "http://user:password@proxy",
+            "SSL_CERT_FILE": "/ca.pem",
+            "HOME": "/home/v",
+        }.items()
+    ]
+    assert len({hub_fingerprint(one) for one in [plain, *others]}) == 1 + len(others)
+
+
+def test_no_secret_can_be_read_from_a_fingerprint_and_none_breaks_it() -> None:
+    said = hub_fingerprint({"HF_TOKEN": "hf_s3cret", "HTTPS_PROXY": "\udcff"})
+
+    assert len(said) == 64
+    assert "s3cret" not in said
+
+
+def test_a_file_of_before_the_fingerprint_is_read(file: Path) -> None:
+    write_daemon_file(file, msgspec.structs.replace(DAEMON, hub="abc"))
+    assert read_daemon_file(file) == msgspec.structs.replace(DAEMON, hub="abc")
+
+    file.write_bytes(file.read_bytes().replace(b',"hub":"abc"', b""))
+
+    assert read_daemon_file(file) == DAEMON

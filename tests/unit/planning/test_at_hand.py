@@ -9,6 +9,7 @@ import pytest
 from localllm.catalog.profile import Embedded, Profile
 from localllm.catalog.repositories import FileFormat, Repository, Variant
 from localllm.planning.at_hand import AtHand, at_hand
+from tests.unit.store.an_ollama import AnOllama
 
 KNOWN = Profile(
     1,
@@ -36,8 +37,12 @@ def put(cache: Path, repo: str, *names: str) -> None:
         file.write_bytes(b'{"quantization":{}}' if name == "config.json" else b"GGUF")
 
 
+def environment(cache: Path) -> dict[str, str]:
+    return {"HF_HUB_CACHE": str(cache), "OLLAMA_MODELS": str(cache.parent / "ollama")}
+
+
 def names(cache: Path, *catalog: Profile) -> list[str]:
-    found = at_hand(catalog, cache.parent / "data", {"HF_HUB_CACHE": str(cache)})
+    found = at_hand(catalog, cache.parent / "data", environment(cache))
     return [one.name for one in found]
 
 
@@ -74,7 +79,7 @@ def test_the_model_that_travels_in_a_package_is_listed(cache: Path) -> None:
     file.write_bytes(b"GGUF")
     tiny = Profile(1, "tiny", "Tiny", "mit", embedded=embedded)
 
-    assert at_hand([tiny], cache.parent / "data", {"HF_HUB_CACHE": str(cache)}) == (AtHand("tiny"),)
+    assert at_hand([tiny], cache.parent / "data", environment(cache)) == (AtHand("tiny"),)
 
 
 def test_what_lm_studio_has_is_listed_too(cache: Path) -> None:
@@ -83,3 +88,19 @@ def test_what_lm_studio_has_is_listed_too(cache: Path) -> None:
     (folder / "other-Q8_0.gguf").write_bytes(b"GGUF")
 
     assert names(cache) == ["who/Other-GGUF:Q8_0"]
+
+
+def test_what_ollama_has_whole_is_listed_with_the_names_it_has_there(cache: Path) -> None:
+    ollama = AnOllama(cache.parent / "ollama")
+    ollama.put("registry.ollama.ai/library/qwen3/latest", model=b"GGUF")
+    ollama.put("hf.co/who/Other-GGUF/Q8_0", model=b"GGUF")
+    ollama.put("registry.ollama.ai/library/tuned/1b", model=b"GGUF", adapter=b"GGUF of LoRA")
+    ollama.put("registry.ollama.ai/library/half/1b", model=b"GGUF of half").unlink()
+
+    found = at_hand([], cache.parent / "data", environment(cache))
+
+    of_hub = "hf.co/who/Other-GGUF:Q8_0"
+    assert found == (
+        AtHand(f"ollama:{of_hub}", "who/Other-GGUF", (of_hub,)),
+        AtHand("ollama:qwen3:latest", None, ("qwen3", "qwen3:latest")),
+    )

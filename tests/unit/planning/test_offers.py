@@ -25,6 +25,7 @@ from localllm.planning.offers import (
     outlined,
 )
 from localllm.store.header_cache import HeaderCache
+from localllm.store.names import RepositoryName
 from localllm.store.remote import RemoteHeaders
 from localllm.store.repository import Repository as Listing
 from localllm.store.repository import RepositoryFile
@@ -258,7 +259,7 @@ def remote(hub: Hub, tmp_path: Path) -> RemoteHeaders:
 def test_of_a_repository_one_header_is_read_and_stands_for_all(
     hub: Hub, remote: RemoteHeaders
 ) -> None:
-    found = offers_of_repository(remote, "me/Small", None, None)
+    found = offers_of_repository(remote, RepositoryName("me/Small"))
 
     assert set(hub.fetched) == {"small-Q4_K_M.gguf"}
     assert [(o.model, o.quant, o.told, o.size_bytes) for o in found] == [
@@ -273,7 +274,7 @@ def test_of_a_repository_one_header_is_read_and_stands_for_all(
 
 
 def test_the_one_that_was_chosen_is_looked_at_itself(hub: Hub, remote: RemoteHeaders) -> None:
-    _, scaled = offers_of_repository(remote, "me/Small", "dev", None)
+    _, scaled = offers_of_repository(remote, RepositoryName("me/Small", revision="dev"))
 
     own = with_own_header(scaled, remote)
 
@@ -285,7 +286,7 @@ def test_the_one_that_was_chosen_is_looked_at_itself(hub: Hub, remote: RemoteHea
 
 
 def test_a_quantization_that_was_named_is_the_only_one_offered(remote: RemoteHeaders) -> None:
-    (offer,) = offers_of_repository(remote, "me/Small", None, "q8_0")
+    (offer,) = offers_of_repository(remote, RepositoryName("me/Small", "q8_0"))
 
     assert (offer.quant, offer.told) == ("Q8_0", Told.HUB)
 
@@ -294,7 +295,7 @@ def test_a_quantization_that_is_not_there_is_answered_with_those_that_are(
     remote: RemoteHeaders,
 ) -> None:
     with pytest.raises(ModelNotFound) as caught:
-        offers_of_repository(remote, "me/Small", None, "Q5_K_M")
+        offers_of_repository(remote, RepositoryName("me/Small", "Q5_K_M"))
 
     assert "Q5_K_M" in caught.value.what
     assert "Q4_K_M, Q8_0" in caught.value.why
@@ -333,9 +334,9 @@ def test_without_a_hub_the_catalogs_numbers_stay_and_that_is_said(
 
 
 def test_an_older_listing_is_said_to_be_one(hub: Hub, remote: RemoteHeaders) -> None:
-    offers_of_repository(remote, "me/Small", None, None)
+    offers_of_repository(remote, RepositoryName("me/Small"))
     hub.fails = True
 
-    found = offers_of_repository(remote, "me/Small", None, None)
+    found = offers_of_repository(remote, RepositoryName("me/Small"))
 
     assert {o.caveat for o in found} == {"as the hub last said: no route"}

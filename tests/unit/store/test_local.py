@@ -11,7 +11,7 @@ from localllm.catalog.profile import Embedded, Profile
 from localllm.errors import ModelNotFound
 from localllm.formats.header import Format
 from localllm.store.local import find_model, model_id
-from localllm.store.places import hub_cache
+from localllm.store.places import hub_cache, snapshots
 from localllm.store.stored import StoredModel
 from tests.unit.formats.a_gguf import a_header
 
@@ -48,7 +48,12 @@ class Disk:
         self.cache = root / "hub"
 
     def find(self, wanted: str | Path) -> StoredModel:
-        return find_model(str(wanted), CATALOG, self.data, {"HF_HUB_CACHE": str(self.cache)})
+        environment = {
+            "HF_HUB_CACHE": str(self.cache),
+            "OLLAMA_MODELS": str(self.data / "no-ollama"),
+            "HF_ENDPOINT": "https://mirror.example/hf",
+        }
+        return find_model(str(wanted), CATALOG, self.data, environment)
 
     def refusal(self, wanted: str | Path) -> ModelNotFound:
         with pytest.raises(ModelNotFound) as caught:
@@ -165,11 +170,15 @@ def test_a_repository_alone_is_enough_where_it_has_one_model(disk: Disk) -> None
 
 
 @pytest.mark.parametrize(
-    ("wanted", "there"),
-    [("hf:me/tiny", "t-Q4_0.gguf, t-Q8_0.gguf"), ("hf:me/tiny:F16", "none"), ("you/tiny", "none")],
+    ("wanted", "there", "fetched"),
+    [
+        ("hf:me/tiny", "t-Q4_0.gguf, t-Q8_0.gguf", "hf:me/tiny:QUANT"),
+        ("hf:me/tiny:F16", "none", "hf:me/tiny:F16"),
+        ("you/tiny", "none", "you/tiny"),
+    ],
 )
 def test_a_repository_that_is_not_one_file_says_what_there_is_and_how_to_get_more(
-    disk: Disk, wanted: str, there: str
+    disk: Disk, wanted: str, there: str, fetched: str
 ) -> None:
     for name in ("t-Q4_0.gguf", "t-Q8_0.gguf"):
         a_download(disk.cache, "me/tiny", name)
@@ -178,7 +187,7 @@ def test_a_repository_that_is_not_one_file_says_what_there_is_and_how_to_get_mor
 
     assert error.what.startswith(wanted)
     assert error.why == f"{disk.cache} has of it: {there}"
-    assert error.fix.startswith("hf download ")
+    assert error.fix == f"localllm pull {fetched}"
 
 
 def test_of_two_commits_the_one_that_main_names_is_taken(disk: Disk) -> None:
@@ -187,6 +196,70 @@ def test_of_two_commits_the_one_that_main_names_is_taken(disk: Disk) -> None:
     a_file(disk.cache / "models--me--tiny" / "refs" / "main", "0a")
 
     assert disk.find("me/tiny").file == older
+
+
+OLD, NEW = "0a" + "0" * 38, "0b" + "0" * 38
+
+
+@pytest.mark.parametrize(
+    ("wanted", "commit"),
+    [
+        ("me/tiny@v1", OLD),
+        ("hf:me/tiny:Q8_0@refs/pr/1", OLD),
+        (f"me/tiny@{NEW}", NEW),
+        (f"me/tiny@{OLD[:7]}", OLD),
+        ("https://huggingface.co/me/tiny/tree/v1", OLD),
+        ("https://huggingface.co/me/tiny", NEW),
+        ("https://mirror.example/hf/me/tiny/blob/main/t-Q8_0.gguf", NEW),
+        ("hf.co/me/tiny/resolve/refs%2Fpr%2F1/t-Q8_0.gguf?download=true", OLD),
+    ],
+)
+def test_a_revision_is_found_by_its_name_its_commit_or_the_address_of_its_page(
+    disk: Disk, wanted: str, commit: str
+) -> None:
+    files = {c: a_download(disk.cache, "me/tiny", "t-Q8_0.gguf", c) for c in (OLD, NEW)}
+    for ref, meant in (("main", NEW), ("v1", OLD), ("refs/pr/1", OLD)):
+        a_file(disk.cache / "models--me--tiny" / "refs" / ref, meant)
+
+    assert disk.find(wanted).file == files[commit]
+
+
+@pytest.mark.parametrize("revision", ["v2", "0a", "../refs/main", "0a/../../refs", OLD[:7] + "1"])
+def test_a_revision_that_is_not_here_is_not_found(disk: Disk, revision: str) -> None:
+    a_download(disk.cache, "me/tiny", "t-Q8_0.gguf", OLD)
+
+    assert disk.refusal(f"me/tiny@{revision}").exit_code == 5
+
+
+def test_no_name_of_a_revision_leads_out_of_the_refs(disk: Disk) -> None:
+    a_download(disk.cache, "me/tiny", "t-Q8_0.gguf", OLD)
+    outside = a_file(disk.cache / "models--me--tiny" / "outside", OLD)
+
+    for revision in ("../outside", str(outside), "a\0b", "x" * 300):
+        assert snapshots(disk.cache, "me/tiny", revision) == []
+
+
+def test_lm_studio_does_not_tell_which_revision_it_has(disk: Disk, tmp_path: Path) -> None:
+    a_file(tmp_path / "home" / ".lmstudio" / "models" / "me" / "tiny" / "t-Q8_0.gguf")
+
+    assert disk.refusal("me/tiny@v1").fix == "localllm pull me/tiny@v1"
+
+
+def test_an_address_of_a_file_finds_that_file_and_its_parts(disk: Disk) -> None:
+    site = "https://huggingface.co/me/big/blob/main/"
+    for quant in ("Q4_0", "Q8_0"):
+        for number in (1, 2):
+            a_download(disk.cache, "me/big", f"{quant}/big-0000{number}-of-00002.gguf")
+
+    found = disk.find(f"{site}Q8_0/big-00002-of-00002.gguf")
+
+    assert (found.file.parent.name, found.file.name[:9], found.parts) == ("Q8_0", "big-00001", 2)
+    assert disk.refusal(f"{site}Q6_K/big.gguf").why.endswith("none")
+
+
+@pytest.mark.parametrize("url", ["https://github.com/me/m.gguf", "https://hf.co/datasets/a/b"])
+def test_an_address_that_names_no_model_is_not_taken_for_a_path(disk: Disk, url: str) -> None:
+    assert url in disk.refusal(url).what
 
 
 PARTS = tuple(f"Big-Q4_K_M-0000{number}-of-00003.gguf" for number in (1, 2, 3))
@@ -328,6 +401,8 @@ def test_a_link_whose_blob_was_cleared_away_is_no_file(disk: Disk) -> None:
         ({"XDG_CACHE_HOME": "/c"}, "/c/huggingface/hub"),
         ({"HF_HUB_CACHE": "", "HF_HOME": ""}, "/home/me/.cache/huggingface/hub"),
         ({"HF_HUB_CACHE": "~/hub"}, "/home/me/hub"),
+        ({"HF_HUB_CACHE": "$DISK/a${N}b/$NONE", "DISK": "/d", "N": "1"}, "/d/a1b/$NONE"),
+        ({"HUGGINGFACE_HUB_CACHE": "/old"}, "/old"),
         ({}, "/home/me/.cache/huggingface/hub"),
     ],
 )

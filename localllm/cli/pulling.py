@@ -1,0 +1,236 @@
+"""Brings a model to this disk, as `pull`, `up`, `switch` and `run` do: by the daemon, or in this process."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from localllm.api.pull_views import PullErrorView, PullRequest, PullView
+from localllm.api.sync_client import DaemonClient, connect
+from localllm.api.views import ServeRequest, View
+from localllm.cli.conventions import allow_tls, say
+from localllm.cli.outside import offline_environment
+from localllm.cli.plain import plain
+from localllm.cli.pull_progress import Display, Framing
+from localllm.cli.tables import size
+from localllm.errors import LocalLLMError, by_code
+from localllm.paths import Paths, bundled_profiles
+from localllm.store import hub_errors  # noqa: F401  # for by_code to find AccessRefused
+from localllm.units import MIB
+
+if TYPE_CHECKING:  # heavy
+    from localllm.planning.desk import Desk
+    from localllm.planning.pull_plans import PullPlan
+
+_LOOK_EVERY_S, _LOOK_SOON_S = 0.5, 0.1
+_NEARLY_S = 2.0
+"""An end that is so near is waited for more closely: serving begins with it."""
+
+_UNDER_WAY = {"queued", "fetching"}
+
+
+class PulledView(View, frozen=True, kw_only=True):
+    """What `pull --json` prints."""
+
+    model: str
+    """What serves it."""
+
+    quant: str | None
+    repo: str | None = None
+    commit: str | None = None
+    path: str | None = None
+    """The first file of a GGUF, else the folder."""
+
+    size: int | None = None
+    """Of all its files."""
+
+    already: bool
+    """It was here before."""
+
+
+def a_desk(paths: Paths, *, offline: bool = False) -> Desk:
+    """The desk of this user, without a daemon.
+
+    Args:
+        offline: It asks no hub.
+    """
+    allow_tls()  # a hub may be asked
+    from localllm.config import read_settings  # noqa: PLC0415  # heavy: only without a daemon
+    from localllm.planning.desk import Desk  # noqa: PLC0415
+
+    settings = read_settings(paths.config_file, os.environ)
+    environment = offline_environment(os.environ) if offline else dict(os.environ)
+    return Desk(settings, paths, environment, bundled_profiles())
+
+
+def pull_request(wanted: ServeRequest, *, anyway: bool = False) -> PullRequest:
+    """Ask for the files of what is to be served."""
+    said = {name: getattr(wanted, name) for name in ServeRequest.__struct_fields__}
+    return PullRequest(**said, anyway=anyway)
+
+
+def plan_here(desk: Desk, request: PullRequest) -> PullPlan:
+    """Find out what is to be fetched; see planning/pull_plans.py."""
+    from localllm.planning.pull_plans import plan_pull  # noqa: PLC0415  # heavy
+
+    return plan_pull(desk, request)
+
+
+def plan_beside(client: DaemonClient | None, desk: Desk, request: PullRequest) -> PullPlan:
+    """Plan it here, but with the daemon's choice where it serves something: it knows what that gives back."""
+    if client is not None and client.models():
+        request = _as_the_daemon_would(client, request)
+    return plan_here(desk, request)
+
+
+def _as_the_daemon_would(client: DaemonClient, request: PullRequest) -> PullRequest:
+    from localllm.api.views import PlanRequest  # noqa: PLC0415
+
+    said = {name: getattr(request, name) for name in ServeRequest.__struct_fields__}
+    view = client.plan(PlanRequest(**said))
+    if view.choice is None:
+        return request
+    return msgspec.structs.replace(request, quant=view.candidates[view.choice].quant, anyway=True)
+
+
+def title(name: str, quant: str | None) -> str:
+    """What is fetched, the quantization as a word of its own."""
+    if quant is None or name.lower().endswith(quant.lower()):
+        bare = name[: len(name) - len(quant or "")].rstrip(":") if quant else name
+        return plain(" ".join(filter(None, (bare, quant))))
+    return plain(f"{name} {quant}")
+
+
+def headline(name: str, quant: str | None, size_bytes: int, repo: str) -> str:
+    """Say what is fetched, how much that is, and from where."""
+    return f"{title(name, quant)}: {size(size_bytes)} from {plain(repo)}"
+
+
+def a_daemon_of_our_hub(paths: Paths) -> DaemonClient | None:
+    """The daemon that runs, if it would ask the same hub for the same cache as this process."""
+    client = connect(paths.daemon_file)
+    return client if client is not None and has_our_hub(client) else None
+
+
+def has_our_hub(client: DaemonClient) -> bool:
+    """Whether a daemon's environment says of the hub what ours says."""
+    from localllm.api.daemon_file import hub_fingerprint  # noqa: PLC0415
+
+    return client.daemon.hub == hub_fingerprint(os.environ)
+
+
+def pull_here(desk: Desk, plan: PullPlan, display: Display, mib_per_s: float | None = None) -> Path:
+    """Pull in this process; return the snapshot's folder. Ctrl-C keeps what has come."""
+    allow_tls()
+    import anyio  # noqa: PLC0415  # heavy, all of them
+
+    from localllm.store.job import PullProgress  # noqa: PLC0415
+    from localllm.store.pulling import pull  # noqa: PLC0415
+    from localllm.transfer.pace import Pace  # noqa: PLC0415
+
+    framing, last = Framing(title(plan.model, plan.quant)), [0]
+
+    def tell(progress: PullProgress) -> None:
+        last[0] = progress.here_bytes
+        display.show(framing.of_progress(progress))
+
+    limit, connections = desk.settings.downloads.max_mib_per_s, desk.settings.downloads.connections
+    limit = mib_per_s or limit
+    pace = Pace(None if limit is None else limit * MIB)
+    work = partial(pull, plan.job, desk.environment, tell, pace=pace, connections=connections)
+    try:
+        return _ending(display, lambda: anyio.run(work))
+    except KeyboardInterrupt:
+        _say_kept(last[0], plan.size_bytes)
+        raise
+
+
+def _ending(display: Display, work: Callable[[], Path]) -> Path:
+    try:
+        return work()
+    finally:
+        display.end()
+
+
+def begin(client: DaemonClient, request: PullRequest) -> PullView:
+    """Have the daemon pull; one that was paused goes on."""
+    view = client.pull(request)
+    if view.state == "paused":
+        return client.resume_pull(view.id)
+    return view
+
+
+def watch(client: DaemonClient, view: PullView, display: Display) -> PullView:
+    """Show the daemon's pull until it is done; Ctrl-C pauses it.
+
+    Raises:
+        LocalLLMError: It failed, was paused or cancelled by somebody else.
+    """
+    framing = Framing(title(view.model, view.quant))
+    try:
+        while view.state in _UNDER_WAY:
+            display.show(framing.of_view(view))
+            near = view.left is not None and view.left < _NEARLY_S
+            time.sleep(_LOOK_SOON_S if near else _LOOK_EVERY_S)
+            view = _look(client, view)
+        display.show(framing.of_view(view))
+    except KeyboardInterrupt:
+        display.end()
+        pause(client, view)
+        raise
+    finally:
+        display.end()
+    _raise_unless_done(view)
+    return view
+
+
+def pause(client: DaemonClient, view: PullView) -> None:
+    """Stop the daemon's pull where it is."""
+    with suppress(LocalLLMError):  # it has ended, or the daemon has
+        client.pause_pull(view.id)
+    _say_kept(view.here, view.size)
+
+
+def _say_kept(here: int, whole: int) -> None:
+    say(
+        f"stopped: what has come is kept ({size(here)} of {size(whole)}), "
+        "and the same command goes on from there"
+    )
+
+
+def _look(client: DaemonClient, view: PullView) -> PullView:
+    found = next((one for one in client.pulls() if one.id == view.id), None)
+    if found is None:
+        raise _ended_otherwise(view, "cancelled")
+    return found
+
+
+def _raise_unless_done(view: PullView) -> None:
+    if view.state == "failed" and view.error is not None:
+        raise _error_of(view.error)
+    if view.state != "done":
+        raise _ended_otherwise(view, view.state)
+
+
+def _ended_otherwise(view: PullView, how: str) -> LocalLLMError:
+    return LocalLLMError(
+        f"The pull of {plain(view.model)} was {how}.",
+        why="somebody else did it, by another command or on the screen",
+        fix=f"localllm pull {plain(view.model)}, which goes on with what is there",
+    )
+
+
+def _error_of(error: PullErrorView) -> LocalLLMError:
+    """Raise it as the error that it is."""
+    what, _, rest = error.message.partition("\n  why: ")
+    why, _, fix = rest.partition("\n  fix: ")
+    return by_code(error.code)(
+        what, why=why or "the daemon said no more", fix=fix or "localllm pull, which tries again"
+    )

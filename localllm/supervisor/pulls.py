@@ -1,0 +1,295 @@
+"""All pulls of one daemon. Carries out what pulling_list.py decides: one process for each that runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import anyio
+from anyio.abc import TaskGroup, TaskStatus
+
+from localllm.api.pull_views import PullView
+from localllm.errors import Busy, NotFound
+from localllm.events import PullChanged, PullMoved
+from localllm.planning.desk import Desk
+from localllm.planning.pull_plans import PullPlan
+from localllm.store.job import PullProgress
+from localllm.store.places import hub_cache
+from localllm.store.pull_talk import Begin
+from localllm.supervisor import pull_messages as msg
+from localllm.supervisor.bus import EventBus
+from localllm.supervisor.pull_parts import contents_of, remove_parts
+from localllm.supervisor.pull_process import WORKER, PullProcess
+from localllm.supervisor.pull_speed import left_s
+from localllm.supervisor.pull_view import render_pull
+from localllm.supervisor.pulling_list import (
+    UNDER_WAY,
+    UNFINISHED,
+    Pull,
+    PullPolicy,
+    PullState,
+    decide_starts,
+    find_same,
+    needed_etags,
+    share_of_pace,
+    step,
+    without_old,
+)
+from localllm.supervisor.pulls_file import read_pulls, write_pulls
+from localllm.supervisor.reaper import OWNER_VARIABLE
+from localllm.units import MIB
+
+_MOST = 100
+"""That have not ended; more are refused."""
+
+_REPORT_EVERY_S = 1.0
+_CLEARED_WITHIN_S = 10.0
+
+
+class Pulls:
+    """Runs until cancelled; cancelling ends every process before it returns.
+
+    Args:
+        command: Of the process that pulls.
+        policy: None: as the settings say.
+    """
+
+    def __init__(
+        self,
+        desk: Desk,
+        bus: EventBus,
+        command: Sequence[str] = WORKER,
+        policy: PullPolicy | None = None,
+    ) -> None:
+        downloads = desk.settings.downloads
+        limit = downloads.max_mib_per_s
+        self._limit_bytes_per_s = None if limit is None else limit * MIB
+        self._connections = downloads.connections
+        self._policy = policy or PullPolicy(at_once=downloads.at_once)
+        self._file = desk.paths.pulls
+        self._cache = hub_cache(desk.environment)
+        self._marks = {OWNER_VARIABLE: str(desk.paths.state)}
+        self._command = command
+        self._bus = bus
+        self._pulls: dict[str, Pull] = {}
+        self._last = 0
+        self._live: dict[str, PullProcess] = {}
+        self._clearing: set[str] = set()
+        self._changed = anyio.Event()
+        self._closing = False
+        self._tasks: TaskGroup | None = None
+
+    async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Go on with what an earlier daemon has left, and take new ones."""
+        remembered = read_pulls(self._file)
+        self._pulls = {pull.id: pull for pull in remembered.pulls}
+        self._last = remembered.last
+        async with anyio.create_task_group() as self._tasks:
+            self._go_on()
+            task_status.started()
+            await anyio.sleep_forever()
+
+    @property
+    def under_way(self) -> bool:
+        """Whether anything is on its way, or will be in its turn."""
+        return any(pull.state in UNDER_WAY for pull in self._pulls.values())
+
+    def views(self) -> list[PullView]:
+        """Show those that have not ended, and the last that have; in the order of their numbers."""
+        now = anyio.current_time()
+        return [render_pull(pull, now) for pull in self._pulls.values()]
+
+    def add(self, plan: PullPlan) -> PullView:
+        """Have a model pulled; one that is being pulled already goes on.
+
+        Raises:
+            Busy: Too many have not ended.
+        """
+        wanted = msg.Wanted(plan.model, plan.quant, plan.reason, plan.job)
+        same = find_same(self._pulls.values(), wanted)
+        if same is not None:
+            return self._tell(same.id, msg.Resume(self._next_turn(), wanted))
+        if sum(pull.state in UNFINISHED for pull in self._pulls.values()) >= _MOST:
+            raise Busy(
+                f"{_MOST} pulls have not ended: one more is not taken.",
+                why="each keeps a place in the queue, or what has come of it",
+                fix="wait until some are done, or cancel some",
+            )
+        return self._take(wanted, was_here=plan.on_disk)
+
+    def pause(self, pull: str) -> PullView:
+        """Stop it for now, and keep what has come.
+
+        Raises:
+            NotFound: There is no such pull.
+        """
+        return self._tell(self._require(pull).id, msg.Pause("by the user"))
+
+    def resume(self, pull: str) -> PullView:
+        """Go on with one that is paused, has failed or was cancelled.
+
+        Raises:
+            NotFound: There is no such pull.
+        """
+        return self._tell(self._require(pull).id, msg.Resume(self._next_turn()))
+
+    async def cancel(self, pull: str) -> PullView:
+        """End it and remove what has come of it, but for files that are whole.
+
+        Raises:
+            NotFound: There is no such pull.
+        """
+        known = self._require(pull)
+        self._tell(known.id, msg.Cancel())
+        with anyio.move_on_after(_CLEARED_WITHIN_S):
+            while self._is_being_cancelled(known.id):
+                await self._changed.wait()
+        return render_pull(self._pulls.get(known.id, known), anyio.current_time())
+
+    def pause_all(self, why: str) -> None:
+        """Pause what is under way, for as long as nobody resumes it: also after a restart."""
+        for pull in tuple(self._pulls):
+            self._apply(pull, msg.Pause(why))
+        self._go_on()
+
+    def close(self) -> None:
+        """End every process now, and start no more; the next daemon goes on."""
+        self._closing = True
+        for pull in tuple(self._pulls):
+            self._apply(pull, msg.StopAll())
+        self._go_on()
+
+    def wanted_files(self) -> frozenset[Path]:
+        """List the contents that pulls bring which have not ended, whole or in part. Computed alone."""
+        jobs = (p.wanted.job for p in self._pulls.values() if p.state in UNFINISHED)
+        return frozenset(file for job in jobs for file in contents_of(self._cache, job))
+
+    def wanted_repositories(self) -> frozenset[str]:
+        """List the repositories of pulls that have not ended, as owner/name."""
+        unfinished = (pull for pull in self._pulls.values() if pull.state in UNFINISHED)
+        return frozenset(pull.wanted.job.repo for pull in unfinished)
+
+    def _require(self, name: str) -> Pull:
+        pull = self._pulls.get(name)
+        if pull is None:
+            raise NotFound(
+                f"There is no pull {name[:40]!r}.",
+                why="no pull has this id, or it ended long ago",
+                fix="GET /api/v1/pulls lists them",
+            )
+        return pull
+
+    def _next_turn(self) -> int:
+        return max((pull.turn for pull in self._pulls.values()), default=0) + 1
+
+    def _take(self, wanted: msg.Wanted, *, was_here: bool) -> PullView:
+        self._last += 1
+        pull = Pull(f"p{self._last}", wanted, turn=self._next_turn())
+        if was_here:
+            why, now = "it is on disk already", anyio.current_time()
+            pull = replace(pull, state=PullState.DONE, why=why, was_here=True, ended_at=now)
+        self._pulls[pull.id] = pull
+        self._publish(None, pull)
+        self._remember()
+        self._go_on()
+        return render_pull(self._pulls[pull.id], anyio.current_time())
+
+    def _tell(self, name: str, happened: msg.Input) -> PullView:
+        """Apply one input, and let others have their turn; show what became of it."""
+        self._apply(name, happened)
+        self._go_on()
+        return render_pull(self._pulls[name], anyio.current_time())
+
+    def _apply(self, name: str, happened: msg.Input) -> None:
+        old = self._pulls[name]
+        new, effects = step(old, happened, anyio.current_time(), self._policy)
+        self._pulls[name] = new
+        if new.state is not old.state:
+            self._publish(old, new)
+        if (new.state, new.wanted) != (old.state, old.wanted):
+            self._remember()
+        for effect in effects:
+            self._carry_out(new, effect)
+
+    def _go_on(self) -> None:
+        """Begin what may begin, and share the line among those that run."""
+        self._pulls = dict(without_old(self._pulls))
+        if self._tasks is not None and not self._closing:
+            for name in decide_starts(self._pulls.values(), self._policy, anyio.current_time()):
+                self._apply(name, msg.Begin())
+        pace = share_of_pace(self._pulls.values(), self._limit_bytes_per_s)
+        for process in self._live.values():
+            process.set_pace(pace)
+        self._announce()
+
+    def _carry_out(self, pull: Pull, effect: msg.Effect) -> None:
+        assert self._tasks is not None, "pulls are for a daemon that runs"
+        match effect:
+            case msg.Spawn(run):
+                process = self._process(pull, run)
+                self._live[pull.id] = process
+                self._tasks.start_soon(self._be_alive, pull.id, process, run)
+            case msg.Kill():
+                self._live[pull.id].kill()
+            case msg.WakeAt(at):
+                self._tasks.start_soon(self._wake, at)
+            case msg.Clear():
+                self._clearing.add(pull.id)
+                self._tasks.start_soon(self._clear, pull)
+
+    def _process(self, pull: Pull, run: int) -> PullProcess:
+        def hear(progress: PullProgress) -> None:
+            self._apply(pull.id, msg.Progressed(run, progress))
+
+        pace = share_of_pace(self._pulls.values(), self._limit_bytes_per_s)
+        begin = Begin(job=pull.wanted.job, connections=self._connections, bytes_per_s=pace)
+        return PullProcess(self._command, self._marks, begin, hear)
+
+    async def _be_alive(self, name: str, process: PullProcess, run: int) -> None:
+        """Be the process of one run, until it is gone."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._report, name)
+            ended = await process.run(run)
+            tasks.cancel_scope.cancel()
+        del self._live[name]
+        self._tell(name, ended)
+
+    async def _report(self, name: str) -> None:
+        """Publish how far it is now and then, while it moves."""
+        told = self._pulls[name].here_bytes
+        while True:
+            await anyio.sleep(_REPORT_EVERY_S)
+            pull, now = self._pulls[name], anyio.current_time()
+            here, size = pull.here_bytes, pull.wanted.job.size_bytes
+            if here != told:
+                told, speed = here, pull.speed.bytes_per_s(now)
+                left = left_s(here, size, speed)
+                self._bus.publish(PullMoved(name, pull.wanted.model, here, size, speed, left))
+
+    async def _wake(self, at: float) -> None:
+        await anyio.sleep_until(at)
+        self._go_on()
+
+    async def _clear(self, pull: Pull) -> None:
+        needed = needed_etags(self._pulls.values(), pull.wanted.job.repo)
+        await anyio.to_thread.run_sync(remove_parts, self._cache, pull.wanted.job, needed)
+        self._clearing.discard(pull.id)
+        self._announce()
+
+    def _is_being_cancelled(self, name: str) -> bool:
+        pull = self._pulls.get(name)
+        dies = pull is not None and pull.state is PullState.CANCELLED and pull.alive
+        return dies or name in self._clearing
+
+    def _announce(self) -> None:
+        self._changed.set()
+        self._changed = anyio.Event()
+
+    def _publish(self, old: Pull | None, new: Pull) -> None:
+        before = None if old is None else old.state.value
+        model = new.wanted.model
+        self._bus.publish(PullChanged(new.id, model, before, new.state.value, new.why))
+
+    def _remember(self) -> None:
+        write_pulls(self._file, self._pulls.values(), self._last)

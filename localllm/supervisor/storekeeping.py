@@ -1,0 +1,98 @@
+"""The store, as a daemon shows and tidies it: nothing that is served, or being pulled, is removed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import anyio
+
+from localllm.api.pull_views import PullRequest, PullView
+from localllm.api.store_views import RemovedView, StoreView, TidyRequest
+from localllm.errors import InUse
+from localllm.planning.apart import apart
+from localllm.planning.desk import Desk
+from localllm.planning.finding import find_on_disk
+from localllm.planning.pull_plans import plan_pull
+from localllm.planning.shelf import models_here, remove_model, show_store
+from localllm.planning.tidying import Spared, tidy
+from localllm.supervisor.accounts import held
+from localllm.supervisor.fleet import Fleet
+from localllm.supervisor.orders import Orders
+from localllm.supervisor.pulls import Pulls
+from localllm.supervisor.served_files import read_served_files
+
+
+@dataclass(frozen=True, slots=True)
+class Storekeeping:
+    """The verbs of the control API that concern files."""
+
+    desk: Desk
+    fleet: Fleet
+    orders: Orders
+    pulls: Pulls
+
+    async def pull(self, request: PullRequest) -> PullView:
+        """Plan a pull and begin it, or put it into the queue.
+
+        The plan is made in another process, always: it imports the hub's library, which would
+        stay in this one for good.
+
+        Raises:
+            LocalLLMError: There is no such model, it does not fit, or the hub cannot be asked.
+        """
+        ours = held(self.fleet.instances())
+        plan = await apart(partial(plan_pull, self.desk, request, reclaimable=ours))
+        return self.pulls.add(plan)
+
+    async def show(self, *, fit: bool) -> StoreView:
+        """Show what is on this disk.
+
+        Args:
+            fit: Whether to plan each model, which takes a while.
+        """
+        ours = held(self.fleet.instances())
+        work = partial(show_store, self.desk, await self._served(), fit=fit, reclaimable=ours)
+        return await (apart(work) if fit else anyio.to_thread.run_sync(work))
+
+    async def remove(self, name: str) -> RemovedView:
+        """Remove a model.
+
+        Raises:
+            ModelNotFound: It is not on this disk.
+            InUse: It is served, or being pulled.
+        """
+        async with self.orders.held_up():
+            served, pulled = await self._served(), self.pulls.wanted_files()
+            return await anyio.to_thread.run_sync(_remove, self.desk, name, served, pulled)
+
+    async def tidy(self, request: TidyRequest, used: Mapping[str, float]) -> RemovedView:
+        """Remove leftovers, and models as far as is asked for; what is in use or pinned stays.
+
+        Args:
+            used: When models were last asked, by id, in Unix seconds.
+        """
+        async with self.orders.held_up():
+            served = await self._served()
+            spared = Spared(self.orders.asks.pinned, used, self.pulls.wanted_repositories())
+            return await anyio.to_thread.run_sync(tidy, self.desk, request, served, spared)
+
+    async def _served(self) -> frozenset[Path]:
+        planned = [hosted.planned for hosted in self.fleet.instances()]
+        return await anyio.to_thread.run_sync(read_served_files, planned)
+
+
+def _remove(desk: Desk, name: str, served: frozenset[Path], pulled: frozenset[Path]) -> RemovedView:
+    """Remove it, if no pull counts on what it has; a paused one holds no lock that would tell."""
+    meant = find_on_disk(name, models_here(desk), desk)
+    real = {os.path.realpath(file) for file in meant.model.files}
+    if not real.isdisjoint(os.path.realpath(file) for file in pulled):
+        raise InUse(
+            f"{meant.name} is being pulled, or shares a file with what is, so it stays.",
+            why="a pull that has not ended counts on that file",
+            fix="GET /api/v1/pulls lists them: wait for it, or cancel it",
+        )
+    return remove_model(desk, name, served)

@@ -1,0 +1,125 @@
+"""A model that is not on disk is fetched by `up`: beside an engine, after Ctrl-C, in the foreground."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.fakes import nvml_stand_in
+from tests.fakes.engine_pins import serve_build
+from tests.fakes.hub import FakeHub, serving
+from tests.fakes.installation import Installation, wait_until
+from tests.fakes.release_server import Outside, an_outside
+from tests.smollm2 import smollm2
+
+pytestmark = [pytest.mark.xdist_group("engine"), pytest.mark.timeout(180)]
+REPO = "me/SmolLM2-GGUF"
+MODEL = f"hf:{REPO}:Q4_1"
+FILE = f"{REPO}/{smollm2().name}"
+MIB = 1 << 20
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Iterator[FakeHub]:
+    with serving(tmp_path / "hub") as served:
+        (served.add(REPO).folder / smollm2().name).symlink_to(smollm2())
+        yield served
+
+
+@pytest.fixture
+def outside() -> Iterator[Outside]:
+    with an_outside() as served:
+        yield served
+
+
+@pytest.fixture
+def here(install: Callable[..., Installation], hub: FakeHub, tmp_path: Path) -> Installation:
+    return install(HF_ENDPOINT=hub.url, HF_HOME=str(tmp_path / "hf"))
+
+
+def test_up_fetches_and_serves_and_the_next_up_fetches_nothing(
+    here: Installation, hub: FakeHub
+) -> None:
+    first = here.run("up", MODEL, "--yes", "--context", "512")
+    assert first.code == 0, first
+    sent = hub.sent_bytes
+    here.ok("down")
+
+    again = here.run("up", MODEL, "--context", "512")
+
+    assert again.code == 0, again
+    assert here.model()["quant"] == "Q4_1"
+    assert hub.sent_bytes == sent
+    assert "fetch" not in again.err
+
+
+def test_ctrl_c_in_up_keeps_what_has_come_and_the_same_command_goes_on(
+    here: Installation, hub: FakeHub
+) -> None:
+    size = smollm2().stat().st_size
+    hub.bytes_per_s = 10.0 * MIB
+    with here.start("up", MODEL, "--yes", "--context", "512") as process:
+        wait_until(lambda: hub.sent_of[FILE] > size / 4, "a part has come")
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "the same command goes on from there" in err
+    assert here.processes() == []
+    hub.bytes_per_s = None
+
+    again = here.run("up", MODEL, "--yes", "--context", "512")
+
+    assert again.code == 0, again
+    assert hub.sent_of[FILE] < 1.4 * size
+
+
+def test_an_engine_and_a_model_are_fetched_at_once_after_one_question(
+    here: Installation, hub: FakeHub, outside: Outside, tmp_path: Path
+) -> None:
+    here.environment |= {
+        "LOCALLLM_ENGINE_MIRROR": outside.mirror,
+        "PIP_INDEX_URL": outside.index,
+        "UV_INDEX_URL": "",
+        **nvml_stand_in.environment(nvml_stand_in.build(tmp_path / "nvml"), "rtx5090"),
+    }
+    build = serve_build(outside, here)
+    hub.bytes_per_s = 10.0 * MIB
+    refused = here.run("up", MODEL)
+    assert (refused.code, outside.asked, hub.sent_of[FILE] < MIB) == (5, [], True), refused
+
+    with here.start("up", MODEL, "--yes") as process:
+        assert process.stderr is not None
+        said = ""
+        while "is in use, and has run a model on" not in said:
+            line = process.stderr.readline()
+            assert line, said
+            said += line
+        sent, size = hub.sent_of[FILE], smollm2().stat().st_size
+        hub.bytes_per_s = None
+        _, err = process.communicate(timeout=120)
+
+    assert process.returncode == 0, said + err
+    assert f"and an engine: a test build {build.id}" in said
+    assert MIB < sent < size, "the model was on its way when the engine was ready"
+    assert here.model()["device"] == "NVIDIA GeForce RTX 5090"
+
+
+def test_in_the_foreground_the_model_is_fetched_before_it_becomes_the_daemon(
+    here: Installation,
+) -> None:
+    with here.start("up", MODEL, "--yes", "--foreground", "--context", "512") as process:
+        try:
+            wait_until(
+                lambda: (
+                    (here.state / "daemon.json").exists()
+                    and [m for m in here.json("status")["models"] if m["state"] == "ready"]
+                ),
+                "it serves",
+            )
+            assert here.daemon_file()["pid"] == process.pid
+        finally:
+            process.terminate()
+            process.communicate(timeout=60)
