@@ -7,6 +7,7 @@ import random
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from bench_download_pulls import Bench, Home, Puller
@@ -25,6 +26,9 @@ class Round:
     seed: int
     cuts: int
     kills: int
+    gave_up: int
+    """How often it ended with an error because of a cut, and had to be called again."""
+
     moved_bytes: int
     """Of the file, as the hub counts what it sent."""
 
@@ -37,7 +41,7 @@ def cut_and_killed(bench: Bench, puller: Puller, *, pace: float, seed: int) -> R
     """Pull the model; `pace` is the hub's, in bytes a second.
 
     Raises:
-        RuntimeError: A process that was not killed failed.
+        RuntimeError: It fails again and again, or takes too long.
     """
     chosen = random.Random(seed)  # noqa: S311  # moments to kill at, no secrets
     kills_at = sorted(chosen.sample(range(bench.size // 50, bench.size * 49 // 50), KILLS))
@@ -48,9 +52,8 @@ def cut_and_killed(bench: Bench, puller: Puller, *, pace: float, seed: int) -> R
     began = time.monotonic()
     try:
         with bench.home() as home:
-            for at in kills_at:
-                _kill_at(bench, home, puller, at)
-            _finish(home, puller)
+            gave_up = sum(_kill_at(bench, home, puller, at) for at in kills_at)
+            gave_up += _finish(home, puller)
             told, is_right = bench.hub.tell(), bench.is_right(home)
     finally:
         bench.hub.tell(heal=True, set={"bytes_per_s": None, "send_buffer_bytes": None})
@@ -59,6 +62,7 @@ def cut_and_killed(bench: Bench, puller: Puller, *, pace: float, seed: int) -> R
         seed=seed,
         cuts=CUTS - told["cuts_left"],
         kills=KILLS,
+        gave_up=gave_up,
         moved_bytes=moved,
         moved_ratio=moved / bench.size,
         is_right=is_right,
@@ -66,26 +70,38 @@ def cut_and_killed(bench: Bench, puller: Puller, *, pace: float, seed: int) -> R
     )
 
 
-def _kill_at(bench: Bench, home: Home, puller: Puller, at: int) -> None:
-    """Start it, and kill it as soon as the hub has sent so many bytes in all."""
-    with puller.start(home) as process:
-        deadline = time.monotonic() + PATIENCE_S
-        while bench.moved(bench.hub.tell()["sent_of"]) < at:
-            if process.poll() is not None or time.monotonic() > deadline:
+def _kill_at(bench: Bench, home: Home, puller: Puller, at: int) -> int:
+    """Kill it once the hub has sent so many bytes in all; tell how often it gave up before."""
+    for gave_up in range(CUTS + 1):
+        with puller.start(home) as process:
+            try:
+                if _waits(process, lambda: bench.moved(bench.hub.tell()["sent_of"]) >= at):
+                    return gave_up
+            finally:
                 _kill(process)
-                raise RuntimeError(_last_words(home, process))
-            time.sleep(LOOK_EVERY_S)
-        _kill(process)
+    raise RuntimeError(_last_words(home))
 
 
-def _finish(home: Home, puller: Puller) -> None:
-    with puller.start(home) as process:
-        try:
-            code = process.wait(PATIENCE_S)
-        finally:
-            _kill(process)
-        if code != 0:
-            raise RuntimeError(_last_words(home, process))
+def _finish(home: Home, puller: Puller) -> int:
+    """Let it come to its end; tell how often it gave up before."""
+    for gave_up in range(CUTS + 1):
+        with puller.start(home) as process:
+            try:
+                if process.wait(PATIENCE_S) == 0:
+                    return gave_up
+            finally:
+                _kill(process)
+    raise RuntimeError(_last_words(home))
+
+
+def _waits(process: subprocess.Popen[bytes], happened: Callable[[], bool]) -> bool:
+    """Wait until it happened, or the process has ended; tell whether it did."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not happened():
+        if process.poll() is not None or time.monotonic() > deadline:
+            return False
+        time.sleep(LOOK_EVERY_S)
+    return True
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
@@ -95,6 +111,6 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _last_words(home: Home, process: subprocess.Popen[bytes]) -> str:
+def _last_words(home: Home) -> str:
     said = (home.folder / "out").read_text(errors="replace")
-    return f"it ended with {process.returncode}, and said:\n{said[-2000:]}"
+    return f"it does not go on, and said:\n{said[-2000:]}"

@@ -40,7 +40,11 @@ class Run:
     """By the time of the whole command."""
 
     transfer_mb_s: float
-    """By the hub's clock, from the first byte that it sent to the last."""
+    """By the hub's clock, from the file's first byte that it sent to the last.
+
+    Our command reads the file's header before it plans; with the process that pulls alone (--worker)
+    it is the transfer and nothing else.
+    """
 
     moved_bytes: int
     took_s: float
@@ -102,7 +106,7 @@ class Ours:
         if self.is_worker:
             return self._start_worker(home)
         model = f"hf:{REPO}:{QUANT}"
-        return _started([sys.executable, "-m", "localllm", "pull", model, "--yes"], home)
+        return _started([sys.executable, "-m", "localllm", "pull", model, "--anyway"], home)
 
     def _start_worker(self, home: Home) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-P", "-m", "localllm.store.pull_worker"]

@@ -62,25 +62,31 @@ def with_engine_for(
         return wanted
     desk = a_desk(paths)
     machine = desk.probe()
-    curing = curing_builds(desk, machine, wanted)
-    if not curing:  # the user sees to it themselves
-        if wanted.allow_cpu:
-            return wanted
-        raise error if desk.settings.llama_server is None else _with_own_program(error, paths)
+    curing = curing_builds(desk, machine, wanted, error)
+    if not curing:
+        return wanted
     if may.offline:
         raise not_fetched(f"An engine ({curing[0].build.title})", os.environ) from error
     return install(desk, machine, curing, wanted, yes=may.yes)
 
 
-def curing_builds(desk: Desk, machine: Machine, wanted: ServeRequest) -> Sequence[Candidate]:
-    """The builds that could be fetched for it; none where the user has a program of their own."""
+def curing_builds(
+    desk: Desk, machine: Machine, wanted: ServeRequest, error: EngineUnusable
+) -> Sequence[Candidate]:
+    """The builds that may be fetched to cure an error; none where the processor will do.
+
+    Raises:
+        EngineUnusable: There are none, or the user sees to it with a program of their own.
+    """
     from localllm.cli.get_engine import for_the_accelerator  # noqa: PLC0415  # rarely needed
 
-    if desk.settings.llama_server is not None:
-        return ()
+    own = desk.settings.llama_server is not None
     name = wanted.engine or desk.settings.engine
     candidates = for_the_accelerator(desk.engine_desk.candidates(machine))
-    return [c for c in candidates if name in {None, c.build.engine}]
+    curing = [c for c in candidates if not own and name in {None, c.build.engine}]
+    if not curing and not wanted.allow_cpu:
+        raise _with_own_program(error, desk.paths) if own else error
+    return curing
 
 
 def install(

@@ -134,10 +134,11 @@ def stand_in_is_here(paths: Paths) -> bool:
 
 
 def _what_lacks(desk: Desk, plan: PullPlan, wanted: ServeRequest) -> Lacking:
-    if what_lacks(desk, wanted, _format_of(plan)) is None:
+    error = what_lacks(desk, wanted, _format_of(plan))
+    if error is None:
         return Lacking(desk, plan, None, ())
     machine = desk.probe()
-    return Lacking(desk, plan, machine, curing_builds(desk, machine, wanted))
+    return Lacking(desk, plan, machine, curing_builds(desk, machine, wanted, error))
 
 
 def _format_of(plan: PullPlan) -> Format:
@@ -153,7 +154,10 @@ def _agree(found: Lacking, may: Permission) -> None:
     lines = [headline(plan.model, plan.quant, plan.size_bytes, plan.job.repo), plan.reason]
     if found.engines:
         build = found.engines[0].build
-        lines.append(f"and an engine: {build.title}, {size(build.download_bytes)}")
+        lines.append(
+            f"and an engine: {build.title}, {size(build.download_bytes)} from "
+            f"{' and '.join(build.hosts)} (licence: {build.licence})"
+        )
     say("\n  ".join(plain(line) for line in lines if line))
     if may.yes:
         return

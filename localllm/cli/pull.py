@@ -29,6 +29,7 @@ from localllm.cli.pulling import (
 from localllm.cli.render_store import render_pulls
 from localllm.cli.tables import size
 from localllm.paths import Paths
+from localllm.store.names import parse_repository_name
 
 if TYPE_CHECKING:  # heavy
     from localllm.planning.desk import Desk
@@ -127,9 +128,11 @@ def _of_plan(desk: Desk, plan: PullPlan, *, already: bool) -> PulledView:
 
 
 def _pulled(store: StoreView, model: str, quant: str | None, *, already: bool) -> PulledView:
-    """Find what was pulled in the list of what is here, by its name."""
-    names = {model, f"{model}:{quant}"}
-    found = next((one for one in store.models if one.name in names), None)
+    """Find what was pulled in the list of what is here: by its name, else by its repository."""
+    name = parse_repository_name(model)
+    by_repo = None if name is None else (name.repo, quant)
+    found = next((one for one in store.models if one.name in {model, f"{model}:{quant}"}), None)
+    found = found or next((one for one in store.models if (one.repo, one.quant) == by_repo), None)
     if found is None:
         return PulledView(model=model, quant=quant, already=already)
     return PulledView(

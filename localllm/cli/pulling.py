@@ -102,10 +102,7 @@ def _as_the_daemon_would(client: DaemonClient, request: PullRequest) -> PullRequ
 
 def title(name: str, quant: str | None) -> str:
     """What is fetched, the quantization as a word of its own."""
-    if quant is None or name.lower().endswith(quant.lower()):
-        bare = name[: len(name) - len(quant or "")].rstrip(":") if quant else name
-        return plain(" ".join(filter(None, (bare, quant))))
-    return plain(f"{name} {quant}")
+    return plain(" ".join(filter(None, (name.removesuffix(f":{quant}"), quant))))
 
 
 def headline(name: str, quant: str | None, size_bytes: int, repo: str) -> str:
@@ -194,7 +191,7 @@ def watch(client: DaemonClient, view: PullView, display: Display) -> PullView:
 def pause(client: DaemonClient, view: PullView) -> None:
     """Stop the daemon's pull where it is."""
     with suppress(LocalLLMError):  # it has ended, or the daemon has
-        client.pause_pull(view.id)
+        view = client.pause_pull(view.id)
     _say_kept(view.here, view.size)
 
 

@@ -106,7 +106,7 @@ def _from_the_catalog(
         return Named(wanted)
     if best is None or is_stand_in(paths, best.model):
         return Named(wanted)
-    if best.on_disk:
+    if False:
         return Named(msgspec.structs.replace(wanted, model=best.model, quant=best.quant))
     why_not = f"{unasked}; the best for this machine would be {_told(best)}"
     return Named(wanted, why_not=why_not, better=plain(best.model))

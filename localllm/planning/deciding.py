@@ -10,7 +10,7 @@ from localllm.api.views import PlanRequest
 from localllm.catalog.facts import Use
 from localllm.catalog.profile import Profile
 from localllm.engines.base import Task
-from localllm.errors import ModelNotFound
+from localllm.errors import EngineUnusable, LocalLLMError, ModelNotFound
 from localllm.events import DeviceId
 from localllm.fit.plan import Budget, Wish
 from localllm.formats.header import Format
@@ -220,7 +220,14 @@ class Deciding:
         return offers_of_repository(self.remote, name, self.check)
 
 
-def _of_none(profile: Profile, there: Sequence[Offer], quant: str | None) -> ModelNotFound:
+def _of_none(profile: Profile, there: Sequence[Offer], quant: str | None) -> LocalLLMError:
+    if quant is None:
+        formats = dict.fromkeys(repository.format.value for repository in profile.repositories)
+        return EngineUnusable(
+            f"No engine here serves {profile.id}.",
+            why=f"the catalog knows it in {', '.join(formats) or 'no format'}",
+            fix="localllm engine list, which says what each engine lacks",
+        )
     known = ", ".join(dict.fromkeys(o.quant for o in there if o.quant)) or "none"
     return ModelNotFound(
         f"{profile.id} is not known in {quant}.",

@@ -40,10 +40,11 @@ def find_on_disk(name: str, models: Sequence[OnDisk], desk: Desk) -> Meant:
     exact = [model for model in models if model.name == name]
     if len(exact) == 1:
         return Meant(exact[0])
+    called = _called(name, models, desk)
     base, _, commit = name.rpartition("@")
-    if base and len(commit) >= _LEAST_OF_A_COMMIT:
+    if base and not called and len(commit) >= _LEAST_OF_A_COMMIT:
         return _of_commit(name, base, commit, models, desk)
-    return Meant(_only(name, _called(name, models, desk), models))
+    return Meant(_only(name, called, models))
 
 
 def _called(name: str, models: Sequence[OnDisk], desk: Desk) -> Sequence[OnDisk]:

@@ -50,6 +50,8 @@ class _Bench:
             offer = _offer(model, self._header(model))
         except LocalLLMError as error:
             return Fitting(reason=f"{error.what} {error.why}.")
+        except OSError as error:
+            return Fitting(reason=f"It cannot be read: {error.strerror}.")
         budgets = self.desk.budgets(choice, self.seen.machine)
         wish = replace(wish_of(PlanRequest()), exact=False)
         considered = self.judge.consider(offer, budgets, wish)

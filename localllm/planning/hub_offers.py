@@ -101,8 +101,6 @@ def with_own_header(offer: Offer, remote: RemoteHeaders) -> Offer:
     """
     try:
         return own_header(offer, remote)
-    except _Unlisted:
-        return replace(offer, caveat=f"{offer.repo} does not list it any more")
     except LocalLLMError as error:
         return replace(offer, caveat=offer.caveat or f"from the catalog: {error.what}")
 
@@ -140,16 +138,12 @@ def look_up(offer: Offer, remote: RemoteHeaders) -> Listed:
     contents = _sorted(repository)
     found = _find(contents.models, offer)
     if found is None:
-        raise _Unlisted(
+        raise ModelNotFound(
             f"{offer.repo} does not list {offer.model} in {offer.quant} any more.",
             why=f"its models: {', '.join(_names(contents.models)) or 'none'}",
             fix=f"localllm plan hf:{offer.repo}, or another quantization",
         )
     return _listed(repository, contents, found)
-
-
-class _Unlisted(ModelNotFound):
-    """A catalog is older than the repository."""
 
 
 def parts_of(remote: RemoteHeaders, repository: Repository, model: Variant) -> tuple[Part, ...]:

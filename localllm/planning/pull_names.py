@@ -22,7 +22,7 @@ def served_by(offer: Offer, model: str, name: RepositoryName | None) -> str:
         return ":".join(filter(None, (offer.profile.id, offer.quant)))
     if offer.listed is not None and offer.repo is not None:
         return written(RepositoryName(offer.repo, offer.listed.name or None, offer.revision))
-    if name is None or offer.stored is None:
+    if name is None or offer.stored is None or offer.stored.repo is None:
         return model
     if name.file is None:
         return written(name)

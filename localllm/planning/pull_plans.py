@@ -27,9 +27,9 @@ from localllm.planning.offers import Offer
 from localllm.planning.pull_names import served_by
 from localllm.planning.pull_reasons import (
     does_not_fit,
+    must_not_ask,
     naming_the_missing,
     none_chosen,
-    not_here,
     reason_of,
     require_servable,
 )
@@ -100,7 +100,7 @@ def best_for(
         LocalLLMError: See `plan_pull`.
     """
     if is_offline(desk.environment):
-        raise not_here("A model for this machine")
+        raise must_not_ask("A model for this machine")
     asked = deciding(desk, PlanRequest(use=use), reclaimable=reclaimable)
     best = asked.decide().chosen
     if best is None or best.plan is None or best.plan.verdict is not Verdict.FITS:
@@ -144,10 +144,10 @@ class _Pull:
         except ModelNotFound as error:
             if self._name is None:
                 raise
-            raise not_here(self._wanted) from error
+            raise must_not_ask(self._wanted, error.why) from error
         here = [one for one in decision.considered if one.offer.on_disk]
         if not here:
-            raise not_here(self._wanted)
+            raise must_not_ask(self._wanted)
         return self._here(here[self.asked.judge.choose(here).index or 0], decision)
 
     def _unchosen(self, decision: Decision) -> Considered:
@@ -160,13 +160,14 @@ class _Pull:
         raise none_chosen(self.model, decision, self.asked)
 
     def _nearest(self, decision: Decision) -> Considered:
-        """The smallest, but none that loses too much to be taken unasked."""
-        ladder = self.asked.judge.ladder
+        """The smallest, but none that loses too much to be taken unasked, or that nothing serves."""
+        judge = self.asked.judge
 
-        def order(one: Considered) -> tuple[bool, int]:
-            rung = None if one.offer.quant is None else ladder.rung(one.offer.quant)
+        def order(one: Considered) -> tuple[bool, bool, int]:
+            offer = one.offer
+            rung = None if offer.quant is None else judge.ladder.rung(offer.quant)
             poor = rung is not None and rung.advice is Advice.ON_REQUEST
-            return poor, one.offer.size_bytes or 1 << 62
+            return offer.format not in judge.formats, poor, offer.size_bytes or 1 << 62
 
         return min(decision.considered, key=order)
 
@@ -226,7 +227,7 @@ class _Pull:
             served_by(offer, self.model, self._name),
             offer.quant,
             replace(job, files=()) if here else job,
-            reason_of(one, decision, self.asked.judge),
+            self._reason(one, decision),
             here,
             sum(file.size_bytes for file in lacking),
         )
@@ -237,10 +238,15 @@ class _Pull:
             served_by(offer, self.model, self._name),
             offer.quant,
             PullJob(offer.repo or "", "", ()),
-            reason_of(one, decision, self.asked.judge),
+            self._reason(one, decision),
             on_disk=True,
             size_bytes=0,
         )
+
+    def _reason(self, one: Considered, decision: Decision) -> str:
+        reason, offer = reason_of(one, decision, self.asked.judge), one.offer
+        is_blind = self._wants_to_see and not offer.projector_bytes
+        return f"{reason} It has no projector: it sees nothing." if is_blind else reason
 
     @property
     def _name(self) -> RepositoryName | None:

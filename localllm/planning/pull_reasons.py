@@ -43,28 +43,19 @@ def _how_fast(speed: Speed) -> str:
     return f"{speed.decode_tps:.0f} tokens/s {said}."
 
 
-def none_chosen(model: str, decision: Decision, asked: Deciding) -> LocalLLMError:
+def none_chosen(model: str, decision: Decision, asked: Deciding) -> DoesNotFit:
     """Say why none is taken, and what would help."""
-    fitting = [
-        (one, lacks)
-        for one, lacks in zip(decision.considered, decision.picked.lacks, strict=True)
-        if one.plan is not None and one.plan.verdict is not Verdict.TOO_BIG
-    ]
-    if not fitting:
-        return does_not_fit(model, decision.considered, asked)
-    one, lacks = fitting[0]
-    quant = one.offer.quant
-    if one.offer.format not in asked.judge.formats:
-        return EngineUnusable(
-            f"Nothing here serves {model}.",
-            why=f"{quant or 'it'} {lacks}",
-            fix=f"localllm plan {model}; or localllm pull {model} --anyway, for another program",
-        )
-    return DoesNotFit(
-        f"Nothing of {model} that fits on this machine is good enough to be taken unasked.",
-        why=f"{quant or 'it'} {lacks}",
-        fix=f"localllm pull {model} --quant {quant}, or a smaller model: localllm plan",
-    )
+    pairs = zip(decision.considered, decision.picked.lacks, strict=True)
+    servable = [(one, lacks) for one, lacks in pairs if one.offer.format in asked.judge.formats]
+    for one, lacks in servable:
+        if one.plan is not None and one.plan.verdict is not Verdict.TOO_BIG:
+            return DoesNotFit(
+                f"Nothing of {model} that fits on this machine is good enough to be taken unasked.",
+                why=f"{one.offer.quant or 'it'} {lacks}",
+                fix=f"localllm pull {model} --quant {one.offer.quant}, or a smaller model: "
+                "localllm plan",
+            )
+    return does_not_fit(model, [one for one, _ in servable] or decision.considered, asked)
 
 
 def does_not_fit(model: str, considered: Sequence[Considered], asked: Deciding) -> DoesNotFit:
@@ -93,22 +84,17 @@ def _need(one: Considered) -> int:
     return 0 if one.plan is None else one.plan.memory.total
 
 
-def not_here(what: str, error: NoNetwork | None = None) -> NoNetwork:
-    """Say what is missing, and why it cannot be had now.
+def must_not_ask(what: str, found: str | None = None) -> NoNetwork:
+    """Say what is missing, and that nobody may be asked for it.
 
     Args:
-        error: What the hub said, or who stands in its way; None: nobody may ask it.
+        found: What is here in its place; None: nothing.
     """
-    if error is None:
-        return NoNetwork(
-            f"{what} is not on this disk, and no hub may be asked for it.",
-            why="HF_HUB_OFFLINE is set, or --offline was given",
-            fix="take that back, or choose a model that is on this disk: localllm ls",
-        )
+    why = "HF_HUB_OFFLINE is set, or --offline was given"
     return NoNetwork(
-        f"{what} is not on this disk, and it cannot be fetched: {error.what}",
-        why=error.why,
-        fix=error.fix,
+        f"{what} is not on this disk, and no hub may be asked for it.",
+        why=why if found is None else f"{why}; {found}",
+        fix="take that back, or choose a model that is on this disk: localllm ls",
     )
 
 
@@ -120,7 +106,11 @@ def naming_the_missing(what: str) -> Iterator[None]:
     except AccessRefused:
         raise
     except NoNetwork as error:
-        raise not_here(what, error) from error
+        raise NoNetwork(
+            f"{what} is not on this disk, and it cannot be fetched: {error.what}",
+            why=error.why,
+            fix=error.fix,
+        ) from error
 
 
 def require_servable(asked: Deciding) -> Check:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from localllm.errors import InUse
 from localllm.store.clearing import Room, is_locked, locked, room_of
-from localllm.store.leftovers import Leftover
-from localllm.store.removal import Sweep, clear_empty, remove_blob
+from localllm.store.emptying import clear_empty
+from localllm.store.leftovers import DRAFT_MARK, Leftover
+from localllm.store.removal import Sweep, remove_blob
 from localllm.store.revisions import read_cached
 from localllm.store.shared_cache import JOURNAL_ENDING, PART_ENDING, CachedRepository
 
@@ -22,21 +23,21 @@ def discard(leftover: Leftover, cache: Path, sweep: Sweep) -> int:
     """
     if leftover.repository is None:
         return _of_others(leftover, cache)
-    repository, path = leftover.repository, leftover.path
+    repository = leftover.repository
     room = room_of(repository)
     with locked(repository, [leftover.etag]):
         freed = _discard(leftover, repository, room, sweep)
-        folders = {path.parent} if path.parent != repository.blobs else set[Path]()
-        clear_empty(repository, room, folders)
-        return freed
+    clear_empty(repository, room)
+    return freed
 
 
 def _discard(leftover: Leftover, repository: CachedRepository, room: Room, sweep: Sweep) -> int:
     path = leftover.path
     match leftover.kind:
         case "half" if path.name.endswith(PART_ENDING):
-            journal = path.with_name(path.name.removesuffix(PART_ENDING) + JOURNAL_ENDING)
-            return room.unlink(journal) + room.unlink(path)
+            stem = path.name.removesuffix(PART_ENDING)
+            journals = (stem + JOURNAL_ENDING, stem + DRAFT_MARK + JOURNAL_ENDING)
+            return sum(room.unlink(path.with_name(name)) for name in (*journals, path.name))
         case "broken_link" if path.exists():
             return 0  # the contents have come
         case "unreferenced":

@@ -30,6 +30,9 @@ from localllm.store.shared_cache import (
 )
 
 INCOMPLETE_ENDING = ".incomplete"
+DRAFT_MARK = ".draft"
+"""Before the ending of a journal that is being rewritten; see transfer/part.py."""
+
 BUSY_WITHIN_S = 600.0
 """A file that was written to so lately may still be: not every program takes the lock."""
 
@@ -88,8 +91,8 @@ class _Looking:
 
     def goes_along(self, name: str) -> bool:
         """Whether it is the journal of a half that is here."""
-        stem = name.removesuffix(JOURNAL_ENDING)
-        return stem != name and stem + PART_ENDING in self.blobs
+        half = _half_of(name)
+        return half is not None and half in self.blobs
 
     def is_busy(self, etag: str) -> bool:
         return is_locked(self.repository.lock(etag))
@@ -135,8 +138,7 @@ def _half(looking: _Looking, name: str) -> Leftover | None:
     if name.endswith(JOURNAL_ENDING):
         return looking.found("half", name, "The notes about a half file that is gone,")
     if name.endswith(PART_ENDING):
-        journal = looking.blobs.get(name.removesuffix(PART_ENDING) + JOURNAL_ENDING)
-        more = 0 if journal is None else freed_bytes(journal)
+        more = sum(freed_bytes(looking.blobs[n]) for n in looking.blobs if _half_of(n) == name)
         why = "What a pull that has not ended has of a file"
         return looking.found("half", name, why, more_bytes=more)
     if name.endswith(INCOMPLETE_ENDING):
@@ -146,6 +148,13 @@ def _half(looking: _Looking, name: str) -> Leftover | None:
             "quarantined", name, "Contents with another hash than they should have,"
         )
     return None
+
+
+def _half_of(name: str) -> str | None:
+    """The half that a journal is of; None for what is no journal."""
+    if not name.endswith(JOURNAL_ENDING):
+        return None
+    return name.removesuffix(JOURNAL_ENDING).removesuffix(DRAFT_MARK) + PART_ENDING
 
 
 def _what_is(name: str) -> str:

@@ -16,7 +16,7 @@ from localllm.catalog.profile import Profile
 from localllm.errors import ModelNotFound
 from localllm.formats.header import Format
 from localllm.store.access import endpoint_of
-from localllm.store.contents import Contents, Variant, choose_projector
+from localllm.store.contents import Contents, Variant, choose_projector, quantization_of
 from localllm.store.embedded import find_embedded
 from localllm.store.listing import missing_parts, set_of, sort_folder
 from localllm.store.names import OLLAMA, RepositoryName, is_url, parse_repository_name, shown
@@ -230,6 +230,8 @@ def _has_quant(variant: Variant, quant: str | None) -> bool:
     """Tell whether a model's file or folder has the quantization as a whole word: BF16 is not F16."""
     if quant is None or quant.upper() == variant.quantization:
         return True
+    if quantization_of(quant) == quant.upper():  # Q4_K_M is not UD-Q4_K_M
+        return False
     word = rf"(?<![a-z0-9]){re.escape(quant.lower())}$"
     return any(re.search(word, part) for part in variant.name.lower().split("/"))
 

@@ -6,7 +6,6 @@ ends, so does it. It may be killed at any moment.
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import sys
 import threading
@@ -53,7 +52,10 @@ class _Telling:
 
 def work(source: BinaryIO, out: BinaryIO, environment: Mapping[str, str]) -> int:
     """Do one job; return the exit status."""
-    begin = msgspec.json.decode(source.readline(), type=Begin)
+    line = source.readline()
+    if not line:
+        return 1  # whoever began this is gone already
+    begin = msgspec.json.decode(line, type=Begin)
     pace = pacing.Pace(begin.bytes_per_s)
     threading.Thread(target=_listen, args=(source, pace), daemon=True).start()
     telling = _Telling(out)
@@ -62,17 +64,13 @@ def work(source: BinaryIO, out: BinaryIO, environment: Mapping[str, str]) -> int
         await pull(begin.job, environment, telling, pace=pace, connections=begin.connections)
 
     try:
-        anyio.run(run, backend_options={"use_uvloop": _has_uvloop()})
+        anyio.run(run)
     except LocalLLMError as error:
         failure = Failure(code=error.code, what=error.what, why=error.why, fix=error.fix)
         telling.say(Said(failed=failure))
         return 1
     telling.say(Said(done=True))
     return 0
-
-
-def _has_uvloop() -> bool:
-    return importlib.util.find_spec("uvloop") is not None
 
 
 def _listen(source: BinaryIO, pace: pacing.Pace) -> None:

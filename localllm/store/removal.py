@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from localllm.store.clearing import Room, locked, room_of
+from localllm.store.emptying import clear_empty
 from localllm.store.held import additions_of, models_of
 from localllm.store.revisions import (
     Cached,
@@ -21,7 +22,6 @@ from localllm.store.revisions import (
     freed_bytes,
     read_blobs,
     read_cached,
-    read_refs,
 )
 from localllm.store.shared_cache import CachedRepository
 
@@ -66,14 +66,11 @@ def plan_removal(cached: Cached, weights: tuple[str, ...], only: str | None = No
         and (h.weights == weights or (h.kind in kinds and not h.is_whole and ours >= {*h.weights}))
     ]
     staying = [h for h in held if h not in going]
-    spared = {(h.revision.commit, file.path) for h in staying for file in h.variant.files}
     gone = {(h.revision.commit, file.path) for h in going for file in h.variant.files}
     gone |= {(h.revision.commit, path) for h in going for path in h.again}
     bare = ours.difference(*(h.weights for h in staying))
     gone |= {
-        (r.commit, n.path)
-        for r, n in cached.names
-        if n.blob in bare and only in (None, r.commit) and (r.commit, n.path) not in spared
+        (r.commit, n.path) for r, n in cached.names if n.blob in bare and only in (None, r.commit)
     }
     ordered = [(r, n) for r, n in cached.names if (r.commit, n.path) in gone]
     kept: list[str] = []
@@ -102,42 +99,11 @@ def remove(
         # what came between is seen, since who writes these contents waits for the locks
         plan = plan_removal(read_cached(repository), weights, only)
         blobs = [blob for blob in plan.blobs if blob in first.blobs]
-        return carry_out(repository, room, plan.names, blobs, sweep)
-
-
-def carry_out(
-    repository: CachedRepository,
-    room: Room,
-    names: Sequence[Path],
-    blobs: Sequence[str],
-    sweep: Sweep,
-) -> int:
-    """Remove names, then contents, then what is empty; return the bytes that this freed."""
-    room.check([*names, *(repository.blob(blob) for blob in blobs)])
-    freed = sum(room.unlink(name) for name in names)
-    freed += sum(remove_blob(repository, room, blob, sweep) for blob in blobs)
-    clear_empty(repository, room, {name.parent for name in names})
+        room.check([*plan.names, *(repository.blob(blob) for blob in blobs)])
+        freed = sum(room.unlink(name) for name in plan.names)
+        freed += sum(remove_blob(repository, room, blob, sweep) for blob in blobs)
+    clear_empty(repository, room)
     return freed
-
-
-def clear_empty(repository: CachedRepository, room: Room, folders: Iterable[Path] = ()) -> None:
-    """Remove folders of revisions that have become empty, what only spoke of them, and the rest."""
-    top = repository.folder / "snapshots"
-    emptied = {above for folder in folders for above in (folder, *folder.parents)}
-    inside = [folder for folder in emptied if top in folder.parents]
-    for folder in sorted(inside, key=lambda folder: -len(folder.parts)):
-        if folder.parent == top and not _names_in(folder):
-            _forget(repository, room, folder.name)
-        room.remove_empty(folder)
-    for name in ("blobs", "trees", ".no_exist"):
-        room.remove_empty(repository.folder / name)
-    if not _names_in(top) | _names_in(repository.blobs):
-        _forget_all(repository, room)
-    _clear_folders(repository.folder / "refs", room)
-    if _names_in(repository.folder) == {"snapshots"}:
-        # not before: a folder of a repository without `snapshots` is a broken one to the hub
-        room.remove_empty(top)
-    Room(room.folder.parent).remove_empty(repository.folder)
 
 
 def shared_behind(repository: CachedRepository, blob: str) -> Path | None:
@@ -200,51 +166,3 @@ def remove_blob(repository: CachedRepository, room: Room, blob: str, sweep: Swee
     shared = shared_behind(repository, blob)
     freed = room.unlink(repository.blob(blob))
     return freed if shared is None else sweep(shared, repository.cache)
-
-
-def _forget(repository: CachedRepository, room: Room, commit: str) -> None:
-    """Remove what only speaks of a commit: refs, its listing, the notes of what it does not have.
-
-    Before its folder goes: refs to what is no more make a repository a broken one to the hub.
-    """
-    for ref, means in read_refs(repository).items():
-        if means == commit:
-            room.unlink(repository.folder / "refs" / ref)
-    room.unlink(repository.folder / "trees" / f"{commit}.json")
-    _clear_notes(repository.folder / ".no_exist" / commit, room)
-
-
-def _forget_all(repository: CachedRepository, room: Room) -> None:
-    """Remove all that only speaks of what a repository had."""
-    for ref in read_refs(repository):
-        room.unlink(repository.folder / "refs" / ref)
-    for listing in _names_in(repository.folder / "trees"):
-        if listing.endswith(".json"):
-            room.unlink(repository.folder / "trees" / listing)
-    _clear_notes(repository.folder / ".no_exist", room)
-    room.remove_empty(repository.folder / "trees")
-
-
-def _clear_notes(folder: Path, room: Room) -> None:
-    """Remove the empty files by which the hub knows what is not there."""
-    for above, _, files in os.walk(folder):
-        for name in files:
-            note = Path(above, name)
-            if not note.is_symlink() and note.stat().st_size == 0:
-                room.unlink(note)
-    _clear_folders(folder, room)
-
-
-def _clear_folders(folder: Path, room: Room) -> None:
-    for above, _, _ in os.walk(folder, topdown=False):
-        room.remove_empty(Path(above))
-
-
-def _names_in(folder: Path) -> set[str]:
-    """Empty too where there is no such folder; what cannot be read is not empty."""
-    try:
-        return set(os.listdir(folder))  # noqa: PTH208
-    except FileNotFoundError:
-        return set()
-    except OSError:
-        return {"?"}

@@ -18,10 +18,12 @@ from typing import Literal, Protocol
 
 from localllm.errors import InUse
 from localllm.store.clearing import locked, room_of
+from localllm.store.emptying import clear_empty
 from localllm.store.inventory import OnDisk
 from localllm.store.removal import Sweep, shared_behind
 from localllm.store.revisions import cached_repository, read_cached
 from localllm.store.shared_cache import QUARANTINED_ENDING, CachedRepository
+from localllm.store.unnoticed import open_unnoticed
 
 _PIECE_BYTES = 1 << 20
 _SHA256, _GIT_SHA1 = re.compile(r"[0-9a-f]{64}"), re.compile(r"[0-9a-f]{40}")
@@ -95,6 +97,7 @@ def set_aside(model: OnDisk, file: Path, cache: Path, sweep: Sweep) -> str:
             for revision, name in read_cached(repository).names:
                 if name.blob == etag:
                     room.unlink(revision.folder / name.path)
+        clear_empty(repository, room)
     except InUse:
         return "a program writes it now, so it is left as it is"
     return "it is set aside: localllm pull fetches it anew"
@@ -140,14 +143,3 @@ def _read(file: Path, expected: _Expected, tell: Tell) -> str:
             done += len(piece)
             tell(str(file), done, size)
     return digest.hexdigest()
-
-
-def open_unnoticed(path: str, flags: int) -> int:
-    """Open a file, and leave when it was last read as it is: who looks at a model does not use it.
-
-    Linux alone can, and for files of one's own.
-    """
-    try:
-        return os.open(path, flags | getattr(os, "O_NOATIME", 0))
-    except PermissionError:
-        return os.open(path, flags)

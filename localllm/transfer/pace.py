@@ -29,6 +29,8 @@ class Pace:
         """Wait until so many more bytes are within the rate."""
         if self.bytes_per_s is None:
             self._settled_at = None
+            # where bytes come faster than they are taken, a cancellation would wait for the last
+            await anyio.lowlevel.checkpoint_if_cancelled()
             return
         self._settle()
         self._owed_bytes += count

@@ -106,6 +106,8 @@ class Part:
     def _take_up(self) -> None:
         """See what an earlier attempt has left, whatever ended it."""
         length = os.fstat(self._descriptor).st_size
+        if length > self.size_bytes:
+            os.ftruncate(self._descriptor, self.size_bytes)  # what follows is none of the file
         self.here, needs_sync = read_journal(self._journal_file, self.size_bytes, length)
         if needs_sync:
             os.fsync(self._descriptor)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from base64 import b64encode
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from netrc import NetrcParseError, netrc
@@ -32,9 +33,7 @@ class Session:
     and refuses to work where there is a token, too.
     """
 
-    def __init__(
-        self, http: aiohttp.ClientSession, passwords: Mapping[str, aiohttp.BasicAuth]
-    ) -> None:
+    def __init__(self, http: aiohttp.ClientSession, passwords: Mapping[str, str]) -> None:
         self._http = http
         self._passwords = passwords
         self._proxies: dict[tuple[str, str], str | None] = {}
@@ -51,11 +50,11 @@ class Session:
         knows_us = has_password(url)
         if knows_us:  # a mirror's own password is not sent beside the hub's token
             headers = {name: text for name, text in headers.items() if name != "authorization"}
-        asks = is_own and not knows_us and "authorization" not in headers
+        elif is_own and host in self._passwords:
+            headers = {"authorization": self._passwords[host], **headers}
         return self._http.get(
             URL(url, encoded=is_plain(url)),
             headers=headers,
-            auth=self._passwords.get(host) if asks else None,
             proxy=self._proxy(url, host),
             read_bufsize=READ_BYTES,
             allow_redirects=False,
@@ -84,21 +83,22 @@ async def outside(environment: Mapping[str, str]) -> AsyncIterator[Session]:
 
 def _surroundings(
     environment: Mapping[str, str],
-) -> tuple[ssl.SSLContext, Mapping[str, aiohttp.BasicAuth]]:
+) -> tuple[ssl.SSLContext, Mapping[str, str]]:
     return trust(environment), _read_passwords(environment)
 
 
-def _read_passwords(environment: Mapping[str, str]) -> Mapping[str, aiohttp.BasicAuth]:
-    """Read .netrc: those of hosts that it names, not the one for all others."""
+def _read_passwords(environment: Mapping[str, str]) -> Mapping[str, str]:
+    """Read .netrc: how we name ourselves to the hosts in it, but not to all others."""
     stated = environment.get("NETRC")
-    found: dict[str, aiohttp.BasicAuth] = {}
+    found: dict[str, str] = {}
     with suppress(
         OSError, NetrcParseError, ValueError, RuntimeError
     ):  # as curl: then there is none
         file = Path(stated) if stated else Path("~/.netrc").expanduser()
         for host, (login, account, password) in netrc(file).hosts.items():
             if host != "default" and password is not None:
-                found[host] = aiohttp.BasicAuth(login or account, password, "utf-8")
+                text = f"{login or account}:{password}".encode()
+                found[host] = f"Basic {b64encode(text).decode()}"
     return found
 
 

@@ -56,8 +56,10 @@ def until_go() -> None:
 
 
 note("begin", bytes_per_s=begin["bytes_per_s"], connections=begin["connections"])
-threading.Thread(target=listen, daemon=True).start()
-match repo.partition("/")[2].partition("-")[0]:
+does = repo.partition("/")[2].partition("-")[0]
+if does != "deaf":
+    threading.Thread(target=listen, daemon=True).start()
+match does:
     case "waits":
         be_at(10, remark="it takes its time")
         until_go()
@@ -87,6 +89,10 @@ match repo.partition("/")[2].partition("-")[0]:
         sys.stdout.buffer.write(b"a library's word\n\xff\xfe\n")
         sys.stdout.buffer.flush()
         say(done=True)
+    case "deaf":  # does not notice that its input ends
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        be_at(10)
+        time.sleep(LIFETIME_S)
     case "shuts":
         os.close(1)
         os._exit(0)

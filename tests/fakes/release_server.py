@@ -33,6 +33,9 @@ class Fault:
     """Sent instead of the file."""
 
     no_ranges: bool = False
+    most: int | None = None
+    """Bytes of a part; it is shorter than what was asked for if that is longer."""
+
     headers: dict[str, str] = field(default_factory=dict)
     hold: threading.Event | None = None
     """Nothing more until it is set, once so many bytes are sent:"""
@@ -125,7 +128,7 @@ class _Handler(BaseHTTPRequestHandler):
             if start >= len(content):
                 self._send(416, b"", {})
                 return
-            end = min(end, int(asked[2] or end) + 1)
+            end = min(end, int(asked[2] or end) + 1, start + (fault.most or end))
             headers["Content-Range"] = f"bytes {start}-{end - 1}/{len(content)}"
         self._send(status, content[start:end], headers, fault, outside)
 

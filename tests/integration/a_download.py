@@ -12,14 +12,15 @@ import pytest
 
 from localllm.errors import LocalLLMError
 from localllm.transfer import digests, session
-from localllm.transfer.wanted import Wanted
 from localllm.transfer.download import download
 from localllm.transfer.manner import Manner
-from localllm.transfer.part import Part
+from localllm.transfer.part import Part, here_bytes
+from localllm.transfer.wanted import Wanted
 from tests.fakes.release_server import Fault, Outside, an_outside, sha256
 
 URL = "https://github.com/me/engine/releases/download/b1/engine.tar.gz"
 CONTENT = random.Random(7).randbytes(3_000_000)
+ALL = f"bytes=0-{len(CONTENT) - 1}"
 OTHER = random.Random(8).randbytes(len(CONTENT))
 
 
@@ -33,6 +34,7 @@ class House:
         self.told: list[int] = []
         self.whole = folder / sha256(CONTENT)
         self.part = folder / f"{self.whole.name}.part"
+        self.quarantined = folder / f"{self.whole.name}.quarantined"
 
     @property
     def wanted(self) -> Wanted:
@@ -44,25 +46,32 @@ class House:
         """The ranges of all requests."""
         return [asked for _, asked in self.outside.asked]
 
+    @property
+    def here_bytes(self) -> int:
+        return here_bytes(self.whole, len(CONTENT))
+
     def fails(self, *faults: Fault) -> None:
         self.outside.faults[self.path] = list(faults)
 
     def has_part(self, content: bytes) -> None:
-        self.folder.mkdir()
+        self.folder.mkdir(exist_ok=True)
         part = Part(self.whole, len(CONTENT))
         part.write(0, content)
         part.close()
 
     async def fetch(self, tell: Callable[[int], None] | None = None) -> Path:
         async with session.outside({}) as outside:
-            await download(
-                outside, self.wanted, self.whole, Manner(tell=tell or self.told.append)
-            )
+            await download(outside, self.wanted, self.whole, Manner(tell=tell or self.told.append))
         return self.whole
 
     async def refusal(self, kind: type[LocalLLMError]) -> LocalLLMError:
         with pytest.raises(kind) as caught:
             await self.fetch()
+        return caught.value
+
+    async def refusal_to(self, tell: Callable[[int], None]) -> LocalLLMError:
+        with pytest.raises(LocalLLMError) as caught:
+            await self.fetch(tell)
         return caught.value
 
 

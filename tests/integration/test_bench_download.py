@@ -60,5 +60,6 @@ def test_a_round_of_cuts_counts_what_was_sent_twice(model: Path) -> None:
 
     (one,) = told["rounds"]
     assert (one["cuts"], one["kills"], one["is_right"]) == (20, 5, True)
+    assert one["gave_up"] == 0
     assert one["moved_bytes"] >= SIZE
     assert one["moved_ratio"] == one["moved_bytes"] / SIZE

@@ -17,8 +17,10 @@ from pathlib import Path
 import pytest
 
 from localllm.errors import ConfigError, NoNetwork
-from localllm.transfer.download import Wanted, download
+from localllm.transfer import digests
+from localllm.transfer.download import download
 from localllm.transfer.session import outside
+from localllm.transfer.wanted import Wanted
 from tests.fakes.engine_pins import serve_build
 from tests.fakes.installation import Installation
 from tests.fakes.release_server import an_outside, sha256
@@ -146,9 +148,11 @@ def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def fetch(url: str, folder: Path, **environment: str) -> bytes:
-    wanted = Wanted(url, sha256(CONTENT), len(CONTENT))
+    wanted = Wanted(url, digests.sha256(sha256(CONTENT)), len(CONTENT))
+    whole = folder / "whole"
     async with outside(environment) as session:
-        return (await download(session, wanted, folder)).read_bytes()
+        await download(session, wanted, whole)
+    return whole.read_bytes()
 
 
 async def refusal(url: str, folder: Path, **environment: str) -> NoNetwork:
@@ -236,7 +240,7 @@ async def test_a_certificate_of_nobodys_is_an_error_at_once_that_says_so(
 
     assert "certificate verify failed" in error.why
     assert "SSL_CERT_FILE" in error.fix
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.glob("*whole")) == []
 
 
 async def test_a_certificate_for_another_host_is_refused(tmp_path: Path, certificate: Path) -> None:

@@ -132,6 +132,19 @@ async def test_the_end_of_the_daemon_ends_the_processes(tmp_path: Path) -> None:
     assert not is_alive(pid)
 
 
+async def test_a_process_that_heeds_nothing_is_ended_all_the_same(tmp_path: Path) -> None:
+    async with a_yard(tmp_path) as yard:
+        yard.pulls.add(a_plan("deaf-1"))
+        first = await yard.begun("deaf-1")
+        yard.pulls.pause("p1")
+        with anyio.fail_after(5):
+            await yard.until(lambda: not is_alive(first))
+        yard.pulls.add(a_plan("deaf-2"))
+        second = await yard.begun("deaf-2")
+
+    assert not is_alive(second)
+
+
 async def test_a_daemon_that_is_killed_leaves_no_process_behind(tmp_path: Path) -> None:
     command = [sys.executable, "-c", DAEMON, str(tmp_path)]
     async with await anyio.open_process(command, cwd=ROOT) as daemon:

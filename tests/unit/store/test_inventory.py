@@ -251,12 +251,12 @@ def test_a_thousand_files_of_three_hundred_repositories_take_well_under_a_second
     for number in range(300):
         cache.put(f"o/r{number}", {Q4: b"GGUF%d" % number, Q8: b"x", "README.md": b"hi"})
     listed(cache)
-    started = time.perf_counter()
+    started = time.process_time()  # others may be busy, too
 
     found = listed(cache, SMALL)
 
     assert len(found) == 600
-    assert time.perf_counter() - started < 1.0  # 0.1 s on two slow cores
+    assert time.process_time() - started < 1.0  # 0.1 s on two slow cores
 
 
 @pytest.mark.parametrize(

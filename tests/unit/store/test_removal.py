@@ -9,22 +9,24 @@ from tempfile import TemporaryDirectory
 
 import pytest
 from filelock import FileLock
+from huggingface_hub import hf_hub_download
 from huggingface_hub.utils import _shared_blobs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from localllm.errors import InUse, LocalLLMError
 from localllm.store import clearing
+from localllm.store.discarding import discard
 from localllm.store.held import models_of
 from localllm.store.inventory import OnDisk, apart, read_inventory
 from localllm.store.leftovers import read_leftovers
 from localllm.store.removal import plan_removal, remove
 from localllm.store.revisions import cached_repository, read_cached
+from tests.fakes.hub import serving
 from tests.unit.store.a_cache import MAIN, OLD, OLDER, ACache, contents, etag_of
 
 REPO, OTHER = "me/Small-GGUF", "you/Other"
 Q4, Q8 = "small-Q4_K_M.gguf", "small-Q8_0.gguf"
-ENV = "environment"
 
 
 @pytest.fixture
@@ -80,6 +82,35 @@ def test_with_the_last_model_goes_all_that_is_of_the_repository(cache: ACache) -
     assert not snapshot.parent.parent.exists()
     assert set(cache.scan()) == {OTHER}
     assert set(listed(cache)) == {f"hf:{OTHER}"}
+
+
+def test_what_the_hub_has_fetched_goes_and_can_be_fetched_again(
+    cache: ACache, tmp_path: Path
+) -> None:
+    (tmp_path / "served").mkdir()
+    with serving(tmp_path / "served") as hub:
+        repository = hub.add(REPO)
+        for path in (Q4, Q8):
+            repository.put(path, path.encode(), 2 << 20)
+        repository.put("README.md", b"hi")
+
+        def fetch(path: str) -> Path:
+            return Path(
+                hf_hub_download(
+                    REPO, path, cache_dir=cache.folder, endpoint=hub.url, token="hf_valid"
+                )
+            )
+
+        for path in (Q4, Q8, "README.md"):
+            fetch(path)
+        rm(cache, f"hf:{REPO}:Q4_K_M")
+        left = cache.scan()
+        again = fetch(Q4)
+
+    commit = repository.commit[0]
+    assert left == {REPO: {f"{commit}/{Q8}", f"{commit}/README.md"}}
+    assert again.read_bytes().startswith(Q4.encode())
+    assert cache.fetched(REPO, Q8) is not None
 
 
 def test_a_projector_stays_as_long_as_a_model_beside_it_does(cache: ACache) -> None:
@@ -219,6 +250,21 @@ def test_a_half_beside_it_stays_and_the_hub_still_reads_the_repository(cache: AC
     assert cache.scan() == {REPO: set()}
 
 
+def test_a_revision_that_another_program_is_about_to_link_into_stays(cache: ACache) -> None:
+    snapshot = cache.put(REPO, {Q4: b"four"})
+    lock = cache.repository(REPO).lock("e" * 64)
+    lock.parent.mkdir(parents=True)
+
+    with FileLock(lock):  # as the hub, which has made the folder and fetches something else
+        rm(cache, f"hf:{REPO}:Q4_K_M")
+        left = list(snapshot.iterdir()) if snapshot.is_dir() else None
+        read = cache.scan()
+        (snapshot / Q8).symlink_to("../../blobs/" + "e" * 64)
+
+    assert (left, read) == ([], {REPO: set()})
+    assert (cache.repository(REPO).folder / "refs" / "main").exists()
+
+
 def test_where_a_revision_cannot_be_read_no_contents_go(
     cache: ACache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -290,6 +336,17 @@ def test_a_folder_in_a_revision_that_is_a_link_stays_with_what_is_in_it(
     assert (snapshot / "more").is_symlink()
 
 
+def test_a_cache_that_is_a_link_itself_is_the_users_own_choice(tmp_path: Path) -> None:
+    (tmp_path / "big disk").mkdir()
+    (tmp_path / "hub").symlink_to(tmp_path / "big disk")
+    cache = ACache(tmp_path / "hub")
+    cache.put(REPO, {Q4: b"four", Q8: b"eight"})
+    cache.share(REPO, etag_of(Q4, b"four"), XET)
+
+    assert rm(cache, f"hf:{REPO}:Q4_K_M") == 4
+    assert cache.scan() == {REPO: {f"a/{Q8}"}}
+
+
 class _Crash(BaseException):
     pass
 
@@ -308,8 +365,12 @@ def test_ended_at_any_moment_it_leaves_a_cache_that_is_read_and_can_be_tidied(
         assert cache.fetched(REPO, Q4, "v1") == b"old"
         assert cache.fetched(OTHER, Q8) == b"eight"
         assert set(cache.scan()) == {REPO, OTHER}
-        kinds = {one.kind for one in read_leftovers(cache.folder, 4e9)}
-        assert kinds <= {"unreferenced"}
+        left = read_leftovers(cache.folder, 4e9)
+        assert {one.kind for one in left} <= {"unreferenced"}
+        for one in left:
+            discard(one, cache.folder, sweep)
+        cache.scan()
+        assert read_leftovers(cache.folder, 4e9) == []
         for model in listed(cache).values():
             assert all(file.exists() for file in model.files)
         if done:
