@@ -121,13 +121,9 @@ def verify(desk: Desk, name: str | None, tell: Tell) -> VerifiedView:
 
 def sweep(shared: Path, cache: Path) -> int:
     """Free contents in the store that repositories share, if none needs them any more."""
-    from localllm.store import hub  # noqa: PLC0415  # half a second
+    from localllm.store.hub import sweep_shared  # noqa: PLC0415  # half a second, rarely needed
 
-    return getattr(hub, "sweep_shared", _keep)(shared, cache)
-
-
-def _keep(_shared: Path, _cache: Path) -> int:
-    return 0
+    return sweep_shared(shared, cache)
 
 
 def _check(model: OnDisk, file: Path, cache: Path, tell: Tell) -> CheckedView:

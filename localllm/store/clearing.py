@@ -125,6 +125,7 @@ def locked(repository: CachedRepository, etags: Iterable[str]) -> Iterator[None]
 @contextmanager
 def _lock(lock: Path, repository: CachedRepository) -> Iterator[None]:
     Room(Path(os.path.realpath(repository.cache))).check([lock])
+    is_new = not os.path.lexists(lock)
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)
         handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o664)
@@ -136,6 +137,8 @@ def _lock(lock: Path, repository: CachedRepository) -> Iterator[None]:
         os.close(handle)
         if error.errno in {EAGAIN, EWOULDBLOCK}:
             raise _written_now(repository) from error
+        if is_new:  # where there are no such locks, the hub takes the file itself for one
+            lock.unlink(missing_ok=True)
         raise unwritable(lock, error) from error
     try:
         yield

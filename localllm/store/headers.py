@@ -20,6 +20,7 @@ from localllm.formats.safetensors import parse_safetensors
 from localllm.store.contents import Variant
 from localllm.store.listing import missing_parts, set_of, sort_folder
 from localllm.store.repository import RepositoryFile
+from localllm.store.unnoticed import open_unnoticed
 
 MAX_TEXT_BYTES = 8 << 20
 """Of a config.json or a tokenizer's; the largest known have 2 MB."""
@@ -93,7 +94,7 @@ def mapped(file: Path) -> Iterator[memoryview]:
         BadModelFile: A parser's, with the file's path in it, which no parser knows.
     """
     try:
-        opened = file.open("rb")
+        opened = open(file, "rb", opener=open_unnoticed)  # pathlib has no opener
     except OSError as error:
         raise _unreadable(file, error) from error
     with opened, _naming(file):

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from time import monotonic
 from typing import TypeAlias
 from urllib.parse import urlsplit
@@ -27,6 +28,7 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]  # documented,
     build_hf_headers,
     hf_raise_for_status,
 )
+from huggingface_hub.utils._shared_blobs import sweep_shared_blob
 
 from localllm import __version__
 from localllm.errors import ConfigError, LocalLLMError
@@ -54,6 +56,9 @@ _ANSWER_WITHIN_S = 15.0
 the other, and for the answer: no network is said at once."""
 
 _RANGE_WITHIN_S = 60.0
+_TRIES = 3
+"""Of a range whose connection breaks: each goes on where the one before has ended."""
+
 _PARTIAL = 206
 _SHA256, _SHA1 = re.compile(r"[0-9a-f]{64}"), re.compile(r"[0-9a-f]{40}")
 _MOST_CONVERSIONS = 10
@@ -113,11 +118,22 @@ class HuggingFaceHub:
     def fetch_range(
         self, repository: Repository, file: RepositoryFile, start: int, end: int
     ) -> bytes:
-        """See `Hub`. One request, or two where the hub keeps its files elsewhere."""
+        """See `Hub`. One request, or two where the hub keeps its files elsewhere; more if it breaks off."""
+        data = bytearray()
         with self._translated(repository.name, repository.commit, file.path):
-            return self._range(repository, file, start, end)
+            for tries_left in reversed(range(_TRIES)):
+                try:
+                    self._read_range(repository, file, (start + len(data), end), data)
+                    break
+                except (httpx2.ReadError, httpx2.RemoteProtocolError):
+                    if not tries_left:
+                        raise
+        return bytes(data)
 
-    def _range(self, repository: Repository, file: RepositoryFile, start: int, end: int) -> bytes:
+    def _read_range(
+        self, repository: Repository, file: RepositoryFile, part: tuple[int, int], into: bytearray
+    ) -> None:
+        start, end = part
         url = file_url(self.endpoint, repository.name, repository.commit, file.path)
         headers = {
             **build_hf_headers(
@@ -136,20 +152,21 @@ class HuggingFaceHub:
             if start and answer.status_code != _PARTIAL:
                 why = f"status {answer.status_code} where a part of {file.path} was asked for"
                 raise hub_errors.no_hub(self.endpoint, why)
-            return self._read(answer, end - start)
+            self._read(answer, end - start, into)
 
-    def _read(self, answer: httpx2.Response, wanted: int) -> bytes:
+    def _read(self, answer: httpx2.Response, wanted: int, into: bytearray) -> None:
         """Read so many bytes and leave the rest: a server may ignore the range."""
-        data = bytearray()
+        count = 0
         deadline = monotonic() + _RANGE_WITHIN_S
         for piece in answer.iter_bytes():
-            data += piece
-            if len(data) >= wanted:
-                return bytes(data[:wanted])
+            into += piece[: wanted - count]
+            count += len(piece)
+            if count >= wanted:
+                return
             if monotonic() > deadline:
-                why = f"{len(data)} of {wanted} bytes came within {_RANGE_WITHIN_S:.0f} s"
+                why = f"{count} of {wanted} bytes came within {_RANGE_WITHIN_S:.0f} s"
                 raise hub_errors.unreachable(self.endpoint, why)
-        raise hub_errors.no_hub(self.endpoint, f"{len(data)} bytes came of {wanted}")
+        raise hub_errors.no_hub(self.endpoint, f"{count} bytes came of {wanted}")
 
     def _model_info(self, name: str, revision: str | None) -> ModelInfo:
         with self._as_a_hub():
@@ -295,3 +312,15 @@ def _check(endpoint: str, request: httpx2.Request) -> None:
     same = (request.url.scheme, request.url.host) == (hub.scheme, hub.hostname)
     if request.url.scheme != "https" and not same:
         raise hub_errors.led_away(endpoint, str(request.url.copy_with(query=None)))
+
+
+def sweep_shared(blob: Path, cache: Path) -> int:
+    """Free contents in the store that repositories share, if none needs them any more.
+
+    Args:
+        blob: In that store.
+
+    Returns:
+        Bytes that were freed.
+    """
+    return sweep_shared_blob(blob, cache_dir=cache)

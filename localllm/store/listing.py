@@ -13,6 +13,7 @@ from localllm.errors import ModelNotFound
 from localllm.formats.header import Format
 from localllm.store.contents import TEMPLATES, Contents, Variant, sort_files
 from localllm.store.repository import RepositoryFile
+from localllm.store.unnoticed import open_unnoticed
 
 _ENDINGS = (".gguf", ".safetensors", "config.json", *TEMPLATES)
 _MAX_FILES = 10_000
@@ -100,7 +101,8 @@ def _is_mlx(folder: Path) -> bool:
 
 def _is_projector(folder: Path, model: Variant) -> bool:
     try:
-        with (folder / model.files[0].path).open("rb") as opened:
+        file = folder / model.files[0].path
+        with open(file, "rb", opener=open_unnoticed) as opened:
             head = opened.read(_PEEK_BYTES)
     except OSError:
         return False

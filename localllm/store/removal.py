@@ -29,6 +29,7 @@ _SMALL = {".json", ".jsonl", ".jinja", ".txt", ".md", ".model", ".tiktoken", ".y
 _SMALL |= {".imatrix", ".dat", ".png", ".jpg", ".jpeg", ".gif", ".svg", ".webp", ".pdf", ""}
 """Endings of what only goes along with a model, and goes with the last one."""
 
+_SMALL_BYTES = 256 << 20
 _SHARED = re.compile(r"[0-9a-f]{64}")
 Sweep = Callable[[Path, Path], int]
 """Frees contents in the store that repositories share, if no repository needs them any more."""
@@ -94,6 +95,7 @@ def remove(
         LocalLLMError: A path leads out of the cache, or the system refuses.
     """
     room = room_of(repository)
+    room.check([repository.blobs / "any", repository.folder / "snapshots" / "any"])
     first = plan_removal(read_cached(repository), weights, only)
     with locked(repository, first.blobs):
         # what came between is seen, since who writes these contents waits for the locks
@@ -127,7 +129,8 @@ def _unknown(revision: Revision, left: Sequence[Name]) -> Sequence[str]:
 
 def _is_small(name: Name) -> bool:
     file = PurePosixPath(name.path)
-    return name.is_broken or (name.is_file and _ending(file) in _SMALL)
+    is_known = name.is_file and _ending(file) in _SMALL
+    return name.is_broken or (is_known and name.size_bytes <= _SMALL_BYTES)
 
 
 def _ending(file: PurePosixPath) -> str:

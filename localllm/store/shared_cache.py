@@ -64,6 +64,7 @@ class CachedRepository:
     def make(self) -> None:
         """Make the folders, and mark the cache for programs that back up."""
         self.blobs.mkdir(parents=True, exist_ok=True)
+        (self.folder / "snapshots").mkdir(exist_ok=True)  # else the hub's tools call it broken
         tag = self.cache / "CACHEDIR.TAG"
         if not tag.exists():
             tag.write_text(_TAG, encoding="utf-8")

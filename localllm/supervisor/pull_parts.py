@@ -9,8 +9,8 @@ from pathlib import Path
 
 from localllm.errors import InUse, LocalLLMError
 from localllm.store.clearing import Room, locked, room_of
+from localllm.store.emptying import clear_empty
 from localllm.store.job import PullJob
-from localllm.store.removal import clear_empty
 from localllm.store.shared_cache import JOURNAL_ENDING, PART_ENDING, CachedRepository
 
 _log = logging.getLogger(__name__)

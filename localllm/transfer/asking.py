@@ -27,7 +27,7 @@ from localllm.transfer.session import Session
 from localllm.transfer.wanted import Wanted
 
 _MOST_REQUESTS = 10
-_MOST_RENEWALS = 2
+_MOST_RENEWALS = 3
 _AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
 _BUSY = frozenset({429, 503})
 _MOVED = frozenset({301, 302, 303, 307, 308})
@@ -82,7 +82,7 @@ class Asking:
                     url = self._moved(url, answer)
                     continue
                 if self._may_have_run_out(url, answer) and renewals < _MOST_RENEWALS:
-                    url, renewals = self._renewed(url), renewals + 1
+                    url, renewals = self._renewed(url, renewals), renewals + 1
                     continue
                 if answer.status in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}:
                     self._elsewhere = None if url == self.wanted.url else url
@@ -101,11 +101,11 @@ class Asking:
     def _may_have_run_out(self, url: str, answer: aiohttp.ClientResponse) -> bool:
         return answer.status in _RAN_OUT and url != self.wanted.url
 
-    def _renewed(self, url: str) -> str:
+    def _renewed(self, url: str, renewals: int) -> str:
         """Find another address than this one, which another connection may have had already."""
         if self._elsewhere == url:
             self._elsewhere = None
-        return self._elsewhere or self.wanted.url
+        return self.wanted.url if renewals else self._elsewhere or self.wanted.url
 
     def _moved(self, url: str, answer: aiohttp.ClientResponse) -> str:
         """Follow to where it is.

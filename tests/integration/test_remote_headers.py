@@ -20,6 +20,7 @@ from localllm.store.hub_errors import AccessRefused
 from localllm.store.remote import MAX_HEADER_BYTES, STEP_BYTES, RemoteHeaders
 from localllm.store.repository import Repository
 from tests.fakes.hub import FakeHub, FakeRepository, serving
+from tests.fakes.hub_faults import Fault
 from tests.unit.formats.a_gguf import PLAIN, Line, Raw, a_file, a_header, a_list, a_text
 from tests.unit.store.a_safetensors import CONFIG, a_safetensors
 
@@ -315,6 +316,17 @@ def test_a_hub_that_dies_while_it_sends_is_an_error_and_the_next_read_goes_on_fr
     hub.forget()
     assert user.header().vocabulary == VOCABULARY
     assert hub.sent_bytes < len(large_header)
+
+
+def test_a_connection_that_breaks_costs_what_it_had_not_brought_and_no_more(
+    user: User, hub: FakeHub, repository: FakeRepository, large_header: bytes
+) -> None:
+    repository.put("Qwen-Q4_K_M.gguf", large_header, FORTY_GB)
+    hub.fail(Fault(cut_after=STEP_BYTES // 2), Fault(cut_after=1000))
+
+    assert user.header().vocabulary == VOCABULARY
+
+    assert hub.sent_of["me/Qwen-GGUF/Qwen-Q4_K_M.gguf"] <= len(large_header) + 2 * STEP_BYTES
 
 
 @pytest.mark.parametrize(

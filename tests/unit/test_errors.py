@@ -37,6 +37,7 @@ TREE = [  # kind, exit code, HTTP status, code, OpenAI's type, retryable
     (e.ContextTooLong, 1, 400, "context_length_exceeded", INVALID, False),
     (e.Unauthorized, 1, 401, "unauthorized", INVALID, False),
     (e.Forbidden, 1, 403, "forbidden", INVALID, False),
+    (e.InUse, 1, 409, "in_use", INVALID, False),
     (e.NoSuchEndpoint, 1, 404, "no_such_endpoint", INVALID, False),
     (e.NotFound, 1, 404, "not_found", INVALID, False),
     (e.WrongMethod, 1, 405, "wrong_method", INVALID, False),

@@ -600,7 +600,6 @@ def test_a_tag_that_nobody_here_knows_yet_is_written_down_though_no_file_is_lack
     assert planned(desk, plan.model).on_disk
 
 
-@pytest.mark.xfail(reason="store/local.py takes UD-Q4_K_M for Q4_K_M too", strict=False)
 def test_quantizations_whose_names_end_alike_are_told_apart(desk: Desk, hub: FakeHub) -> None:
     repository = hub.add("me/Alike-GGUF")
     repository.put("alike-Q4_K_M.gguf", a_model(4096, 2000))
