@@ -25,6 +25,7 @@ _END_DEADLINE_S = 3600.0
 
 _LOOK_EVERY_S, _LOOK_AT_LEAST_EVERY_S = 0.05, 0.5
 _SAID_BYTES = 4096
+_UNDER_WAY = {"queued", "fetching"}
 
 
 @contextmanager
@@ -41,7 +42,8 @@ def a_daemon(paths: Paths, port: int | None) -> Generator[DaemonClient]:
         yield client
     except BaseException:  # Ctrl-C too
         with suppress(NotRunning):
-            if started and not client.models():
+            busy = started and any(one.state in _UNDER_WAY for one in client.pulls())
+            if started and not busy and not client.models():
                 client.shut_down(forget=False)
                 wait_until_gone(client, paths)
         raise

@@ -17,7 +17,7 @@ from localllm.cli.permission import Permission
 from localllm.cli.plain import plain
 from localllm.cli.pulling import a_desk, headline, plan_here, pull_request
 from localllm.errors import LocalLLMError
-from localllm.paths import Paths
+from localllm.paths import Paths, bundled_profiles
 
 if TYPE_CHECKING:  # heavy
     from localllm.planning.desk import Desk
@@ -106,7 +106,7 @@ def _from_the_catalog(
         return Named(wanted)
     if best is None or is_stand_in(paths, best.model):
         return Named(wanted)
-    if False:
+    if best.on_disk:
         return Named(msgspec.structs.replace(wanted, model=best.model, quant=best.quant))
     why_not = f"{unasked}; the best for this machine would be {_told(best)}"
     return Named(wanted, why_not=why_not, better=plain(best.model))
@@ -149,9 +149,11 @@ def chosen(view: PlanView) -> CandidateView | None:
 
 def is_stand_in(paths: Paths, model: str) -> bool:
     """Whether a name is that of the model that needs no hub."""
-    desk = a_desk(paths, offline=True)
-    profile = desk.profile(model) or desk.profile(model.rpartition(":")[0])
-    return profile is not None and profile.embedded is not None
+    from localllm.catalog.profile import read_profiles  # noqa: PLC0415  # rarely needed
+
+    catalog = read_profiles(bundled_profiles(), paths.config_file.parent)
+    named = {model, model.rpartition(":")[0]}
+    return any(p.embedded is not None and any(map(p.answers_to, named)) for p in catalog)
 
 
 def _told(best: CandidateView) -> str:

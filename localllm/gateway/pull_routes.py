@@ -19,11 +19,12 @@ from localllm.errors import (
 )
 from localllm.gateway.api_routes import ApiRoute, plain, with_body
 from localllm.gateway.openapi import Operation
+from localllm.store.hub_errors import AccessRefused
 from localllm.supervisor.storekeeping import Storekeeping
 
 _PULLS = "/api/v1/pulls"
 _OF_ONE = f"{_PULLS}/{{pull}}"
-_PLANNED = (ModelNotFound, DoesNotFit, EngineUnusable, ConfigError, NoNetwork, Busy)
+_PLANNED = (ModelNotFound, DoesNotFit, EngineUnusable, ConfigError, NoNetwork, AccessRefused, Busy)
 
 
 @dataclass(frozen=True, slots=True)

@@ -154,6 +154,7 @@ class Orders:
     @asynccontextmanager
     async def held_up(self) -> AsyncGenerator[None]:
         """Plan and start nothing new for as long as the block lasts."""
+        await self._resumed.wait()
         async with self._one_at_a_time:
             yield
 

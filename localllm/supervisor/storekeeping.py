@@ -1,10 +1,13 @@
-"""The store, as a daemon shows and tidies it: nothing that is served, or being pulled, is removed."""
+"""The store, as a daemon shows and tidies it: nothing that is served, or being pulled, is removed.
+
+What may import the hub's library, which would stay in memory for good, is done in other processes.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -34,19 +37,19 @@ class Storekeeping:
     fleet: Fleet
     orders: Orders
     pulls: Pulls
+    _removing: anyio.Lock = field(default_factory=anyio.Lock)
+    """No pull begins meanwhile: it would count on a file that is about to go."""
 
     async def pull(self, request: PullRequest) -> PullView:
         """Plan a pull and begin it, or put it into the queue.
-
-        The plan is made in another process, always: it imports the hub's library, which would
-        stay in this one for good.
 
         Raises:
             LocalLLMError: There is no such model, it does not fit, or the hub cannot be asked.
         """
         ours = held(self.fleet.instances())
         plan = await apart(partial(plan_pull, self.desk, request, reclaimable=ours))
-        return self.pulls.add(plan)
+        async with self._removing:
+            return self.pulls.add(plan)
 
     async def show(self, *, fit: bool) -> StoreView:
         """Show what is on this disk.
@@ -65,9 +68,9 @@ class Storekeeping:
             ModelNotFound: It is not on this disk.
             InUse: It is served, or being pulled.
         """
-        async with self.orders.held_up():
+        async with self.orders.held_up(), self._removing:
             served, pulled = await self._served(), self.pulls.wanted_files()
-            return await anyio.to_thread.run_sync(_remove, self.desk, name, served, pulled)
+            return await apart(partial(_remove, self.desk, name, served, pulled))
 
     async def tidy(self, request: TidyRequest, used: Mapping[str, float]) -> RemovedView:
         """Remove leftovers, and models as far as is asked for; what is in use or pinned stays.
@@ -75,10 +78,10 @@ class Storekeeping:
         Args:
             used: When models were last asked, by id, in Unix seconds.
         """
-        async with self.orders.held_up():
+        async with self.orders.held_up(), self._removing:
             served = await self._served()
             spared = Spared(self.orders.asks.pinned, used, self.pulls.wanted_repositories())
-            return await anyio.to_thread.run_sync(tidy, self.desk, request, served, spared)
+            return await apart(partial(tidy, self.desk, request, served, spared))
 
     async def _served(self) -> frozenset[Path]:
         planned = [hosted.planned for hosted in self.fleet.instances()]

@@ -142,12 +142,14 @@ class Asking:
             why = f"it comes compressed ({shown(coded[:20])}), though that was refused"
             raise wrong_content(self.wanted, why)
         if answer.status == HTTPStatus.OK:
-            self._check_length(answer.content_length)
+            self._check_length(answer.content_length, answer.content_type)
             return 0, self.wanted.size_bytes
         return self._check_part(told, start, end)
 
-    def _check_length(self, told: int | None) -> None:
+    def _check_length(self, told: int | None, kind: str) -> None:
         """Refuse a page to log in, say, before it becomes the beginning of the file."""
+        if told is None and kind == "text/html":
+            raise wrong_content(self.wanted, "a web page comes in its place")
         if told not in {None, self.wanted.size_bytes}:
             why = f"it has {told} bytes, not {self.wanted.size_bytes}"
             raise wrong_content(self.wanted, why)

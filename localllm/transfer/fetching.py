@@ -104,7 +104,9 @@ class Fetching:
 
     async def _one_piece(self) -> None:
         """Fetch a piece, or wait for one."""
-        piece = self._board.claim(anyio.current_time())
+        worth = self._manner.pace.connections(self._connections)
+        now = anyio.current_time()
+        piece = self._board.claim(now) if len(self._scopes) < worth else None
         if piece is None:
             with anyio.move_on_after(_LOOK_AGAIN_S):
                 await self._done.wait()

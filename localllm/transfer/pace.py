@@ -9,6 +9,8 @@ _LOOK_AGAIN_S = 0.25
 """Whoever waits sees so soon that the rate has changed."""
 
 _LEAST_BYTES_PER_S = 1.0
+_WORTH_BYTES_PER_S = 256 << 10
+"""Of a connection: one that reads more slowly holds more back than it brings, and may be hung up on."""
 
 
 class Pace:
@@ -24,6 +26,12 @@ class Pace:
         """Taken, and not within the rate yet; below 0, what may come at once."""
 
         self._settled_at: float | None = None
+
+    def connections(self, most: int) -> int:
+        """Say how many are worth having at this rate."""
+        if self.bytes_per_s is None:
+            return most
+        return max(1, min(most, int(self.bytes_per_s / _WORTH_BYTES_PER_S)))
 
     async def took(self, count: int) -> None:
         """Wait until so many more bytes are within the rate."""

@@ -22,7 +22,6 @@ from schemathesis.specs.openapi import checks
 from localllm.api.store_views import RemovedView
 from localllm.api.views import HostView, PlanView, ProbeView
 from localllm.gateway.openapi import Document
-from localllm.planning.pull_plans import plan_pull
 from localllm.planning.shelf import show_store
 from localllm.supervisor import arranging, operations, storekeeping
 from localllm.supervisor.pulls import Pulls
@@ -76,15 +75,15 @@ async def a_quick_house(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncI
         return nothing_planned()
 
     async def apart(work: Any) -> Any:
-        if work.func is plan_pull:
-            return a_pull_plan("waits")
-        return show_store(*work.args, fit=False)
-
-    def remove(*_: object) -> RemovedView:
-        return RemovedView(removed=["small"], freed=1, kept=[])
+        match work.func.__name__:
+            case "plan_pull":
+                return a_pull_plan("waits")
+            case "show_store":
+                return show_store(*work.args, fit=False)
+            case _:
+                return RemovedView(removed=["small"], freed=1, kept=[])
 
     monkeypatch.setattr(storekeeping, "apart", apart)
-    monkeypatch.setattr(storekeeping, "_remove", remove)
     monkeypatch.setattr(operations, "Pulls", partial(Pulls, command=fake_puller(folder)))
     monkeypatch.setattr(houses, "_desk", quick_desk)
     monkeypatch.setattr(arranging, "work_out", plan)

@@ -22,7 +22,8 @@ from localllm.errors import InUse, ModelNotFound, NoNetwork, NotFound
 from localllm.gateway.store_routes import read_last_used
 from localllm.metrics.ledger_row import row_of
 from localllm.metrics.ledger_store import Keep, Store
-from localllm.planning.pull_plans import PullPlan
+from localllm.planning.apart import apart
+from localllm.planning.pull_plans import PullPlan, plan_pull
 from localllm.store.job import PullJob
 from localllm.store.repository import RepositoryFile
 from localllm.store.shared_cache import CachedRepository
@@ -94,12 +95,14 @@ class Place:
 
 @asynccontextmanager
 async def a_place(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Place]:
-    async def plan(work: Any) -> Any:
+    async def quick_apart(work: Any) -> Any:
+        if work.func is not plan_pull:
+            return await apart(work)
         if isinstance(place.plan, Exception):
             raise place.plan
         return place.plan
 
-    monkeypatch.setattr(storekeeping, "apart", plan)
+    monkeypatch.setattr(storekeeping, "apart", quick_apart)
     monkeypatch.setattr(operations, "Pulls", partial(Pulls, command=fake_puller(folder)))
     monkeypatch.setenv("HOME", str(folder))
     async with a_house(folder, environment={"HF_HUB_CACHE": str(folder / "hub")}) as house:
@@ -303,12 +306,14 @@ async def test_nothing_is_started_while_something_is_removed(
     async with a_place(tmp_path, monkeypatch) as place:
         begun, may_end = anyio.Event(), anyio.Event()
 
-        def remove(*_: object) -> Any:
-            anyio.from_thread.run_sync(begun.set)
-            anyio.from_thread.run(may_end.wait)
+        async def remove(work: Any) -> Any:
+            if work.func is plan_pull:
+                return place.plan
+            begun.set()
+            await may_end.wait()
             raise InUse("So it is.", why="because", fix="wait")
 
-        monkeypatch.setattr(storekeeping, "_remove", remove)
+        monkeypatch.setattr(storekeeping, "apart", remove)
         token = {"Authorization": f"Bearer {TOKEN}"}
         http = place.house.http
 
@@ -316,18 +321,19 @@ async def test_nothing_is_started_while_something_is_removed(
             async with http.request(method, f"/api/v1/{path}", json={}, headers=token) as answer:
                 statuses.append(answer.status)
 
-        removed, loaded = list[int](), list[int]()
+        removed, loaded, pulled = list[int](), list[int](), list[int]()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(ask, "DELETE", "store/o%2Fm", removed)
             await begun.wait()
             tasks.start_soon(ask, "POST", "models/o%2Fnone/load", loaded)
+            tasks.start_soon(ask, "POST", "pulls", pulled)
             with anyio.move_on_after(0.3):
-                while not loaded:
+                while not (loaded or pulled):
                     await anyio.sleep(0.01)
-            assert (loaded, place.house.fleet.instances()) == ([], ())
+            assert (loaded, pulled) == ([], [])
             may_end.set()
 
-        assert (removed, loaded) == ([409], [404])
+        assert (removed, loaded, pulled) == ([409], [404], [202])
 
 
 def test_when_models_were_last_asked_is_known_to_the_day(tmp_path: Path) -> None:

@@ -44,9 +44,12 @@ class ScriptedDaemon:
         with self.moved:
             self.asked.append((call, body))
             self.moved.notify_all()
-            left = self.answers.get(call, [])
-            assert left, f"nobody expects {call}"
+            left = self.answers.get(call) or [_unexpected(call)]
             return left.pop(0) if len(left) > 1 else left[0]
+
+
+def _unexpected(call: str) -> LocalLLMError:
+    return LocalLLMError(f"Nobody expects {call}.", why="the test has no answer", fix="add one")
 
 
 @contextmanager

@@ -92,3 +92,10 @@ async def test_a_limit_of_nothing_is_slow_and_no_error(clock: Clock) -> None:
     await Pace(0.0).took(3)
 
     assert clock.now - 1000.0 == pytest.approx(3.0)
+
+
+@pytest.mark.parametrize(
+    ("rate", "worth"), [(None, 6), (1.0, 1), (600 << 10, 2), (1 << 20, 4), (1e9, 6)]
+)
+def test_a_slow_rate_is_not_worth_many_connections(rate: float | None, worth: int) -> None:
+    assert Pace(rate).connections(6) == worth
