@@ -44,6 +44,11 @@ class Paths:
         return self.state / "daemon.lock"
 
     @property
+    def headers(self) -> Path:
+        """What was fetched of models that are not on disk."""
+        return self.cache / "headers"
+
+    @property
     def serving(self) -> Path:
         """What to serve again after a crash or a reboot."""
         return self.state / "serving.json"

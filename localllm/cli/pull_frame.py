@@ -11,7 +11,10 @@ from localllm.cli.plain import clipped, columns, padded, plain
 from localllm.units import GIB, MIB, duration
 
 KIB = 1 << 10
-_BAR, _ROOM_FOR_BAR, _LEAST_NAME = 16, 76, 12
+_BAR, _FIGURES = 12, 53
+"""Columns of a bar, and of figures as they mostly are at their longest."""
+
+_LEAST_NAME, _GOOD_NAME = 12, 16
 _MOST_FILES = 6
 """That have lines of their own."""
 
@@ -90,10 +93,16 @@ def render_frame(frame: Frame, width: int, bars: tuple[str, str] = ("━", "─"
     if len(frame.files) > 1:
         rows.append(("in all", _sum(frame)))
     room = width - 1
-    name_width = min(max(columns(name) for name, _ in rows), max(_LEAST_NAME, room // 3))
-    with_bar = bars if width >= _ROOM_FOR_BAR else None
+    names = ["in all", *(_name(file.path) for file in frame.files)]
+    longest = max(map(columns, names if len(rows) > 1 else names[1:]))
+    with_bar = bars if room >= min(longest, _GOOD_NAME) + _FIGURES + _BAR + 6 else None
+    beside = 4 if with_bar is None else _BAR + 6
+    name_width = min(longest, max(_LEAST_NAME, room - _FIGURES - beside))  # so that nothing jumps
+    left = room - name_width - beside
     lines = [plain(frame.title)]
-    lines += [f"  {padded(name, name_width)}  {_figures(row, with_bar)}" for name, row in rows]
+    lines += [
+        f"  {padded(name, name_width)}  {_figures(row, with_bar, left)}" for name, row in rows
+    ]
     if more:
         lines.insert(len(shown) + 1, f"  {more}")
     if frame.note is not None:
@@ -103,7 +112,7 @@ def render_frame(frame: Frame, width: int, bars: tuple[str, str] = ("━", "─"
 
 def render_line(frame: Frame) -> str:
     """Draw it in one line, for where nobody watches."""
-    return f"{plain(frame.title)}: {_progress(_sum(frame))}"
+    return f"{plain(frame.title)}: {'  '.join(_parts(_sum(frame)))}"
 
 
 def _shown(files: Sequence[FileLine]) -> tuple[Sequence[FileLine], str]:
@@ -128,22 +137,28 @@ def _name(path: str) -> str:
     return plain(path.rpartition("/")[2])
 
 
-def _figures(file: FileLine, bars: tuple[str, str] | None) -> str:
+def _figures(file: FileLine, bars: tuple[str, str] | None, room: int) -> str:
+    """Say as much as there is room for: the bytes go first, then the speed."""
+    parts = _parts(file)
+    for dispensable in (1, 1):
+        if len("  ".join(parts)) > room and len(parts) > 2:  # noqa: PLR2004
+            del parts[dispensable]
+    said = "  ".join(parts)
     if bars is None:
-        return _progress(file)
+        return said
     filled = round(_BAR * share(file.here_bytes, file.size_bytes))
-    return f"{bars[0] * filled}{bars[1] * (_BAR - filled)}  {_progress(file)}"
+    return f"{bars[0] * filled}{bars[1] * (_BAR - filled)}  {said}"
 
 
-def _progress(file: FileLine) -> str:
+def _parts(file: FileLine) -> list[str]:
     here, size = file.here_bytes, file.size_bytes
     parts = [f"{percent(here, size):>4}", _of(here, size)]
     if file.state in _WORDS:
-        return "  ".join([*parts, _WORDS[file.state]])
+        return [*parts, _WORDS[file.state]]
     if file.bytes_per_s:
         left_s = min(ceil((size - here) / file.bytes_per_s), _LONGEST_S)
         parts += [rate(file.bytes_per_s), f"{duration(left_s)} left"]
-    return "  ".join(parts)
+    return parts
 
 
 def share(here: int, size: int) -> float:

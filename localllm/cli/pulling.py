@@ -128,6 +128,7 @@ def pull_here(desk: Desk, plan: PullPlan, display: Display, mib_per_s: float | N
     allow_tls()
     import anyio  # noqa: PLC0415  # heavy, all of them
 
+    from localllm.store.header_cache import HeaderCache  # noqa: PLC0415
     from localllm.store.job import PullProgress  # noqa: PLC0415
     from localllm.store.pulling import pull  # noqa: PLC0415
     from localllm.transfer.pace import Pace  # noqa: PLC0415
@@ -141,7 +142,9 @@ def pull_here(desk: Desk, plan: PullPlan, display: Display, mib_per_s: float | N
     limit, connections = desk.settings.downloads.max_mib_per_s, desk.settings.downloads.connections
     limit = mib_per_s or limit
     pace = Pace(None if limit is None else limit * MIB)
-    work = partial(pull, plan.job, desk.environment, tell, pace=pace, connections=connections)
+    kept = HeaderCache(desk.paths.headers)
+    job, environment = plan.job, desk.environment
+    work = partial(pull, job, environment, tell, pace=pace, connections=connections, kept=kept)
     try:
         return _ending(display, lambda: anyio.run(work))
     except KeyboardInterrupt:

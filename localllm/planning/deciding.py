@@ -76,7 +76,7 @@ class Deciding:
         from localllm.store.hub import HuggingFaceHub  # noqa: PLC0415  # half a second
 
         environment = self.desk.environment
-        cache = HeaderCache(self.desk.paths.cache / "headers")
+        cache = HeaderCache(self.desk.paths.headers)
         return RemoteHeaders(HuggingFaceHub(environment), cache, hub_cache(environment))
 
     def consider(self, offer: Offer) -> Considered:

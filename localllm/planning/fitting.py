@@ -88,7 +88,7 @@ def fittings(
         judge = desk.judge(request, choices)
     except LocalLLMError as error:
         return dict.fromkeys((m.name for m in models), Fitting(reason=f"{error.what} {error.why}."))
-    headers = HeaderCache(desk.paths.cache / "headers")
+    headers = HeaderCache(desk.paths.headers)
     bench = _Bench(desk, seen, choices, judge, headers)
     return {model.name: bench.fitting(model) for model in models}
 

@@ -21,13 +21,24 @@ import msgspec
 from localllm import __version__
 from localllm.formats.header import Header
 from localllm.formats.projector import Projector
-from localllm.store.repository import Repository
+from localllm.store.repository import Repository, RepositoryFile
 
 FORMAT = 2
 MAX_BYTES = 512 << 20
 """Some fifty headers of the largest vocabularies, hundreds of others."""
 
 Parsed = TypeVar("Parsed", Header, Projector)
+
+
+def key_of_contents(host: str, name: str, commit: str, file: RepositoryFile) -> str:
+    """Name a file's contents: by their hash, which other commits may share, else by the commit."""
+    contents = file.sha256 or f"{commit}/{file.path}"
+    return f"{host} {name} {contents} {file.size_bytes}"
+
+
+def key_of_head(host: str, name: str, commit: str, file: RepositoryFile) -> str:
+    """Name a file's first bytes."""
+    return f"head {key_of_contents(host, name, commit, file)}"
 
 
 class _Stamped(msgspec.Struct, frozen=True):

@@ -17,6 +17,8 @@ import anyio
 import msgspec
 
 from localllm.errors import LocalLLMError
+from localllm.paths import paths_for
+from localllm.store.header_cache import HeaderCache
 from localllm.store.job import FileState, PullProgress
 from localllm.store.pull_talk import Begin, Failure, Pace, Said
 from localllm.store.pulling import pull
@@ -60,8 +62,11 @@ def work(source: BinaryIO, out: BinaryIO, environment: Mapping[str, str]) -> int
     threading.Thread(target=_listen, args=(source, pace), daemon=True).start()
     telling = _Telling(out)
 
+    kept = HeaderCache(paths_for(environment).headers)
+
     async def run() -> None:
-        await pull(begin.job, environment, telling, pace=pace, connections=begin.connections)
+        many = begin.connections
+        await pull(begin.job, environment, telling, pace=pace, connections=many, kept=kept)
 
     try:
         anyio.run(run)

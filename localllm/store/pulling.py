@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import anyio
 import filelock
@@ -18,6 +19,7 @@ import filelock
 from localllm.errors import LocalLLMError
 from localllm.store import hub_errors
 from localllm.store.access import HubAccess, file_url, hub_access, is_offline
+from localllm.store.header_cache import HeaderCache, key_of_head
 from localllm.store.job import FileProgress, FileState, PullJob, PullProgress
 from localllm.store.names import shown
 from localllm.store.places import hub_cache
@@ -51,6 +53,7 @@ async def pull(
     *,
     pace: Pace,
     connections: int,
+    kept: HeaderCache | None = None,
 ) -> Path:
     """Bring all files of a job; return the folder of its commit.
 
@@ -58,6 +61,7 @@ async def pull(
         tell: Called with how far it is, often.
         pace: May be changed meanwhile.
         connections: To the server, of one file.
+        kept: The first bytes of files that were planned with, which need not come again.
 
     Raises:
         NoNetwork: The hub is out of reach, or refuses; AccessRefused where it has it for others.
@@ -73,7 +77,8 @@ async def pull(
         await anyio.to_thread.run_sync(_make_ready, job, cached, environment)
         async with outside(environment) as session:
             manner = Manner(connections, pace)
-            await _Pulling(job, cached, access, session, _Watch(job, tell), manner).run()
+            watch = _Watch(job, tell)
+            await _Pulling(job, cached, access, session, watch, manner, kept).run()
         if job.ref is not None:
             await anyio.to_thread.run_sync(cached.write_ref, job.ref, job.commit)
     return cached.snapshot(job.commit)
@@ -116,6 +121,7 @@ class _Pulling:
     session: Session
     watch: _Watch
     manner: Manner
+    kept: HeaderCache | None
 
     async def run(self) -> None:
         """Bring the small files some at once, the large ones one after the other."""
@@ -145,12 +151,11 @@ class _Pulling:
     async def _bring(self, file: RepositoryFile) -> None:
         digest = _digest_of(file)
         blob = self.cached.blob(digest.hex)
-        if not _is_whole(blob, file):
-            async with self._alone(file, blob):
-                if not _is_whole(blob, file):  # else another program was quicker
-                    _set_aside(blob)
-                    await self._fetch(file, digest, blob)
-        self.cached.link(self.job.commit, file.path, digest.hex)
+        async with self._alone(file, blob):  # nobody removes it before it has a link
+            if not _is_whole(blob, file):
+                _set_aside(blob)
+                await self._fetch(file, digest, blob)
+            self.cached.link(self.job.commit, file.path, digest.hex)
         self.watch.moved(file, FileState.DONE, file.size_bytes)
 
     async def _fetch(self, file: RepositoryFile, digest: Digest, blob: Path) -> None:
@@ -161,11 +166,20 @@ class _Pulling:
         self.watch.moved(file, FileState.FETCHING, here_bytes(blob, file.size_bytes))
         url = file_url(self.access.endpoint, self.job.repo, self.job.commit, file.path)
         wanted = Wanted(url, digest, file.size_bytes, self.access.headers)
-        manner = replace(self.manner, tell=tell, note=self.watch.noted, if_full=_FREE_SOME)
+        head = await anyio.to_thread.run_sync(self._head, file)
+        manner = replace(
+            self.manner, tell=tell, note=self.watch.noted, head=head, if_full=_FREE_SOME
+        )
         try:
             await download(self.session, wanted, blob, manner)
         except Refused as error:
             raise _in_words_of_the_hub(error, self.job, file, self.access.endpoint) from error
+
+    def _head(self, file: RepositoryFile) -> bytes:
+        if self.kept is None:
+            return b""
+        host = urlsplit(self.access.endpoint).netloc
+        return self.kept.read_head(key_of_head(host, self.job.repo, self.job.commit, file))
 
     @asynccontextmanager
     async def _alone(self, file: RepositoryFile, blob: Path) -> AsyncGenerator[None]:

@@ -19,7 +19,7 @@ from localllm.formats.header import Format, Header, Tensor
 from localllm.formats.projector import Projector, parse_projector
 from localllm.formats.safetensors import parse_safetensors
 from localllm.store.contents import Variant
-from localllm.store.header_cache import HeaderCache
+from localllm.store.header_cache import HeaderCache, key_of_contents, key_of_head
 from localllm.store.headers import Buffer, SafetensorsModel, mapped
 from localllm.store.hub_errors import AccessRefused
 from localllm.store.places import repository_folder
@@ -195,13 +195,11 @@ def _whole(data: Buffer, file_bytes: int) -> bytes:
 
 
 def _key_of_head(repository: Repository, file: RepositoryFile) -> str:
-    return f"head {_key(repository, file)}"
+    return key_of_head(repository.host, repository.name, repository.commit, file)
 
 
 def _key(repository: Repository, file: RepositoryFile) -> str:
-    """Name a file's contents: by their hash, which other commits may share, else by the commit."""
-    contents = file.sha256 or f"{repository.commit}/{file.path}"
-    return f"{repository.host} {repository.name} {contents} {file.size_bytes}"
+    return key_of_contents(repository.host, repository.name, repository.commit, file)
 
 
 def find_fetched(shared: Path, repository: Repository, file: RepositoryFile) -> Path | None:

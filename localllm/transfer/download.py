@@ -6,6 +6,7 @@ the file's name once its hash is right. A file of that name is therefore always 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
@@ -48,7 +49,7 @@ async def download(
 async def _bring(session: Session, wanted: Wanted, whole: Path, manner: Manner) -> None:
     found = await _attempt(session, wanted, whole, manner)
     if found != wanted.digest.hex:  # a proxy's error page, a broken part: once more, from 0
-        found = await _attempt(session, wanted, whole, manner)
+        found = await _attempt(session, wanted, whole, replace(manner, head=b""))
     if found != wanted.digest.hex:
         title = wanted.digest.title
         raise wrong_content(wanted, f"its {title} is {found}, not {wanted.digest.hex}")
@@ -85,6 +86,8 @@ def _make_room(part: Part, wanted: Wanted, whole: Path, manner: Manner) -> None:
         quarantine.unlink()
         require_space(wanted.name, whole.parent, lacking, manner.if_full)
     part.reserve()
+    if manner.head and not part.here.total:
+        part.write(0, manner.head[: wanted.size_bytes])
 
 
 def _quarantine(whole: Path) -> Path:

@@ -27,5 +27,8 @@ class Manner:
     note: Callable[[str | None], None] = _nobody
     """Called with what stands in the way, and with None once it does not."""
 
+    head: bytes = b""
+    """The file's first bytes, where they are here already; the hash judges them with the rest."""
+
     if_full: str = _FREE_SOME
     """What to do if the disk is too full."""

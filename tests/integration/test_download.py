@@ -209,6 +209,18 @@ async def test_a_disk_that_fills_up_keeps_what_has_come(
     assert house.whole.read_bytes() == CONTENT
 
 
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+async def test_a_quota_and_the_largest_file_there_may_be_are_no_room_either(
+    house: House, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def fails(*_: object) -> int:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "pwrite", fails)
+
+    assert os.strerror(number) in (await house.refusal(NoSpace)).why
+
+
 async def test_a_disk_that_fails_otherwise_is_an_error_with_its_reason(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:

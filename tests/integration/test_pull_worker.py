@@ -143,7 +143,7 @@ def test_a_limit_is_obeyed_and_changed_on_the_fly(place: Place) -> None:
     began = time.monotonic()
     last = worker.last()
 
-    assert speed == pytest.approx(1e6, rel=0.2)
+    assert 0.6e6 < speed < 1.2e6
     assert last is not None
     assert last.done
     assert time.monotonic() - began < 10

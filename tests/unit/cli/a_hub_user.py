@@ -29,6 +29,8 @@ class HubUser:
             "PATH": "/usr/bin:/bin",
             "PYTHONPATH": str(ROOT),
             "LOCALLLM_HOME": str(self.installation),
+            "LOCALLLM_ALLOW_CPU": "1",  # a machine with a card would want an engine, too
+            "LOCALLLM_ENGINE_MIRROR": NOWHERE,
             "HF_ENDPOINT": hub,
         }
 

@@ -25,7 +25,7 @@ def test_a_file_has_its_share_its_bytes_its_speed_and_the_time_that_is_left() ->
     title, line = render_frame(a_frame(), 80)
 
     assert title == "m Q4_K_M"
-    assert line == "  m.gguf  ━━━━────────────   25%  1.0 of 4.0 GiB  50.0 MiB/s  1 min 2 s left"
+    assert line == "  m.gguf  ━━━─────────   25%  1.0 of 4.0 GiB  50.0 MiB/s  1 min 2 s left"
 
 
 def test_several_files_have_a_line_each_and_their_sum() -> None:
@@ -76,6 +76,32 @@ def test_no_line_is_as_wide_as_the_terminal(width: int) -> None:
 
 def test_a_narrow_terminal_has_figures_and_no_bar() -> None:
     assert "━" not in "".join(render_frame(a_frame(), 60))
+
+
+@pytest.mark.parametrize(
+    ("width", "said"),
+    [
+        (67, "1.0 of 4.0 GiB  50.0 MiB/s  1 min 2 s left"),
+        (52, "25%  50.0 MiB/s  1 min 2 s left"),
+        (40, "25%  1 min 2 s left"),
+    ],
+)
+def test_where_it_is_narrow_the_share_and_the_time_that_is_left_stay(width: int, said: str) -> None:
+    _, line = render_frame(a_frame(a_line("a-model-with-a-long-name-Q4_K_M.gguf")), width)
+
+    assert line.endswith(said)
+    assert line.startswith("  a-model")
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+def test_columns_stay_where_they_are(width: int) -> None:
+    name = "a-model-with-a-long-name-Q4_K_M.gguf"
+    files = [a_line(name, here=here, bytes_per_s=s) for here, s in ((0, None), (GIB, 9e9))]
+    files.append(a_line(name, here=4 * GIB, state="done"))
+
+    lines = [render_frame(a_frame(file), width)[1] for file in files]
+
+    assert len({line.index("%") for line in lines}) == 1
 
 
 def test_names_and_notes_of_others_cannot_steer_the_terminal() -> None:

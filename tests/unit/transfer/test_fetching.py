@@ -27,18 +27,29 @@ SIZE = 16 << 20
 HEX = "a" * 64
 
 
+class Silence(Exception):
+    """An answer that begins, and then nothing comes any more."""
+
+
+class Nothing(Exception):
+    """An answer that ends before it has begun."""
+
+
 @dataclass
 class Answer:
     start: int
     end: int
+    instead: Exception | None = None
     is_whole: bool = False
     _is_read: bool = False
 
     async def more(self) -> bytes:
         await anyio.lowlevel.checkpoint()
-        data = b"" if self._is_read else bytes(self.end - self.start)
+        if isinstance(self.instead, Silence):
+            await anyio.sleep_forever()
+        is_over = self._is_read or isinstance(self.instead, Nothing)
         self._is_read = True
-        return data
+        return b"" if is_over else bytes(self.end - self.start)
 
 
 @dataclass
@@ -54,9 +65,9 @@ class Line:
         self.asked.append((start, end))
         failure = self.answers(len(self.asked))
         await anyio.lowlevel.checkpoint()
-        if failure is not None:
+        if failure is not None and not isinstance(failure, Silence | Nothing):
             raise failure
-        yield Answer(start, end)
+        yield Answer(start, end, failure)
 
 
 @pytest.fixture
@@ -108,11 +119,36 @@ async def test_connections_that_are_too_many_rest_and_come_back(
     part: Part, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fetching, "_REST_S", 0.0)
+    notes: list[str | None] = []
     line = Line(lambda number: TryAgain("429", busy=True) if 2 <= number <= 6 else None)
 
-    await run(line, part)
+    await run(line, part, notes)
 
     assert part.here.total == SIZE
+    assert notes == [], "the one that works waits for nobody"
+
+
+async def test_a_connection_that_falls_silent_does_not_hold_up_the_end(
+    part: Part, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("localllm.transfer.board._WORTH_S", 0.01)
+    monkeypatch.setattr(fetching, "_LOOK_AGAIN_S", 0.01)
+
+    with anyio.fail_after(10):
+        await run(Line(lambda number: Silence() if number == 3 else None), part)
+
+    assert part.here.total == SIZE
+
+
+async def test_an_answer_with_nothing_in_it_is_not_asked_for_again_at_once(
+    part: Part, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("localllm.transfer.patience._FIRST_S", 0.001)
+    notes: list[str | None] = []
+
+    await run(Line(lambda number: Nothing() if number == 3 else None), part, notes)
+
+    assert str(notes[0]).startswith("the answer ended 699050 bytes before its end")
 
 
 async def test_the_disks_failure_while_it_flushes_ends_it_with_that(
