@@ -11,9 +11,11 @@ The tree (a name in snake case is the code sent to API clients, unless it has it
     |-- NoSuchKey            exit 5   HTTP 404
     |-- NoSuchAgent          exit 5   HTTP 404  and its neighbours in agents/errors.py
     |-- NoNetwork            exit 6   HTTP 502  retryable
+    |   `-- AccessRefused    exit 6   HTTP 403
     |-- WrongContent         exit 6   HTTP 502
     |-- NoSpace              exit 1   HTTP 507
     |-- InUse                exit 1   HTTP 409
+    |-- NotOurs              exit 1   HTTP 409
     |-- EngineUnusable       exit 7   HTTP 422
     |   `-- EngineNeeded     exit 7   HTTP 422
     |-- StartFailed          exit 7   HTTP 503  retryable while the supervisor tries again
@@ -155,6 +157,13 @@ class NoNetwork(LocalLLMError):
     retryable = True
 
 
+class AccessRefused(NoNetwork):
+    """The hub has it, but not for this user; asking again changes nothing."""
+
+    http_status = 403
+    retryable = False
+
+
 class WrongContent(LocalLLMError):
     """What was downloaded has another hash than it should have; it is gone again."""
 
@@ -170,6 +179,12 @@ class NoSpace(LocalLLMError):
 
 class InUse(LocalLLMError):
     """What is to be removed is being served, or written, now."""
+
+    http_status = 409
+
+
+class NotOurs(LocalLLMError):
+    """What is to be removed is another program's, which removes it itself."""
 
     http_status = 409
 

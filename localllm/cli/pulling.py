@@ -22,7 +22,6 @@ from localllm.cli.pull_progress import Display, Framing
 from localllm.cli.tables import size
 from localllm.errors import LocalLLMError, by_code
 from localllm.paths import Paths, bundled_profiles
-from localllm.store import hub_errors  # noqa: F401  # for by_code to find AccessRefused
 from localllm.units import MIB
 
 if TYPE_CHECKING:  # heavy

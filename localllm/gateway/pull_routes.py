@@ -9,6 +9,7 @@ from aiohttp import web
 
 from localllm.api.pull_views import PullRequest, PullView
 from localllm.errors import (
+    AccessRefused,
     Busy,
     ConfigError,
     DoesNotFit,
@@ -19,7 +20,6 @@ from localllm.errors import (
 )
 from localllm.gateway.api_routes import ApiRoute, plain, with_body
 from localllm.gateway.openapi import Operation
-from localllm.store.hub_errors import AccessRefused
 from localllm.supervisor.storekeeping import Storekeeping
 
 _PULLS = "/api/v1/pulls"

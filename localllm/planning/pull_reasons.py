@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from localllm.errors import DoesNotFit, EngineUnusable, LocalLLMError, NoNetwork
+from localllm.errors import AccessRefused, DoesNotFit, EngineUnusable, LocalLLMError, NoNetwork
 from localllm.fit.plan import Verdict
 from localllm.fit.speed import Speed
 from localllm.formats.header import Format
@@ -15,7 +15,7 @@ from localllm.planning.decision import Decision, why_this
 from localllm.planning.hub_offers import Check
 from localllm.store import hub_errors
 from localllm.store.contents import Variant
-from localllm.store.hub_errors import AccessRefused, Conversion
+from localllm.store.hub_errors import Conversion
 from localllm.store.repository import Repository
 
 

@@ -94,7 +94,7 @@ def mapped(file: Path) -> Iterator[memoryview]:
         BadModelFile: A parser's, with the file's path in it, which no parser knows.
     """
     try:
-        opened = open(file, "rb", opener=open_unnoticed)  # pathlib has no opener
+        opened = open(file, "rb", opener=open_unnoticed)  # noqa: SIM115  # pathlib has no opener
     except OSError as error:
         raise _unreadable(file, error) from error
     with opened, _naming(file):

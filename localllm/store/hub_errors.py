@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from localllm.errors import ConfigError, ModelNotFound, NoNetwork
+from localllm.errors import AccessRefused, ConfigError, ModelNotFound, NoNetwork
 from localllm.formats.header import Format
 from localllm.store.names import shown
 
@@ -34,13 +34,6 @@ class Conversion:
     format: Format
     downloads: int
     """Of the last month, as the hub counts them."""
-
-
-class AccessRefused(NoNetwork):
-    """The hub has it, but not for this user; asking again changes nothing."""
-
-    http_status = 403
-    retryable = False
 
 
 def gated(name: str, endpoint: str) -> AccessRefused:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from localllm.errors import ModelNotFound, NoNetwork
+from localllm.errors import AccessRefused, ModelNotFound, NoNetwork
 from localllm.formats.errors import BadModelFile, HeaderIncomplete
 from localllm.formats.gguf_parts import Part, join_parts, parse_gguf_part
 from localllm.formats.header import Format, Header, Tensor
@@ -21,7 +21,6 @@ from localllm.formats.safetensors import parse_safetensors
 from localllm.store.contents import Variant
 from localllm.store.header_cache import HeaderCache, key_of_contents, key_of_head
 from localllm.store.headers import Buffer, SafetensorsModel, mapped
-from localllm.store.hub_errors import AccessRefused
 from localllm.store.places import repository_folder
 from localllm.store.repository import Hub, Repository, RepositoryFile, is_commit
 

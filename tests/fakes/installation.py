@@ -46,6 +46,7 @@ class Installation:
             "PYTHONPATH": str(ROOT),
             "LOCALLLM_HOME": str(home),
             "LOCALLLM_PORT": str(self.port),
+            "HF_ENDPOINT": "http://127.0.0.1:9",  # no hub, unless a test has one
             **environment,
         }
 

@@ -10,13 +10,12 @@ from pathlib import Path
 import huggingface_hub
 import pytest
 
-from localllm.errors import LocalLLMError, ModelNotFound, NoNetwork
+from localllm.errors import AccessRefused, LocalLLMError, ModelNotFound, NoNetwork
 from localllm.formats.errors import BadModelFile
 from localllm.formats.header import Header
 from localllm.store.contents import Contents, sort_files
 from localllm.store.header_cache import HeaderCache
 from localllm.store.hub import HuggingFaceHub
-from localllm.store.hub_errors import AccessRefused
 from localllm.store.remote import MAX_HEADER_BYTES, STEP_BYTES, RemoteHeaders
 from localllm.store.repository import Repository
 from tests.fakes.hub import FakeHub, FakeRepository, serving

@@ -40,6 +40,7 @@ def localllm(home: Path, *words: str, cwd: Path = ROOT, **variables: str) -> Ran
     """Run the program in an installation of its own, without an engine of this machine's user."""
     ours = {k: v for k, v in os.environ.items() if not k.startswith("LOCALLLM_")}
     places = {"LOCALLLM_HOME": str(home), "PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT)}
+    places["HF_ENDPOINT"] = "http://127.0.0.1:9"  # no hub
     environment = {**ours, **places, **variables}
     command = [sys.executable, "-m", "localllm", *words]
     return subprocess.run(

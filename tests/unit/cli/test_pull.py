@@ -12,6 +12,7 @@ import pytest
 
 from localllm.api.pull_views import PullErrorView
 from localllm.errors import (
+    AccessRefused,
     DoesNotFit,
     LocalLLMError,
     ModelNotFound,
@@ -19,7 +20,6 @@ from localllm.errors import (
     NoSpace,
     WrongContent,
 )
-from localllm.store.hub_errors import AccessRefused
 from tests.unit.cli.a_hub_user import HubUser
 from tests.unit.cli.a_pull import GIB, a_file, a_model, a_pull, a_store
 from tests.unit.cli.a_scripted_daemon import ScriptedDaemon, a_scripted_daemon

@@ -11,13 +11,12 @@ import pytest
 
 from localllm.api.pull_views import PullRequest
 from localllm.api.views import PlanRequest, ServeRequest
-from localllm.errors import DoesNotFit, EngineUnusable, ModelNotFound, NoNetwork
+from localllm.errors import AccessRefused, DoesNotFit, EngineUnusable, ModelNotFound, NoNetwork
 from localllm.formats.header import Format
 from localllm.planning.desk import Desk
 from localllm.planning.engine_desk import EngineDesk
 from localllm.planning.pull_plans import PullPlan, best_for, plan_pull
 from localllm.planning.showing import show_plan
-from localllm.store.hub_errors import AccessRefused
 from localllm.store.places import hub_cache
 from localllm.store.shared_cache import CachedRepository
 from tests.fakes.hub import FakeHub, FakeRepository, serving

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from localllm.errors import NoNetwork
+from localllm.errors import AccessRefused, NoNetwork
 from localllm.formats.errors import BadModelFile
 from localllm.formats.header import Header
 from localllm.store.contents import sort_files
 from localllm.store.header_cache import HeaderCache
-from localllm.store.hub_errors import AccessRefused, Asked, gated, refused, unreachable
+from localllm.store.hub_errors import Asked, gated, refused, unreachable
 from localllm.store.remote import MAX_PARTS, SMALL_STEP_BYTES, STEP_BYTES, RemoteHeaders
 from localllm.store.repository import Repository, RepositoryFile, is_commit
 from tests.unit.formats.a_gguf import PLAIN, Line, Raw, a_file, a_header, a_list
