@@ -15,7 +15,7 @@ The tree (a name in snake case is the code sent to API clients, unless it has it
     |-- WrongContent         exit 6   HTTP 502
     |-- NoSpace              exit 1   HTTP 507
     |-- InUse                exit 1   HTTP 409
-    |-- NotOurs              exit 1   HTTP 409
+    |-- BelongsElsewhere     exit 1   HTTP 409
     |-- EngineUnusable       exit 7   HTTP 422
     |   `-- EngineNeeded     exit 7   HTTP 422
     |-- StartFailed          exit 7   HTTP 503  retryable while the supervisor tries again
@@ -183,7 +183,7 @@ class InUse(LocalLLMError):
     http_status = 409
 
 
-class NotOurs(LocalLLMError):
+class BelongsElsewhere(LocalLLMError):
     """What is to be removed is another program's, which removes it itself."""
 
     http_status = 409

@@ -11,7 +11,7 @@ import anyio
 from aiohttp import web
 
 from localllm.api.store_views import RemovedView, StoreQuery, StoreView, TidyRequest
-from localllm.errors import ConfigError, InUse, LocalLLMError, ModelNotFound, NotOurs
+from localllm.errors import ConfigError, InUse, LocalLLMError, ModelNotFound, BelongsElsewhere
 from localllm.gateway.api_routes import ApiRoute, plain, with_body, with_query
 from localllm.gateway.openapi import Operation
 from localllm.metrics.ledger_totals import read_totals
@@ -39,7 +39,7 @@ class StoreRoutes:
                     "DELETE",
                     f"{_STORE}/{{name}}",
                     "Remove a model from this disk.",
-                    (ModelNotFound, InUse, NotOurs, ConfigError),
+                    (ModelNotFound, InUse, BelongsElsewhere, ConfigError),
                 ),
                 RemovedView,
                 self.remove,

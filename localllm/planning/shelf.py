@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from localllm.api.store_views import CheckedView, RemovedView, StoreView, VerifiedView
-from localllm.errors import InUse, LocalLLMError, NotOurs
+from localllm.errors import InUse, LocalLLMError, BelongsElsewhere
 from localllm.events import DeviceId
 from localllm.planning.desk import Desk
 from localllm.planning.finding import Meant, find_on_disk
@@ -168,7 +168,7 @@ def _of_others(model: OnDisk) -> LocalLLMError:
             owner, fix = "LM Studio's", "delete it under My Models in LM Studio"
         case _:
             owner, fix = "of a Python package", "pip uninstall the package that carries it"
-    return NotOurs(
+    return BelongsElsewhere(
         f"{model.name} is {owner}, and only listed here.",
         why=f"{path} is outside the Hugging Face cache",
         fix=fix,

@@ -38,7 +38,7 @@ TREE = [  # kind, exit code, HTTP status, code, OpenAI's type, retryable
     (e.Unauthorized, 1, 401, "unauthorized", INVALID, False),
     (e.AccessRefused, 6, 403, "access_refused", INVALID, False),
     (e.Forbidden, 1, 403, "forbidden", INVALID, False),
-    (e.NotOurs, 1, 409, "not_ours", INVALID, False),
+    (e.BelongsElsewhere, 1, 409, "belongs_elsewhere", INVALID, False),
     (e.InUse, 1, 409, "in_use", INVALID, False),
     (e.NoSuchEndpoint, 1, 404, "no_such_endpoint", INVALID, False),
     (e.NotFound, 1, 404, "not_found", INVALID, False),

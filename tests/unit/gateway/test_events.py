@@ -14,6 +14,8 @@ from localllm.events import (
     Missed,
     ModelId,
     ModelState,
+    PullChanged,
+    PullMoved,
     StateChanged,
     Topic,
 )
@@ -31,7 +33,31 @@ MODEL, INSTANCE = ModelId("qwen"), InstanceId("qwen:q4")
         ),
         (
             Decided(Topic.EVICTED, "makes room for b", MODEL, INSTANCE),
-            {"topic": "evicted", "old": None, "new": None, "why": "makes room for b"},
+            {"topic": "evicted", "why": "makes room for b"},
+        ),
+        (
+            PullChanged("p3", "qwen", "queued", "fetching", "its turn"),
+            {
+                "topic": "pull",
+                "pull": "p3",
+                "old": "queued",
+                "new": "fetching",
+                "why": "its turn",
+                "instance": None,
+            },
+        ),
+        (
+            PullMoved("p3", "qwen", 100, 1000, 50.0, 18.0),
+            {
+                "topic": "progress",
+                "pull": "p3",
+                "here": 100,
+                "size": 1000,
+                "speed": 50.0,
+                "left": 18.0,
+                "why": "100 of 1000 bytes",
+                "instance": None,
+            },
         ),
     ],
 )
@@ -47,6 +73,7 @@ def test_an_event_is_one_json_object_with_its_number_as_id(
         "at": 1764000000.0,
         "model": "qwen",
         "instance": "qwen:q4",
+        **dict.fromkeys(("old", "new", "pull", "here", "size", "speed", "left")),
         **shown,
     }
 

@@ -183,6 +183,7 @@ async def test_several_connections_whose_address_has_run_out_all_get_the_new_one
         assert asked._renewed(str(old), 0) == f"{hub.url}/file"
         asked._elsewhere = f"{storage.url}/blob"  # and has got it
         assert asked._renewed(str(old), 0) == f"{storage.url}/blob"
+        assert asked._renewed(str(old), 1) == f"{hub.url}/file", "that one did not serve either"
 
 
 async def test_a_new_address_that_is_refused_too_is_the_storages_refusal(

@@ -19,6 +19,7 @@ from localllm.transfer.digests import sha256
 from localllm.transfer.failures import TryAgain
 from localllm.transfer.fetching import Fetching
 from localllm.transfer.manner import Manner
+from localllm.transfer.pace import Pace
 from localllm.transfer.part import Part
 from localllm.transfer.wanted import Wanted
 
@@ -99,7 +100,7 @@ async def test_a_line_that_goes_down_is_one_pause_for_all_connections(
     with pytest.raises(NoNetwork):
         await run(line, part)
 
-    assert 500 < sum(slept) <= 600
+    assert 500 < sum(slept) <= 605
     assert len(line.asked) >= 5 * len(slept)
 
 
@@ -190,3 +191,12 @@ async def test_what_was_flushed_in_between_outlives_the_machine(
     again = Part(tmp_path / "whole", SIZE)
     assert again.here.total >= 1 << 20
     again.close()
+
+
+async def test_at_a_slow_rate_one_connection_asks(part: Part) -> None:
+    line = Line(lambda _: None)
+
+    with anyio.move_on_after(0.2):
+        await Fetching(line, part, Manner(6, Pace(1.0))).run()  # type: ignore[arg-type]
+
+    assert len(line.asked) == 1
