@@ -11,7 +11,7 @@ import anyio
 from aiohttp import web
 
 from localllm.api.store_views import RemovedView, StoreQuery, StoreView, TidyRequest
-from localllm.errors import ConfigError, InUse, LocalLLMError, ModelNotFound, BelongsElsewhere
+from localllm.errors import BelongsElsewhere, ConfigError, InUse, LocalLLMError, ModelNotFound
 from localllm.gateway.api_routes import ApiRoute, plain, with_body, with_query
 from localllm.gateway.openapi import Operation
 from localllm.metrics.ledger_totals import read_totals

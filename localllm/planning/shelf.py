@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from localllm.api.store_views import CheckedView, RemovedView, StoreView, VerifiedView
-from localllm.errors import InUse, LocalLLMError, BelongsElsewhere
+from localllm.errors import BelongsElsewhere, InUse, LocalLLMError
 from localllm.events import DeviceId
 from localllm.planning.desk import Desk
 from localllm.planning.finding import Meant, find_on_disk

@@ -11,7 +11,8 @@ from localllm.store.emptying import clear_empty
 from localllm.store.leftovers import DRAFT_MARK, Leftover
 from localllm.store.removal import Sweep, remove_blob
 from localllm.store.revisions import read_cached
-from localllm.store.shared_cache import JOURNAL_ENDING, PART_ENDING, CachedRepository
+from localllm.store.shared_cache import CachedRepository
+from localllm.transfer.part import JOURNAL_ENDING, PART_ENDING
 
 
 def discard(leftover: Leftover, cache: Path, sweep: Sweep) -> int:

@@ -10,19 +10,16 @@ from __future__ import annotations
 
 import os
 import re
-import ssl
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from time import monotonic
-from typing import TypeAlias
 from urllib.parse import urlsplit
 
 import httpx2
-from huggingface_hub import HfApi, constants, errors, get_session, set_client_factory
+from huggingface_hub import HfApi, constants, errors
 from huggingface_hub.hf_api import ModelInfo
 from huggingface_hub.utils import (  # type: ignore[attr-defined]  # documented, not declared
     build_hf_headers,
@@ -31,7 +28,7 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]  # documented,
 from huggingface_hub.utils._shared_blobs import sweep_shared_blob
 
 from localllm import __version__
-from localllm.errors import ConfigError, LocalLLMError
+from localllm.errors import LocalLLMError
 from localllm.formats.header import Format
 from localllm.store import hub_errors
 from localllm.store.access import (
@@ -44,12 +41,9 @@ from localllm.store.access import (
 )
 from localllm.store.bounded import within
 from localllm.store.hub_errors import Conversion
+from localllm.store.hub_session import TIMEOUT, session_for
 from localllm.store.names import is_inside, is_repository, shown
 from localllm.store.repository import Repository, RepositoryFile, is_commit
-from localllm.transfer.trust import OWN_AUTHORITIES, trust
-
-_TIMEOUT = httpx2.Timeout(10.0, connect=5.0)
-"""Between two pieces of an answer; to be connected, for each address of the host."""
 
 _ANSWER_WITHIN_S = 15.0
 """For finding the host, which no timeout of a socket bounds, for all of its addresses one after
@@ -62,12 +56,6 @@ _TRIES = 3
 _PARTIAL = 206
 _SHA256, _SHA1 = re.compile(r"[0-9a-f]{64}"), re.compile(r"[0-9a-f]{40}")
 _MOST_CONVERSIONS = 10
-_PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
-_SESSION = threading.Lock()
-"""The library has one session for all; two threads would close each other's."""
-
-_Key: TypeAlias = tuple[str | None, ...]
-"""All that a session depends on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +130,7 @@ class HuggingFaceHub:
             "range": f"bytes={start}-{end - 1}",
             "accept-encoding": "identity",
         }
-        session = _session(self.environment)
+        session = session_for(self.environment)
         asked = session.build_request("GET", url, headers=headers)
         send = partial(session.send, asked, stream=True)
         with closing(within(_ANSWER_WITHIN_S, send)) as answer:
@@ -174,11 +162,11 @@ class HuggingFaceHub:
                 name,
                 revision=revision,
                 files_metadata=True,
-                timeout=_TIMEOUT,  # type: ignore[arg-type]  # it hands it on
+                timeout=TIMEOUT,  # type: ignore[arg-type]  # it hands it on
             )
 
     def _api(self) -> HfApi:
-        _session(self.environment)
+        session_for(self.environment)
         return HfApi(self.endpoint, token=self._token(), library_name="localllm")
 
     @contextmanager
@@ -263,55 +251,6 @@ def _is_the_librarys(environment: Mapping[str, str]) -> bool:
         and str(token_file(environment)) == constants.HF_TOKEN_PATH
         and hides_token(environment) == constants.HF_HUB_DISABLE_IMPLICIT_TOKEN
     )
-
-
-class _Client(httpx2.Client):
-    """The library's session, made by us."""
-
-    made_for: _Key = ()
-
-
-def _session(environment: Mapping[str, str]) -> httpx2.Client:
-    """Let the library ask as the environment says, and return its session.
-
-    Proxies are those of this process, as for all that we fetch.
-
-    Raises:
-        ConfigError: A file of certificates or a proxy that is named cannot be used.
-    """
-    endpoint = endpoint_of(environment)
-    authorities = (environment.get(name) for name in OWN_AUTHORITIES)
-    proxies = (f"{k}={v}" for k, v in sorted(os.environ.items()) if k.lower() in _PROXIES)
-    key = (endpoint, *authorities, *proxies)
-    with _SESSION:
-        with suppress(ImportError, ValueError, httpx2.InvalidURL, ConfigError):
-            current = get_session()  # which makes one if there is none, and that may fail
-            if isinstance(current, _Client) and current.made_for == key:
-                return current
-        trusted = trust(environment)
-
-        make = partial(_client, key, endpoint, trusted)
-        make().close()  # what cannot be made is said now, and not whenever the library makes one
-        set_client_factory(make)
-        return get_session()
-
-
-def _client(key: _Key, endpoint: str, trusted: ssl.SSLContext) -> httpx2.Client:
-    hooks: dict[str, list[Callable[..., None]]] = {"request": [partial(_check, endpoint)]}
-    try:
-        client = _Client(verify=trusted, timeout=_TIMEOUT, follow_redirects=True, event_hooks=hooks)
-    except (ImportError, ValueError, httpx2.InvalidURL) as error:
-        raise hub_errors.no_proxy(shown(str(error))) from error
-    client.made_for = key
-    return client
-
-
-def _check(endpoint: str, request: httpx2.Request) -> None:
-    """Go where a redirect leads only if that is https, or the hub's own host as it was named."""
-    hub = urlsplit(endpoint)
-    same = (request.url.scheme, request.url.host) == (hub.scheme, hub.hostname)
-    if request.url.scheme != "https" and not same:
-        raise hub_errors.led_away(endpoint, str(request.url.copy_with(query=None)))
 
 
 def sweep_shared(blob: Path, cache: Path) -> int:

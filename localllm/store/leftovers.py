@@ -22,12 +22,8 @@ from localllm.store.revisions import (
     read_blobs,
     read_cached,
 )
-from localllm.store.shared_cache import (
-    JOURNAL_ENDING,
-    PART_ENDING,
-    QUARANTINED_ENDING,
-    CachedRepository,
-)
+from localllm.store.shared_cache import CachedRepository
+from localllm.transfer.part import JOURNAL_ENDING, PART_ENDING, QUARANTINED_ENDING
 
 INCOMPLETE_ENDING = ".incomplete"
 DRAFT_MARK = ".draft"

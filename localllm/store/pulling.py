@@ -27,11 +27,11 @@ from localllm.store.repository import RepositoryFile, is_commit
 from localllm.store.shared_cache import CachedRepository
 from localllm.transfer.digests import Digest, Kind
 from localllm.transfer.disk import allocated_bytes, require_space, while_writing
-from localllm.transfer.download import QUARANTINED_ENDING, download
+from localllm.transfer.download import download
 from localllm.transfer.failures import Refused
 from localllm.transfer.manner import Manner
 from localllm.transfer.pace import Pace
-from localllm.transfer.part import here_bytes, part_of
+from localllm.transfer.part import QUARANTINED_ENDING, here_bytes, part_of
 from localllm.transfer.session import Session, outside
 from localllm.transfer.wanted import Wanted
 

@@ -14,11 +14,6 @@ from secrets import token_hex
 
 from localllm.store.places import repository_folder
 
-PART_ENDING = ".part"
-"""Of what has come of a blob so far, beside it; another tool's is `.incomplete`."""
-
-JOURNAL_ENDING = ".part.journal"
-QUARANTINED_ENDING = ".quarantined"
 _TAG = (
     "Signature: 8a477f597d28d172789f06886806bc55\n"
     "# This file is a cache directory tag created by localllm, as huggingface_hub does.\n"

@@ -22,8 +22,9 @@ from localllm.store.emptying import clear_empty
 from localllm.store.inventory import OnDisk
 from localllm.store.removal import Sweep, shared_behind
 from localllm.store.revisions import cached_repository, read_cached
-from localllm.store.shared_cache import QUARANTINED_ENDING, CachedRepository
+from localllm.store.shared_cache import CachedRepository
 from localllm.store.unnoticed import open_unnoticed
+from localllm.transfer.part import QUARANTINED_ENDING
 
 _PIECE_BYTES = 1 << 20
 _SHA256, _GIT_SHA1 = re.compile(r"[0-9a-f]{64}"), re.compile(r"[0-9a-f]{40}")

@@ -11,7 +11,8 @@ from localllm.errors import InUse, LocalLLMError
 from localllm.store.clearing import Room, locked, room_of
 from localllm.store.emptying import clear_empty
 from localllm.store.job import PullJob
-from localllm.store.shared_cache import JOURNAL_ENDING, PART_ENDING, CachedRepository
+from localllm.store.shared_cache import CachedRepository
+from localllm.transfer.part import JOURNAL_ENDING, PART_ENDING
 
 _log = logging.getLogger(__name__)
 _HASH = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")

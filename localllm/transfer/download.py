@@ -17,12 +17,9 @@ from localllm.transfer.disk import require_space, while_writing
 from localllm.transfer.failures import wrong_content
 from localllm.transfer.fetching import Fetching
 from localllm.transfer.manner import Manner
-from localllm.transfer.part import Part, discard
+from localllm.transfer.part import QUARANTINED_ENDING, Part, discard
 from localllm.transfer.session import Session
 from localllm.transfer.wanted import Wanted
-
-QUARANTINED_ENDING = ".quarantined"
-"""Of contents that are not what they should be: kept beside, for whoever wants to know what came."""
 
 
 async def download(

@@ -18,6 +18,9 @@ from localllm.transfer.journal import Journal, read_journal
 
 PART_ENDING = ".part"
 JOURNAL_ENDING = ".part.journal"
+QUARANTINED_ENDING = ".quarantined"
+"""Of contents that are not what they should be: kept beside, for whoever wants to know what came."""
+
 _DRAFT_ENDING = f".draft{JOURNAL_ENDING}"
 
 
