@@ -36,8 +36,10 @@ class PullView(View, frozen=True, kw_only=True):
     model: str
     """What serves it by, once it is here."""
 
-    repo: str
-    commit: str
+    repo: str | None
+    """Null where nothing was to be fetched: it was here."""
+
+    commit: str | None
     quant: str | None
     state: PullState
     size: int

@@ -154,7 +154,7 @@ def _staying(model: OnDisk, kept: Sequence[str]) -> list[str]:
 def _is_served(model: OnDisk) -> InUse:
     return InUse(
         f"{model.name} is being served, so it stays.",
-        why="an engine has its files open",
+        why="an engine has its files open, or will have them with the next request",
         fix=f"localllm stop {model.profile or model.name}, then localllm rm {model.name}",
     )
 

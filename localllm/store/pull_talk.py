@@ -29,6 +29,8 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     what: str
     why: str
     fix: str
+    retry_after_s: float | None = None
+    """When it may be tried again, where the server says so."""
 
 
 class Said(msgspec.Struct, frozen=True, kw_only=True):

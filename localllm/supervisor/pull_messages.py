@@ -63,11 +63,16 @@ class Cancel: ...
 
 
 @dataclass(frozen=True, slots=True)
+class Arrive:
+    """All of it is on disk, whoever has brought it."""
+
+
+@dataclass(frozen=True, slots=True)
 class StopAll:
     """The daemon ends; the next one goes on."""
 
 
-Ask: TypeAlias = Pause | Resume | Cancel | StopAll
+Ask: TypeAlias = Pause | Resume | Cancel | Arrive | StopAll
 Input: TypeAlias = Begin | Progressed | Ended | Ask
 
 

@@ -12,7 +12,7 @@ from localllm.store.clearing import Room, locked, room_of
 from localllm.store.emptying import clear_empty
 from localllm.store.job import PullJob
 from localllm.store.shared_cache import CachedRepository
-from localllm.transfer.part import JOURNAL_ENDING, PART_ENDING
+from localllm.transfer.part import DRAFT_ENDING, JOURNAL_ENDING, PART_ENDING
 
 _log = logging.getLogger(__name__)
 _HASH = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
@@ -54,8 +54,9 @@ def _etags(job: PullJob) -> set[str]:
     return {etag for etag in known if _HASH.fullmatch(etag)}
 
 
-def _halves(blob: Path) -> tuple[Path, Path]:
-    return blob.with_name(blob.name + PART_ENDING), blob.with_name(blob.name + JOURNAL_ENDING)
+def _halves(blob: Path) -> Sequence[Path]:
+    endings = (PART_ENDING, JOURNAL_ENDING, DRAFT_ENDING)
+    return [blob.with_name(blob.name + ending) for ending in endings]
 
 
 def _remove_one(repository: CachedRepository, room: Room, etag: str) -> Iterable[Path]:

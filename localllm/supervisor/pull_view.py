@@ -22,8 +22,8 @@ def render_pull(pull: Pull, now: float) -> PullView:
     return PullView(
         id=pull.id,
         model=wanted.model,
-        repo=wanted.job.repo,
-        commit=wanted.job.commit,
+        repo=wanted.job.repo or None,
+        commit=wanted.job.commit or None,
         quant=wanted.quant,
         state=pull.state.value,
         size=size,
@@ -63,6 +63,8 @@ def _note(pull: Pull) -> str | None:
             return pull.why
         case PullState.QUEUED:
             return "waits for its turn"
+        case PullState.PAUSED:
+            return pull.why
         case _:
             return None
 

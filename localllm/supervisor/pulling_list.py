@@ -122,7 +122,7 @@ def step(pull: Pull, happened: msg.Input, now: float, policy: PullPolicy) -> Ste
 
 def _step(pull: Pull, happened: msg.Input, now: float, policy: PullPolicy) -> Step:
     match happened:
-        case msg.Pause() | msg.StopAll() | msg.Cancel() | msg.Resume():
+        case msg.Pause() | msg.StopAll() | msg.Cancel() | msg.Arrive() | msg.Resume():
             return _asked(pull, happened)
         case msg.Begin() if may_begin(pull, now):
             return _begun(pull)
@@ -144,6 +144,8 @@ def _asked(pull: Pull, asked: msg.Ask) -> Step:
         case msg.Cancel() if pull.state in UNFINISHED:
             cancelled = replace(pull, state=S.CANCELLED, why="by the user", failure=None)
             return _stopped(cancelled) if pull.alive else (cancelled, (msg.Clear(),))
+        case msg.Arrive() if pull.state in UNFINISHED - {S.FETCHING}:
+            return replace(pull, state=S.DONE, why="all of it is here", failure=None), ()
         case msg.Resume():
             return _resumed(pull, asked), ()
         case _:
@@ -179,13 +181,19 @@ def share_of_pace(pulls: Iterable[Pull], limit_bytes_per_s: float | None) -> flo
 def find_same(pulls: Iterable[Pull], wanted: msg.Wanted) -> Pull | None:
     """Find the unfinished pull that brings these files, be it of an earlier commit, or more."""
     job, paths = wanted.job, _paths(wanted.job)
-    alike = (p for p in pulls if p.state in UNFINISHED and p.wanted.job.repo == job.repo)
+    alike = (p for p in pulls if p.state in UNFINISHED and _is_of_one_revision(p.wanted.job, job))
     return next((pull for pull in alike if paths and paths <= _paths(pull.wanted.job)), None)
+
+
+def _is_of_one_revision(known: PullJob, job: PullJob) -> bool:
+    if known.repo != job.repo:
+        return False
+    return known.commit == job.commit or (job.ref is not None and known.ref == job.ref)
 
 
 def without_old(pulls: Mapping[str, Pull]) -> Mapping[str, Pull]:
     """Leave out the oldest of those that have ended, beyond what is kept."""
-    over = [pull for pull in pulls.values() if pull.state in OVER and not pull.alive]
+    over = [p for p in pulls.values() if p.state in OVER - UNFINISHED and not p.alive]
     over.sort(key=lambda pull: pull.ended_at)
     old = {pull.id for pull in over[: max(0, len(over) - KEPT_FINISHED)]}
     return {name: pull for name, pull in pulls.items() if name not in old}
@@ -245,7 +253,7 @@ def _end(pull: Pull, ended: msg.Ended, now: float, policy: PullPolicy) -> Step:
     match pull.state:
         case S.CANCELLED:
             return pull, (msg.Clear(),)
-        case S.FETCHING if ended.done:
+        case S.FETCHING | S.PAUSED | S.QUEUED if ended.done:  # it was quicker than who stopped it
             return replace(pull, state=S.DONE, why="all of it is here", tries=0), ()
         case S.FETCHING if ended.failed is not None:
             return _refused(pull, ended.failed, now, policy)
@@ -260,7 +268,7 @@ def _refused(pull: Pull, failure: Failure, now: float, policy: PullPolicy) -> St
     waits = pull.patient and failure.code == code_of(NoNetwork)
     if not waits or pull.tries >= policy.network_tries:
         return _failed(pull, failure), ()
-    return _again(pull, failure.what.rstrip("."), now, policy)
+    return _again(pull, failure.what.rstrip("."), now, policy, failure.retry_after_s or 0.0)
 
 
 def _crashed(pull: Pull, ended: msg.Ended, now: float, policy: PullPolicy) -> Step:
@@ -272,8 +280,9 @@ def _crashed(pull: Pull, ended: msg.Ended, now: float, policy: PullPolicy) -> St
     return _again(pull, f"the process that pulls it has died ({how})", now, policy)
 
 
-def _again(pull: Pull, why: str, now: float, policy: PullPolicy) -> Step:
+def _again(pull: Pull, why: str, now: float, policy: PullPolicy, at_least_s: float = 0.0) -> Step:
     pause_s = min(policy.backoff_max_s, policy.backoff_first_s * 2.0**pull.tries)
+    pause_s = max(pause_s, at_least_s)
     at, why = now + pause_s, f"{why}: again in {pause_s:.0f} s"
     queued = replace(pull, state=S.QUEUED, why=why, tries=pull.tries + 1, not_before=at)
     return queued, (msg.WakeAt(at),)

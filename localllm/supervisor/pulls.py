@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import anyio
@@ -45,6 +45,20 @@ _MOST = 100
 
 _REPORT_EVERY_S = 1.0
 _CLEARED_WITHIN_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a pull counts on that has not ended."""
+
+    pull: str
+    repo: str
+    quant: str | None
+    contents: frozenset[Path]
+    """Whole, in part, or yet to come."""
+
+    at_rest: bool
+    """It does nothing as long as nobody resumes it."""
 
 
 class Pulls:
@@ -107,6 +121,8 @@ class Pulls:
             Busy: Too many have not ended.
         """
         wanted = msg.Wanted(plan.model, plan.quant, plan.reason, plan.job)
+        if plan.on_disk:
+            self._have_arrived(wanted)
         same = find_same(self._pulls.values(), wanted)
         if same is not None:
             return self._tell(same.id, msg.Resume(self._next_turn(), wanted))
@@ -114,7 +130,7 @@ class Pulls:
             raise Busy(
                 f"{_MOST} pulls have not ended: one more is not taken.",
                 why="each keeps a place in the queue, or what has come of it",
-                fix="wait until some are done, or cancel some",
+                fix="wait until some are done, or end some: localllm pull MODEL --cancel",
             )
         return self._take(wanted, was_here=plan.on_disk)
 
@@ -160,15 +176,30 @@ class Pulls:
             self._apply(pull, msg.StopAll())
         self._go_on()
 
-    def wanted_files(self) -> frozenset[Path]:
-        """List the contents that pulls bring which have not ended, whole or in part. Computed alone."""
-        jobs = (p.wanted.job for p in self._pulls.values() if p.state in UNFINISHED)
-        return frozenset(file for job in jobs for file in contents_of(self._cache, job))
+    def claims(self) -> Sequence[Claim]:
+        """Say what each counts on that has not ended. Computed alone."""
+        return [
+            Claim(
+                pull.id,
+                pull.wanted.job.repo,
+                pull.wanted.quant,
+                frozenset(contents_of(self._cache, pull.wanted.job)),
+                at_rest=pull.state not in UNDER_WAY,
+            )
+            for pull in self._pulls.values()
+            if pull.state in UNFINISHED
+        ]
 
     def wanted_repositories(self) -> frozenset[str]:
         """List the repositories of pulls that have not ended, as owner/name."""
         unfinished = (pull for pull in self._pulls.values() if pull.state in UNFINISHED)
         return frozenset(pull.wanted.job.repo for pull in unfinished)
+
+    def _have_arrived(self, wanted: msg.Wanted) -> None:
+        """End pulls that somebody else has done the work of."""
+        for pull in tuple(self._pulls.values()):
+            if (pull.wanted.model, pull.wanted.quant) == (wanted.model, wanted.quant):
+                self._apply(pull.id, msg.Arrive())
 
     def _require(self, name: str) -> Pull:
         pull = self._pulls.get(name)
@@ -216,7 +247,8 @@ class Pulls:
         """Begin what may begin, and share the line among those that run."""
         self._pulls = dict(without_old(self._pulls))
         if self._tasks is not None and not self._closing:
-            for name in decide_starts(self._pulls.values(), self._policy, anyio.current_time()):
+            free = [pull for pull in self._pulls.values() if pull.id not in self._clearing]
+            for name in decide_starts(free, self._policy, anyio.current_time()):
                 self._apply(name, msg.Begin())
         pace = share_of_pace(self._pulls.values(), self._limit_bytes_per_s)
         for process in self._live.values():
@@ -275,7 +307,7 @@ class Pulls:
         needed = needed_etags(self._pulls.values(), pull.wanted.job.repo)
         await anyio.to_thread.run_sync(remove_parts, self._cache, pull.wanted.job, needed)
         self._clearing.discard(pull.id)
-        self._announce()
+        self._go_on()
 
     def _is_being_cancelled(self, name: str) -> bool:
         pull = self._pulls.get(name)

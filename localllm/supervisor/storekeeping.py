@@ -6,7 +6,7 @@ What may import the hub's library, which would stay in memory for good, is done 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -25,7 +25,7 @@ from localllm.planning.tidying import Spared, tidy
 from localllm.supervisor.accounts import held
 from localllm.supervisor.fleet import Fleet
 from localllm.supervisor.orders import Orders
-from localllm.supervisor.pulls import Pulls
+from localllm.supervisor.pulls import Claim, Pulls
 from localllm.supervisor.served_files import read_served_files
 
 
@@ -47,8 +47,11 @@ class Storekeeping:
             LocalLLMError: There is no such model, it does not fit, or the hub cannot be asked.
         """
         ours = held(self.fleet.instances())
-        plan = await apart(partial(plan_pull, self.desk, request, reclaimable=ours))
+        work = partial(plan_pull, self.desk, request, reclaimable=ours)
+        plan = await apart(work)
         async with self._removing:
+            if plan.on_disk:  # it may have been removed since
+                plan = await apart(work)
             return self.pulls.add(plan)
 
     async def show(self, *, fit: bool) -> StoreView:
@@ -62,15 +65,19 @@ class Storekeeping:
         return await (apart(work) if fit else anyio.to_thread.run_sync(work))
 
     async def remove(self, name: str) -> RemovedView:
-        """Remove a model.
+        """Remove a model, and end pulls of it that do not run.
 
         Raises:
             ModelNotFound: It is not on this disk.
             InUse: It is served, or being pulled.
         """
         async with self.orders.held_up(), self._removing:
-            served, pulled = await self._served(), self.pulls.wanted_files()
-            return await apart(partial(_remove, self.desk, name, served, pulled))
+            claims = self.pulls.claims()
+            work = partial(_remove, self.desk, name, await self._served(), claims)
+            removed, ended = await apart(work)
+        for pull in ended:
+            await self.pulls.cancel(pull)
+        return removed
 
     async def tidy(self, request: TidyRequest, used: Mapping[str, float]) -> RemovedView:
         """Remove leftovers, and models as far as is asked for; what is in use or pinned stays.
@@ -88,14 +95,26 @@ class Storekeeping:
         return await anyio.to_thread.run_sync(read_served_files, planned)
 
 
-def _remove(desk: Desk, name: str, served: frozenset[Path], pulled: frozenset[Path]) -> RemovedView:
-    """Remove it, if no pull counts on what it has; a paused one holds no lock that would tell."""
+def _remove(
+    desk: Desk, name: str, served: frozenset[Path], claims: Sequence[Claim]
+) -> tuple[RemovedView, Sequence[str]]:
+    """Remove it, if no pull counts on what it has but such as rest, and are of the same model.
+
+    Returns:
+        What was removed, and the pulls that are to end with it.
+    """
     meant = find_on_disk(name, models_here(desk), desk)
     real = {os.path.realpath(file) for file in meant.model.files}
-    if not real.isdisjoint(os.path.realpath(file) for file in pulled):
-        raise InUse(
-            f"{meant.name} is being pulled, or shares a file with what is, so it stays.",
-            why="a pull that has not ended counts on that file",
-            fix="GET /api/v1/pulls lists them: wait for it, or cancel it",
-        )
-    return remove_model(desk, name, served)
+    ended = []
+    for claim in claims:
+        if real.isdisjoint(os.path.realpath(file) for file in claim.contents):
+            continue
+        same = (claim.repo, claim.quant) == (meant.model.repo, meant.model.quant)
+        if not (claim.at_rest and same):
+            raise InUse(
+                f"{meant.name} is being pulled, or shares a file with what is, so it stays.",
+                why=f"the pull {claim.pull} has not ended, and counts on that file",
+                fix="localllm pull shows it: wait for it, or localllm pull MODEL --cancel",
+            )
+        ended.append(claim.pull)
+    return remove_model(desk, name, served), ended

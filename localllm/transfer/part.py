@@ -21,7 +21,7 @@ JOURNAL_ENDING = ".part.journal"
 QUARANTINED_ENDING = ".quarantined"
 """Of contents that are not what they should be: kept beside, for whoever wants to know what came."""
 
-_DRAFT_ENDING = f".draft{JOURNAL_ENDING}"
+DRAFT_ENDING = f".draft{JOURNAL_ENDING}"
 
 
 class Part:
@@ -147,7 +147,7 @@ def _remove_journal(whole: Path) -> None:
 
 
 def _draft_of(whole: Path) -> Path:
-    return whole.with_name(whole.name + _DRAFT_ENDING)
+    return whole.with_name(whole.name + DRAFT_ENDING)
 
 
 def _open(file: Path) -> int:

@@ -280,7 +280,7 @@ async def test_what_a_paused_pull_counts_on_is_not_removed(
         content = RepositoryFile(file.name, file.stat().st_size, sha256=file.resolve().name)
         more = RepositoryFile("b.gguf", 100, sha256="b" * 64)
         job = PullJob("o/waits", COMMIT, (content, more))
-        await place.pull(PullPlan("m", None, job, "", on_disk=False, size_bytes=100))
+        await place.pull(PullPlan("m", "Q2_K", job, "", on_disk=False, size_bytes=100))
         await place.ask(place.client.pause_pull, "p1")
         half = file.resolve().with_name(f"{'b' * 64}.part")
         half.write_bytes(b"half")

@@ -77,6 +77,10 @@ CANCEL, BEGIN, STOP = msg.Cancel(), msg.Begin(), msg.StopAll()
         (S.FETCHING, msg.Ended(1, why="no memory"), S.QUEUED, [msg.WakeAt(8.0)]),
         (S.FETCHING, msg.Ended(0, code=-9), S.FETCHING, []),
         (S.PAUSED, RESUME, S.QUEUED, []),
+        (S.PAUSED, msg.Arrive(), S.DONE, []),
+        (S.FAILED, msg.Arrive(), S.DONE, []),
+        (S.FETCHING, msg.Arrive(), S.FETCHING, []),
+        (S.CANCELLED, msg.Arrive(), S.CANCELLED, []),
         (S.PAUSED, CANCEL, S.CANCELLED, [msg.Clear()]),
         (S.PAUSED, BEGIN, S.PAUSED, []),
         (S.FAILED, RESUME, S.QUEUED, []),
@@ -137,6 +141,34 @@ def test_one_that_gets_on_between_its_deaths_is_tried_for_ever() -> None:
         pull = after(pull, *moved, msg.Ended(pull.run, code=-9))
         assert (pull.state, pull.not_before) == (S.QUEUED, 1.0)
         pull = replace(after(pull, BEGIN, now=1.0), not_before=0.0)
+
+
+def test_one_that_was_whole_before_it_was_stopped_is_done() -> None:
+    paused = after(a_pull(S.FETCHING), PAUSE, msg.Ended(1, done=True))
+
+    assert (paused.state, paused.alive) == (S.DONE, False)
+
+
+def test_another_revision_is_another_pull() -> None:
+    running = replace(a_pull(S.FETCHING), wanted=msg.Wanted("m", "Q8_0", "", a_job()))
+    of_a_branch = replace(running, wanted=replace(running.wanted, job=replace(a_job(), ref="main")))
+
+    def same(pull: Pull, job: PullJob) -> bool:
+        return find_same([pull], msg.Wanted("m", "Q8_0", "", job)) is not None
+
+    assert same(running, a_job())
+    assert not same(running, a_job(commit="b" * 40))
+    assert same(of_a_branch, replace(a_job(commit="b" * 40), ref="main")), "it has moved on"
+    assert not same(of_a_branch, replace(a_job(commit="b" * 40), ref="v2"))
+
+
+def test_a_server_that_says_when_to_come_back_is_not_asked_before() -> None:
+    busy = Failure(code="no_network", what="Busy.", why="429", fix="wait", retry_after_s=120.0)
+    brought = after(a_pull(S.FETCHING), msg.Progressed(1, at(10)), msg.Progressed(1, at(20)))
+
+    waiting = after(brought, msg.Ended(1, failed=busy), now=5.0)
+
+    assert (waiting.state, waiting.not_before) == (S.QUEUED, 125.0)
 
 
 def test_a_refusal_is_kept_and_forgotten_when_it_is_tried_again() -> None:
@@ -204,8 +236,9 @@ def test_those_that_run_share_the_line_equally() -> None:
 def test_who_asks_for_files_that_are_on_their_way_joins(
     state: S, paths: tuple[str, ...], repo: str, *, is_same: bool
 ) -> None:
-    known = a_pull(state, job=a_job("a", "b"))
-    wanted = msg.Wanted("m", None, "", a_job(*paths, repo=repo, commit="b" * 40))
+    known = a_pull(state, job=replace(a_job("a", "b"), ref="main"))
+    moved_on = replace(a_job(*paths, repo=repo, commit="b" * 40), ref="main")
+    wanted = msg.Wanted("m", None, "", moved_on)
 
     assert (find_same([known], wanted) is known) is is_same
 
@@ -304,7 +337,7 @@ def test_a_view_of_one_that_does_not_run_shows_no_file_as_being_fetched() -> Non
 
     view = render_pull(pull, 0.0)
 
-    assert (view.here, view.speed, view.left, view.note) == (40, None, None, None)
+    assert (view.here, view.speed, view.left, view.note) == (40, None, None, "by the user")
     assert [f.state for f in view.files] == ["waiting"]
 
 

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
@@ -15,6 +16,7 @@ import pytest
 
 from localllm.errors import Busy, NotFound
 from localllm.events import PullMoved
+from localllm.store.job import PullJob
 from localllm.store.shared_cache import CachedRepository
 from localllm.supervisor import pulls as pulls_module
 from localllm.supervisor import pulls_file
@@ -524,14 +526,29 @@ async def test_a_process_carries_the_mark_by_which_orphans_are_found(tmp_path: P
         await yard.begun("waits", 2)
 
 
+async def test_a_paused_pull_of_what_somebody_else_has_brought_is_done(tmp_path: Path) -> None:
+    async with a_yard(tmp_path) as yard:
+        yard.pulls.add(a_plan("waits", "a"))
+        await yard.begun("waits")
+        yard.pulls.pause("p1")
+        await yard.until_states("paused")
+
+        here = replace(a_plan("waits", "a"), on_disk=True, job=PullJob("", "", ()))
+        yard.pulls.add(here)
+
+        assert [view.state for view in yard.pulls.views()] == ["done", "done"]
+
+
 async def test_contents_that_are_on_their_way_are_nobodys_to_remove(tmp_path: Path) -> None:
     blob = CachedRepository(tmp_path / "hub", "o/waits").blob("a" * 64)
     async with a_yard(tmp_path) as yard:
         yard.pulls.add(a_plan("waits", "a"))
-        assert {blob, blob.with_name(f"{blob.name}.part")} < yard.pulls.wanted_files()
+        [claim] = yard.pulls.claims()
+        assert {blob, blob.with_name(f"{blob.name}.part")} < claim.contents
+        assert not claim.at_rest
 
         yard.go()
         await yard.until_states("done")
 
-        assert yard.pulls.wanted_files() == frozenset()
+        assert yard.pulls.claims() == []
         assert yard.pulls.views()[0].commit == COMMIT
