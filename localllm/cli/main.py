@@ -8,6 +8,7 @@ import sys
 import click
 
 from localllm import __version__
+from localllm.cli.plain import plain
 from localllm.errors import LocalLLMError
 
 _VERBS = {
@@ -86,7 +87,10 @@ def run() -> None:
     except LocalLLMError as error:
         if "--debug" in sys.argv:
             raise
-        click.echo(f"localllm: {error}", err=True)
+        lines = (
+            plain(line.expandtabs(4)) for line in str(error).split("\n")
+        )  # names of files are foreign text
+        click.echo("localllm: " + "\n".join(lines), err=True)
         sys.exit(error.exit_code)
     except click.ClickException as error:
         error.show()

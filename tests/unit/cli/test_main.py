@@ -219,3 +219,14 @@ def test_a_path_goes_to_the_daemon_whole_and_a_name_as_it_is(
     monkeypatch.setenv("HOME", str(tmp_path / "me"))
 
     assert absolute(typed) == (None if sent is None else sent.format(here=tmp_path))
+
+
+def test_a_name_of_a_file_cannot_command_the_terminal(tmp_path: Path) -> None:
+    file = tmp_path / "evil\x1b[2J-00001-of-00002.gguf"
+    file.write_bytes(b"GGUF")
+
+    ran = localllm(tmp_path / "home", "plan", str(file), "--offline")
+
+    assert ran.returncode == 5
+    assert "evil?[2J" in ran.stderr
+    assert "\x1b" not in ran.stderr
