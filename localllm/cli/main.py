@@ -8,7 +8,6 @@ import sys
 import click
 
 from localllm import __version__
-from localllm.cli.plain import plain
 from localllm.errors import LocalLLMError
 
 _VERBS = {
@@ -87,9 +86,10 @@ def run() -> None:
     except LocalLLMError as error:
         if "--debug" in sys.argv:
             raise
-        lines = (
-            plain(line.expandtabs(4)) for line in str(error).split("\n")
-        )  # names of files are foreign text
+        from localllm.cli.plain import plain  # noqa: PLC0415  # the way without errors is short
+
+        # names of files are foreign text
+        lines = (plain(line.expandtabs(4)) for line in str(error).split("\n"))
         click.echo("localllm: " + "\n".join(lines), err=True)
         sys.exit(error.exit_code)
     except click.ClickException as error:
