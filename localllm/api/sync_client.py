@@ -214,12 +214,11 @@ def _refusal(status: int, text: bytes) -> LocalLLMError:
         detail = msgspec.json.decode(text, type=_Refusal).error
     except msgspec.DecodeError:
         detail = _Detail(message=f"status {status}: {text[:200].decode(errors='replace')}")
-    what, why, fix = _parts(detail.message)
-    return by_code(detail.code)(what, why=why, fix=fix)
+    return error_of(detail.message, detail.code)
 
 
-def _parts(message: str) -> tuple[str, str, str]:
-    """Undo `LocalLLMError.__str__`."""
+def error_of(message: str, code: str | None) -> LocalLLMError:
+    """Make an error of what `LocalLLMError.__str__` and its code made of it."""
     what, _, rest = message.partition("\n  why: ")
     why, _, fix = rest.partition("\n  fix: ")
-    return what, why or "the daemon said no more", fix or "localllm logs"
+    return by_code(code)(what, why=why or "the daemon said no more", fix=fix or "localllm logs")

@@ -29,7 +29,12 @@ def with_engine_here(paths: Paths, wanted: ServeRequest, may: Permission) -> Ser
     from localllm.cli.get_engine import a_desk  # noqa: PLC0415  # rarely needed
     from localllm.formats.header import Format  # noqa: PLC0415
 
-    error = what_lacks(a_desk(paths), wanted, Format.GGUF)
+    desk = a_desk(paths)
+    model = desk.resolved(wanted)[0].model
+    stored = None if model is None else desk.on_disk(model)
+    if stored is not None and stored.format is not Format.GGUF:
+        return wanted  # an engine for it cannot be fetched: the daemon says what it has
+    error = what_lacks(desk, wanted, Format.GGUF)
     return wanted if error is None else with_engine_for(paths, wanted, error, may)
 
 
@@ -37,13 +42,17 @@ def what_lacks(desk: Desk, wanted: ServeRequest, format_: Format) -> EngineNeede
     """Look whether an engine is to be fetched before a format runs on the accelerator.
 
     Raises:
-        EngineUnusable: None that could be fetched would help.
+        EngineUnusable: None that could be fetched would help, and the processor is not allowed.
     """
-    on_device = msgspec.structs.replace(wanted, allow_cpu=False)
+    on_device, seen = msgspec.structs.replace(wanted, allow_cpu=False), desk.survey()
     try:
-        desk.engine_desk.choose(desk.survey(), on_device, format_)
+        desk.engine_desk.choose(seen, on_device, format_)
     except EngineNeeded as error:
         return error
+    except EngineUnusable:
+        if not wanted.allow_cpu:
+            raise
+        desk.engine_desk.choose(seen, wanted, format_)
     return None
 
 

@@ -23,13 +23,14 @@ from localllm.cli.pulling import (
     begin,
     has_our_hub,
     headline,
-    pause,
+    leave,
     plan_beside,
     plan_here,
     pull_here,
     pull_request,
     watch,
 )
+from localllm.cli.room import require_room
 from localllm.cli.tables import size
 from localllm.errors import LocalLLMError, ModelNotFound, NoNetwork
 from localllm.paths import Paths, bundled_profiles
@@ -39,10 +40,15 @@ if TYPE_CHECKING:  # heavy
     from collections.abc import Sequence
 
     from localllm.engines.builds.fitting import Candidate
-    from localllm.formats.header import Format
     from localllm.hardware.machine import Machine
     from localllm.planning.desk import Desk
     from localllm.planning.pull_plans import PullPlan
+
+
+_ELSEWHERE = (
+    "the daemon that runs has other settings of the hub, or of the Hugging Face cache: it may not "
+    "see what is fetched here\n  localllm down first, and the same again starts one that does"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +80,10 @@ def bring(
     Raises:
         LocalLLMError: It cannot be had, does not fit, or is not wanted.
     """
-    if wanted.model is not None and is_a_path(wanted.model):
-        raise lacking
     desk = a_desk(paths, offline=may.offline)
+    model = _model_of(desk, wanted)
+    if model is not None and is_a_path(model):
+        raise lacking
     plan = plan_beside(None if may.offline else client, desk, pull_request(wanted))
     return fetch_planned(client, desk, plan, wanted, may)
 
@@ -87,8 +94,11 @@ def fetch_planned(
     """Ask, and fetch what was planned, with an engine where one is lacking; see `bring`."""
     if not plan.on_disk:
         found = _what_lacks(desk, plan, wanted)
-        _agree(found, may)
         pulling = client if client is not None and has_our_hub(client) else None
+        if client is not pulling:
+            say(_ELSEWHERE)
+        require_room(desk, plan)
+        _agree(found, may)
         wanted = _fetch(pulling, found, wanted)
     return as_pulled(wanted, plan)
 
@@ -100,14 +110,21 @@ def as_pulled(wanted: ServeRequest, plan: PullPlan) -> ServeRequest:
 
 def ensure_here(paths: Paths, wanted: ServeRequest, may: Permission) -> ServeRequest:
     """Fetch a model before there is a daemon that could say whether it is here."""
-    if wanted.model is None or is_a_path(wanted.model):
+    offline = a_desk(paths, offline=True)
+    model = _model_of(offline, wanted)
+    if model is None or is_a_path(model):
         return wanted
     try:
-        plan_here(a_desk(paths, offline=True), pull_request(wanted))
+        plan_here(offline, pull_request(wanted))
     except (NoNetwork, ModelNotFound):
         desk = a_desk(paths, offline=may.offline)
         return fetch_planned(None, desk, plan_here(desk, pull_request(wanted)), wanted, may)
     return wanted
+
+
+def _model_of(desk: Desk, wanted: ServeRequest) -> str | None:
+    """Which one is meant, by the command or by a profile of the user's own."""
+    return desk.resolved(wanted)[0].model
 
 
 def fetch_stand_in(paths: Paths, may: Permission) -> None:
@@ -134,18 +151,15 @@ def stand_in_is_here(paths: Paths) -> bool:
 
 
 def _what_lacks(desk: Desk, plan: PullPlan, wanted: ServeRequest) -> Lacking:
-    error = what_lacks(desk, wanted, _format_of(plan))
+    from localllm.formats.header import Format  # noqa: PLC0415  # rarely needed
+
+    # an engine for what is no GGUF cannot be fetched, and the plan has seen that there is one
+    is_gguf = any(file.path.lower().endswith(".gguf") for file in plan.job.files)
+    error = what_lacks(desk, wanted, Format.GGUF) if is_gguf else None
     if error is None:
         return Lacking(desk, plan, None, ())
     machine = desk.probe()
     return Lacking(desk, plan, machine, curing_builds(desk, machine, wanted, error))
-
-
-def _format_of(plan: PullPlan) -> Format:
-    from localllm.formats.header import Format  # noqa: PLC0415
-
-    is_gguf = any(file.path.endswith(".gguf") for file in plan.job.files)
-    return Format.GGUF if is_gguf else Format.MLX
 
 
 def _agree(found: Lacking, may: Permission) -> None:
@@ -186,13 +200,13 @@ def _fetch(client: DaemonClient | None, found: Lacking, wanted: ServeRequest) ->
         pull_here(found.desk, found.plan, a_display())
         return wanted
     request = pull_request(as_pulled(wanted, found.plan), anyway=True)  # it was planned to fit
-    view = begin(client, request)
+    begun = begin(client, request)
     try:
         wanted = _install(found, wanted)
     except BaseException:  # Ctrl-C too
-        pause(client, view)
+        leave(client, begun)
         raise
-    watch(client, view, a_display())
+    watch(client, begun, a_display())
     return wanted
 
 

@@ -52,7 +52,9 @@ def command(
 ) -> None:
     """Remove what is left over: half files, broken links, contents that nothing refers to.
 
-    Models go only by --older-than and --max-size. What would go is shown first, and asked about.
+    Half files stay for a day after they were last written to, or for as long as --older-than says if
+    that is less. Models go only by --older-than and --max-size. What would go is shown first, and
+    asked about.
     """
     paths = here()
     request = TidyRequest(older_than=older_than, max_size=max_size, dry_run=True)

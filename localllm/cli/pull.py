@@ -11,6 +11,7 @@ import click
 from localllm.api.pull_views import PullRequest
 from localllm.api.store_views import StoreView
 from localllm.api.sync_client import DaemonClient, connect
+from localllm.cli.cancelling import cancel_pull, render_cancelled
 from localllm.cli.completing import known_models
 from localllm.cli.conventions import absolute, here, json_option, print_document, say
 from localllm.cli.outside import is_offline
@@ -28,12 +29,18 @@ from localllm.cli.pulling import (
 )
 from localllm.cli.render_store import render_pulls
 from localllm.cli.tables import size
+from localllm.cli.unfinished import UNDER_WAY
 from localllm.paths import Paths
 from localllm.store.names import parse_repository_name
 
 if TYPE_CHECKING:  # heavy
     from localllm.planning.desk import Desk
     from localllm.planning.pull_plans import PullPlan
+
+_WAITS = (
+    "the daemon is fetching the same, without this limit: what it is at is waited for; "
+    "localllm pull MODEL --cancel ends that"
+)
 
 
 @click.command("pull")
@@ -51,7 +58,10 @@ if TYPE_CHECKING:  # heavy
     "--limit",
     type=click.FloatRange(min=0, min_open=True),
     metavar="MIB_PER_S",
-    help="No faster than this; by default as config.toml says.",
+    help="No faster than this, in this process; by default as config.toml says.",
+)
+@click.option(
+    "--cancel", is_flag=True, help="End MODEL's pull instead, and remove what has come in part."
 )
 @json_option
 def command(
@@ -59,6 +69,7 @@ def command(
     *,
     offline: bool,
     limit: float | None,
+    cancel: bool,
     as_json: bool,
     **asked: Any,  # noqa: ANN401  # click has checked each
 ) -> None:
@@ -70,9 +81,15 @@ def command(
     """
     paths = here()
     if model is None and asked["profile"] is None:
+        if any((offline, limit, cancel, *asked.values())):
+            raise click.UsageError("name a MODEL: without one, what is under way is shown")
         _show_pulls(paths, as_json=as_json)
         return
     request = PullRequest(model=absolute(model), **asked)
+    if cancel:
+        cancelled = cancel_pull(paths, request)
+        print_document(cancelled, render_cancelled(cancelled), as_json=as_json)
+        return
     if is_offline(os.environ, asked=offline):
         pulled = _look_here(paths, request)
     else:
@@ -87,7 +104,9 @@ def command(
 def _show_pulls(paths: Paths, *, as_json: bool) -> None:
     client = connect(paths.daemon_file)
     if client is None:
-        raise click.UsageError("name a MODEL: without a daemon nothing is under way")
+        nobody = "no daemon is running, so nothing is under way; localllm pull MODEL begins"
+        print_document([], [nobody], as_json=as_json)
+        return
     pulls = client.pulls()
     print_document(pulls, render_pulls(pulls), as_json=as_json)
 
@@ -103,17 +122,29 @@ def _pull_here(paths: Paths, request: PullRequest, limit: float | None) -> Pulle
     plan = plan_here(desk, request)
     if not plan.on_disk:
         _say_what(headline(plan.model, plan.quant, plan.size_bytes, plan.job.repo), plan.reason)
+        if limit and _is_fetched_there(paths, plan):
+            say(_WAITS)
         pull_here(desk, plan, a_display(), limit)
     return _of_plan(desk, plan, already=plan.on_disk)
 
 
+def _is_fetched_there(paths: Paths, plan: PullPlan) -> bool:
+    """Whether a daemon is fetching some of the same files: it holds their locks meanwhile."""
+    client = connect(paths.daemon_file)
+    if client is None:
+        return False
+    alike = [p for p in client.pulls() if p.state in UNDER_WAY and p.repo == plan.job.repo]
+    wanted = {file.path for file in plan.job.files}
+    return any(file.path in wanted for pull in alike for file in pull.files)
+
+
 def _pull_there(client: DaemonClient, request: PullRequest) -> PulledView:
     begun = begin(client, request)
-    already = begun.state == "done"
+    view, already = begun.view, begun.view.state == "done"
     if not already:
-        _say_what(headline(begun.model, begun.quant, begun.size, begun.repo), begun.reason)
-        begun = watch(client, begun, a_display())
-    return _pulled(client.store(fit=False), begun.model, begun.quant, already=already)
+        _say_what(headline(view.model, view.quant, view.size, view.repo or "its hub"), view.reason)
+        view = watch(client, begun, a_display())
+    return _pulled(client.store(fit=False), view.model, view.quant, already=already)
 
 
 def _say_what(head: str, reason: str) -> None:

@@ -6,21 +6,23 @@ import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from localllm.api.pull_views import PullErrorView, PullRequest, PullView
-from localllm.api.sync_client import DaemonClient, connect
+from localllm.api.pull_views import PullRequest, PullView
+from localllm.api.sync_client import DaemonClient, connect, error_of
 from localllm.api.views import ServeRequest, View
 from localllm.cli.conventions import allow_tls, say
 from localllm.cli.outside import offline_environment
 from localllm.cli.plain import plain
 from localllm.cli.pull_progress import Display, Framing
 from localllm.cli.tables import size
-from localllm.errors import LocalLLMError, by_code
+from localllm.cli.unfinished import UNDER_WAY
+from localllm.errors import LocalLLMError, NoNetwork, NotReady, NotRunning
 from localllm.paths import Paths, bundled_profiles
 from localllm.units import MIB
 
@@ -32,7 +34,18 @@ _LOOK_EVERY_S, _LOOK_SOON_S = 0.5, 0.1
 _NEARLY_S = 2.0
 """An end that is so near is waited for more closely: serving begins with it."""
 
-_UNDER_WAY = {"queued", "fetching"}
+
+class DaemonEnded(LocalLLMError):
+    """The daemon was told to end, or has crashed, while it pulled: another one is not wanted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A pull of the daemon's."""
+
+    view: PullView
+    is_ours: bool
+    """It was not under way before this command asked for it."""
 
 
 class PulledView(View, frozen=True, kw_only=True):
@@ -85,7 +98,8 @@ def plan_here(desk: Desk, request: PullRequest) -> PullPlan:
 def plan_beside(client: DaemonClient | None, desk: Desk, request: PullRequest) -> PullPlan:
     """Plan it here, but with the daemon's choice where it serves something: it knows what that gives back."""
     if client is not None and client.models():
-        request = _as_the_daemon_would(client, request)
+        with suppress(NoNetwork):  # it may have other surroundings, in which nobody answers
+            request = _as_the_daemon_would(client, request)
     return plan_here(desk, request)
 
 
@@ -147,7 +161,7 @@ def pull_here(desk: Desk, plan: PullPlan, display: Display, mib_per_s: float | N
     try:
         return _ending(display, lambda: anyio.run(work))
     except KeyboardInterrupt:
-        _say_kept(last[0], plan.size_bytes)
+        _say_kept(last[0], plan.job.size_bytes)
         raise
 
 
@@ -158,23 +172,23 @@ def _ending(display: Display, work: Callable[[], Path]) -> Path:
         display.end()
 
 
-def begin(client: DaemonClient, request: PullRequest) -> PullView:
+def begin(client: DaemonClient, request: PullRequest) -> Begun:
     """Have the daemon pull; one that was paused goes on."""
+    before = {one.id for one in client.pulls() if one.state in UNDER_WAY}
     view = client.pull(request)
-    if view.state == "paused":
-        return client.resume_pull(view.id)
-    return view
+    return Begun(view, view.id not in before)
 
 
-def watch(client: DaemonClient, view: PullView, display: Display) -> PullView:
-    """Show the daemon's pull until it is done; Ctrl-C pauses it.
+def watch(client: DaemonClient, begun: Begun, display: Display) -> PullView:
+    """Show the daemon's pull until it is done; Ctrl-C pauses it, if it is this command's.
 
     Raises:
-        LocalLLMError: It failed, was paused or cancelled by somebody else.
+        LocalLLMError: It failed, was paused or cancelled by somebody else, or the daemon has ended.
     """
+    view = begun.view
     framing = Framing(title(view.model, view.quant))
     try:
-        while view.state in _UNDER_WAY:
+        while view.state in UNDER_WAY:
             display.show(framing.of_view(view))
             near = view.left is not None and view.left < _NEARLY_S
             time.sleep(_LOOK_SOON_S if near else _LOOK_EVERY_S)
@@ -182,7 +196,7 @@ def watch(client: DaemonClient, view: PullView, display: Display) -> PullView:
         display.show(framing.of_view(view))
     except KeyboardInterrupt:
         display.end()
-        pause(client, view)
+        leave(client, begun)
         raise
     finally:
         display.end()
@@ -190,8 +204,13 @@ def watch(client: DaemonClient, view: PullView, display: Display) -> PullView:
     return view
 
 
-def pause(client: DaemonClient, view: PullView) -> None:
-    """Stop the daemon's pull where it is."""
+def leave(client: DaemonClient, begun: Begun) -> None:
+    """Stop the daemon's pull where it is; one that somebody else began goes on."""
+    view = begun.view
+    if not begun.is_ours:
+        say(f"the pull of {plain(view.model)} was begun elsewhere, and goes on in the daemon")
+        say("  localllm pull shows how far it is; with its name and --cancel it ends")
+        return
     with suppress(LocalLLMError):  # it has ended, or the daemon has
         view = client.pause_pull(view.id)
     _say_kept(view.here, view.size)
@@ -205,7 +224,10 @@ def _say_kept(here: int, whole: int) -> None:
 
 
 def _look(client: DaemonClient, view: PullView) -> PullView:
-    found = next((one for one in client.pulls() if one.id == view.id), None)
+    try:
+        found = next((one for one in client.pulls() if one.id == view.id), None)
+    except (NotReady, NotRunning) as error:
+        raise _without_daemon(view) from error
     if found is None:
         raise _ended_otherwise(view, "cancelled")
     return found
@@ -213,9 +235,18 @@ def _look(client: DaemonClient, view: PullView) -> PullView:
 
 def _raise_unless_done(view: PullView) -> None:
     if view.state == "failed" and view.error is not None:
-        raise _error_of(view.error)
+        raise error_of(view.error.message, view.error.code)
     if view.state != "done":
         raise _ended_otherwise(view, view.state)
+
+
+def _without_daemon(view: PullView) -> DaemonEnded:
+    return DaemonEnded(
+        f"The daemon ended before all of {plain(view.model)} was here.",
+        why="somebody stopped it, or it has crashed; "
+        f"what has come is kept ({size(view.here)} of {size(view.size)})",
+        fix="the same command again, which goes on from there",
+    )
 
 
 def _ended_otherwise(view: PullView, how: str) -> LocalLLMError:
@@ -223,13 +254,4 @@ def _ended_otherwise(view: PullView, how: str) -> LocalLLMError:
         f"The pull of {plain(view.model)} was {how}.",
         why="somebody else did it, by another command or on the screen",
         fix=f"localllm pull {plain(view.model)}, which goes on with what is there",
-    )
-
-
-def _error_of(error: PullErrorView) -> LocalLLMError:
-    """Raise it as the error that it is."""
-    what, _, rest = error.message.partition("\n  why: ")
-    why, _, fix = rest.partition("\n  fix: ")
-    return by_code(error.code)(
-        what, why=why or "the daemon said no more", fix=fix or "localllm pull, which tries again"
     )

@@ -7,13 +7,11 @@ from collections.abc import Sequence
 
 import click
 
-from localllm.api.store_views import RemovedView, StoreView
+from localllm.api.store_views import RemovedView
 from localllm.cli.completing import models_here
 from localllm.cli.conventions import absolute, here, json_option, print_document, say
-from localllm.cli.housekeeping import agree, read_store, remove
-from localllm.cli.plain import plain
+from localllm.cli.housekeeping import agree, remove, said_of
 from localllm.cli.render_store import render_removed
-from localllm.cli.tables import size
 from localllm.errors import LocalLLMError
 from localllm.paths import Paths
 
@@ -29,8 +27,7 @@ def command(models: Sequence[str], *, yes: bool, as_json: bool) -> None:
     """
     paths, names = here(), [str(absolute(model)) for model in models]
     if not yes:
-        store = read_store(paths, fit=False)
-        said = ", ".join(_with_size(name, store) for name in names)
+        said = ", ".join(said_of(paths, names))
         agree(f"remove {said}?", f"localllm rm {shlex.join(models)}", yes=yes)
     removed = _remove(paths, names)
     print_document(removed, render_removed(removed), as_json=as_json)
@@ -47,11 +44,6 @@ def _remove(paths: Paths, names: Sequence[str]) -> RemovedView:
                 say("\n".join(render_removed(together(done))))
             raise
     return together(done)
-
-
-def _with_size(name: str, store: StoreView) -> str:
-    found = [model for model in store.models if model.name == name]
-    return plain(f"{name} ({size(found[0].size)})" if found else name)
 
 
 def together(views: Sequence[RemovedView]) -> RemovedView:

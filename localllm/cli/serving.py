@@ -16,7 +16,6 @@ from localllm.api.views import ServeReply, ServeRequest
 from localllm.cli.conventions import say
 from localllm.cli.engine_first import with_engine_for, with_engine_here
 from localllm.cli.fetching import (
-    Declined,
     bring,
     ensure_here,
     fetch_planned,
@@ -25,13 +24,15 @@ from localllm.cli.fetching import (
 )
 from localllm.cli.permission import Permission
 from localllm.cli.plain import plain
-from localllm.cli.pulling import a_desk, has_our_hub
+from localllm.cli.pulling import DaemonEnded, a_desk, has_our_hub
+from localllm.cli.sight import see_to_images
 from localllm.cli.start import a_daemon, wait_for, wait_until_gone
 from localllm.cli.unnamed import Named, name_one, remembers
 from localllm.errors import (
     EngineNeeded,
+    EngineUnusable,
+    LocalLLMError,
     ModelNotFound,
-    NoNetwork,
     NotReady,
     NotRunning,
 )
@@ -138,8 +139,10 @@ def _fetched(
         return named
     try:
         found = fetch_planned(client, a_desk(paths), named.plan, named.wanted, may)
-    except (NoNetwork, Declined) as error:
-        return Named(wanted, why_not=f"{error.what} ({error.why})")
+    except (EngineUnusable, DaemonEnded, NotReady, NotRunning):
+        raise  # the stand-in would meet the same
+    except LocalLLMError as error:
+        return Named(wanted, why_not=plain(f"{error.what} ({error.why})"))
     return Named(found)
 
 
@@ -147,6 +150,7 @@ def serve(
     client: DaemonClient, paths: Paths, wanted: ServeRequest, ask: Ask, may: Permission
 ) -> ServeReply:
     """Ask for a model; get what is lacking for it: the model, an engine, the stand-in's file."""
+    wanted = see_to_images(client, paths, wanted, may)
     try:
         return _with_engine(client, paths, wanted, ask, may)
     except ModelNotFound as error:
@@ -183,13 +187,17 @@ def _with_engine(
     try:
         return ask(client, msgspec.structs.replace(wanted, allow_cpu=False))
     except EngineNeeded as error:
-        return ask(client, with_engine_for(paths, wanted, error, may))
+        wanted = with_engine_for(paths, wanted, error, may)
+    except EngineUnusable:  # as with a driver that does not answer: no engine would help
+        if not wanted.allow_cpu:
+            raise
+    return ask(client, wanted)
 
 
 def prepare_here(paths: Paths, wanted: ServeRequest, may: Permission) -> ServeRequest:
     """Fetch what is lacking before there is a daemon to ask; say how to ask for the model then."""
     named = _fetched(None, paths, name_one(None, paths, wanted, may), wanted, may)
-    found = ensure_here(paths, named.wanted, may)
+    found = ensure_here(paths, see_to_images(None, paths, named.wanted, may), may)
     if named.why_not is not None:
         named.say_stand_in()
     if _is_unnamed(paths, found) and not remembers(paths) and not stand_in_is_here(paths):

@@ -16,6 +16,7 @@ from localllm.api.daemon_file import DaemonFile
 from localllm.api.status_views import InstanceView
 from localllm.api.sync_client import DaemonClient, connect
 from localllm.cli.conventions import say
+from localllm.cli.unfinished import UNDER_WAY
 from localllm.errors import AlreadyRunning, LocalLLMError, NotRunning, StartFailed, by_code, code_of
 from localllm.paths import Paths
 
@@ -25,7 +26,6 @@ _END_DEADLINE_S = 3600.0
 
 _LOOK_EVERY_S, _LOOK_AT_LEAST_EVERY_S = 0.05, 0.5
 _SAID_BYTES = 4096
-_UNDER_WAY = {"queued", "fetching"}
 
 
 @contextmanager
@@ -42,7 +42,7 @@ def a_daemon(paths: Paths, port: int | None) -> Generator[DaemonClient]:
         yield client
     except BaseException:  # Ctrl-C too
         with suppress(NotRunning):
-            busy = started and any(one.state in _UNDER_WAY for one in client.pulls())
+            busy = started and any(one.state in UNDER_WAY for one in client.pulls())
             if started and not busy and not client.models():
                 client.shut_down(forget=False)
                 wait_until_gone(client, paths)
@@ -191,6 +191,21 @@ def _failed(model: InstanceView) -> LocalLLMError:
         why=reason + said,
         fix=f"localllm logs {model.id}" if fix is None else fix,
     )
+
+
+def require_none(paths: Paths) -> None:
+    """Refuse to become the daemon beside another, before anything is fetched for it.
+
+    Raises:
+        AlreadyRunning: There is one.
+    """
+    client = connect(paths.daemon_file)
+    if client is not None:
+        raise AlreadyRunning(
+            "A daemon is running already.",
+            why=f"process {client.daemon.pid} listens on port {client.daemon.port}",
+            fix="localllm down first, or leave --foreground out",
+        )
 
 
 def become_daemon(port: int | None, serve: str | None) -> None:

@@ -15,7 +15,7 @@ from localllm.cli.conventions import absolute, here, json_option, print_document
 from localllm.cli.permission import permission, permission_options
 from localllm.cli.render import render_status
 from localllm.cli.serving import prepare_here, serve_and_wait, serve_options
-from localllm.cli.start import become_daemon
+from localllm.cli.start import become_daemon, require_none
 
 
 @click.command("up")
@@ -44,6 +44,7 @@ def command(
     paths, may = here(), permission(yes=yes, offline=offline)
     wanted = ServeRequest(model=absolute(model), **asked)
     if foreground:
+        require_none(paths)
         wanted = prepare_here(paths, wanted, may)
         become_daemon(port, msgspec.json.encode(wanted).decode())
     status, reply = serve_and_wait(paths, port, wanted, DaemonClient.serve, may)

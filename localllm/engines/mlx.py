@@ -78,7 +78,7 @@ class Mlx:
 
 
 def _settings(serving: Serving, endpoint: Endpoint) -> WorkerSettings:
-    if serving.model_file.suffix == ".gguf" or serving.model_file.is_file():
+    if serving.model_file.suffix == ".gguf":
         raise EngineUnusable(
             f"{serving.model_file} is not for mlx.",
             why="mlx's reader of GGUF trusts what a file says, and can be made to write anywhere",

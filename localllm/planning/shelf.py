@@ -20,6 +20,8 @@ from localllm.planning.shelf_views import (
     render_leftover,
     render_model,
 )
+from localllm.store.clearing import written_now
+from localllm.store.emptying import is_fetched_now
 from localllm.store.inventory import OnDisk, printable, read_inventory
 from localllm.store.leftovers import read_leftovers
 from localllm.store.places import hub_cache
@@ -95,6 +97,8 @@ def take_away(
     open_now = any(Path(os.path.realpath(path)) in served for path in going)
     if open_now or is_served(model, served):
         raise _is_served(model)
+    if is_fetched_now(repository):
+        raise written_now(repository)
     freed = plan.freed_bytes
     if not dry_run:
         freed = remove(repository, model.weights, meant.only, sweep)
@@ -131,7 +135,7 @@ def _check(model: OnDisk, file: Path, cache: Path, tell: Tell) -> CheckedView:
     done = None
     if checked.outcome == "damaged":
         try:
-            done = set_aside(model, file, cache, sweep)
+            done = set_aside(model, checked, cache, sweep)
         except LocalLLMError as error:
             done = f"it could not be set aside: {error.why}"
     return render_checked(model, checked, done)

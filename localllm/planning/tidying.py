@@ -25,12 +25,10 @@ from localllm.planning.shelf import models_here, sweep, take_away
 from localllm.planning.shelf_views import is_served
 from localllm.store.discarding import discard
 from localllm.store.inventory import OnDisk, printable
-from localllm.store.leftovers import Leftover, read_leftovers
+from localllm.store.leftovers import KEPT_FOR_S, Leftover, read_leftovers
 from localllm.store.local import model_id
 from localllm.store.places import hub_cache
 from localllm.units import duration, size
-
-DAY_S = 86400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +44,7 @@ class Spared:
     pulling: frozenset[str] = frozenset()
     """Repositories, as owner/name, of pulls that have not ended; paused ones among them."""
 
-    half_for_s: float = DAY_S
+    half_for_s: float = KEPT_FOR_S
     """How long a half stays after it was last written to."""
 
 
@@ -192,12 +190,11 @@ def _drop(tidying: _Tidying, leftover: Leftover, cache: Path) -> _Outcome:
 
 
 def _ids(model: OnDisk) -> set[str]:
-    """What clients may send for it."""
-    if model.profile is not None:
-        return {model.profile}
+    """What clients may send for it: by the catalog's name, and by its file's or repository's."""
+    known = set() if model.profile is None else {model.profile}
     if model.format is Format.GGUF or model.repo is None:
-        return {model_id(model.path)}
-    return {model_id(Path(f"{model.repo.partition('/')[2]}.safetensors"))}
+        return known | {model_id(model.path)}
+    return known | {model_id(Path(f"{model.repo.partition('/')[2]}.safetensors"))}
 
 
 def _together_bytes(models: Sequence[OnDisk]) -> int:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from localllm import __version__
 from localllm.errors import ConfigError
@@ -27,8 +27,9 @@ _MAX_TOKEN_CHARS = 16_384
 class HubAccess:
     """How a hub is asked for a file."""
 
-    endpoint: str
-    """As in https://huggingface.co; a mirror's may have a path. Never a slash at the end."""
+    endpoint: str = field(repr=False)
+    """As in https://huggingface.co; a mirror's may have a path, and a password that nobody is to
+    see. Never a slash at the end."""
 
     headers: Mapping[str, str] = field(repr=False)
     """Names in small letters; `authorization` is for the endpoint's own host alone."""
@@ -50,6 +51,14 @@ def hub_access(environment: Mapping[str, str]) -> HubAccess:
 def endpoint_of(environment: Mapping[str, str]) -> str:
     """Find the hub's address."""
     return (environment.get("HF_ENDPOINT") or HUB).strip().rstrip("/")
+
+
+def host_of(endpoint: str) -> str:
+    """Name the server behind an address, without the password that may be in it."""
+    try:
+        return urlsplit(endpoint).netloc.rpartition("@")[2]
+    except ValueError:  # it is no address, which is said when it is asked
+        return ""
 
 
 def is_offline(environment: Mapping[str, str]) -> bool:

@@ -34,7 +34,7 @@ class Room:
         """
         for path in paths:
             if not self._is_inside(path):
-                raise _leads_out(path)
+                raise leads_out(path)
 
     def unlink(self, path: Path) -> int:
         """Remove a file or link, if it is there; return the bytes that this frees.
@@ -84,7 +84,7 @@ def room_of(repository: CachedRepository) -> Room:
     """
     real = Path(os.path.realpath(repository.folder))
     if real != Path(os.path.realpath(repository.cache)) / repository.folder.name:
-        raise _leads_out(repository.folder)
+        raise leads_out(repository.folder)
     return Room(real)
 
 
@@ -136,7 +136,7 @@ def _lock(lock: Path, repository: CachedRepository) -> Iterator[None]:
     except OSError as error:
         os.close(handle)
         if error.errno in {EAGAIN, EWOULDBLOCK}:
-            raise _written_now(repository) from error
+            raise written_now(repository) from error
         if is_new:  # where there are no such locks, the hub takes the file itself for one
             lock.unlink(missing_ok=True)
         raise unwritable(lock, error) from error
@@ -149,13 +149,14 @@ def _lock(lock: Path, repository: CachedRepository) -> Iterator[None]:
 def unwritable(path: Path, error: OSError) -> LocalLLMError:
     """Say that the system refuses."""
     return LocalLLMError(
-        f"{path} could not be changed.",
+        f"{_printable(path)} could not be changed.",
         why=str(error),
         fix="check who owns the cache, and whether its disk can be written",
     )
 
 
-def _written_now(repository: CachedRepository) -> InUse:
+def written_now(repository: CachedRepository) -> InUse:
+    """Say that a program is at it."""
     return InUse(
         f"{repository.name} is being fetched now.",
         why="a program holds the lock on one of its files",
@@ -163,9 +164,14 @@ def _written_now(repository: CachedRepository) -> InUse:
     )
 
 
-def _leads_out(path: Path) -> LocalLLMError:
+def leads_out(path: Path) -> LocalLLMError:
+    """Say that nothing outside is touched."""
     return LocalLLMError(
-        f"{path} leads out of the cache.",
-        why="a folder above it is a link to somewhere else, and nothing outside is touched",
+        f"{_printable(path)} leads out of the cache.",
+        why="it is a link to somewhere else, or in a folder that is, and nothing outside is touched",
         fix="remove it by hand, if it is yours",
     )
+
+
+def _printable(path: Path) -> str:
+    return "".join(c if c.isprintable() else "?" for c in str(path))

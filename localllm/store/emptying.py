@@ -7,6 +7,7 @@ before it fetches, and links into it hours later.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from localllm.store.clearing import Room, is_locked
@@ -19,7 +20,7 @@ def clear_empty(repository: CachedRepository, room: Room) -> None:
 
     Hold no lock of the repository meanwhile: it would be taken for another program's.
     """
-    if _is_fetched_now(repository):
+    if is_fetched_now(repository):
         return
     top = repository.folder / "snapshots"
     for revision in folders_in(top):
@@ -39,7 +40,8 @@ def clear_empty(repository: CachedRepository, room: Room) -> None:
     Room(room.folder.parent).remove_empty(repository.folder)
 
 
-def _is_fetched_now(repository: CachedRepository) -> bool:
+def is_fetched_now(repository: CachedRepository) -> bool:
+    """Tell whether a program holds the lock of any contents; what it has already may be part of it."""
     locks = repository.lock("any").parent
     return any(is_locked(locks / name) for name in _names_in(locks) if name.endswith(".lock"))
 
@@ -82,8 +84,9 @@ def _clear_notes(folder: Path, room: Room) -> None:
     for above, _, files in os.walk(folder):
         for name in files:
             note = Path(above, name)
-            if not note.is_symlink() and note.stat().st_size == 0:
-                room.unlink(note)
+            with suppress(OSError):  # another tool may have removed it meanwhile
+                if not note.is_symlink() and note.stat().st_size == 0:
+                    room.unlink(note)
     _clear_folders(folder, room)
 
 

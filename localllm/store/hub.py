@@ -12,11 +12,10 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from time import monotonic
-from urllib.parse import urlsplit
 
 import httpx2
 from huggingface_hub import HfApi, constants, errors
@@ -36,6 +35,7 @@ from localllm.store.access import (
     file_url,
     find_token,
     hides_token,
+    host_of,
     is_offline,
     token_file,
 )
@@ -62,7 +62,8 @@ _MOST_CONVERSIONS = 10
 class HuggingFaceHub:
     """The hub that the environment names: HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE; see `access`."""
 
-    environment: Mapping[str, str]
+    environment: Mapping[str, str] = field(repr=False)
+    """There are secrets in it."""
 
     @property
     def endpoint(self) -> str:
@@ -70,7 +71,7 @@ class HuggingFaceHub:
 
     @property
     def host(self) -> str:
-        return urlsplit(self.endpoint).netloc
+        return host_of(self.endpoint)
 
     def fetch_repository(self, name: str, revision: str | None) -> Repository:
         """See `Hub`. One request, which brings the commit and all sizes."""
@@ -218,7 +219,9 @@ class HuggingFaceHub:
             raise hub_errors.not_there(name, self.endpoint) from error
         except errors.OfflineModeIsEnabled as error:
             raise hub_errors.offline(name) from error
-        except (httpx2.HTTPError, httpx2.InvalidURL, TimeoutError) as error:
+        except httpx2.InvalidURL as error:  # which may have a password in it
+            raise hub_errors.unreachable(self.endpoint, "its address is none") from error
+        except (httpx2.HTTPError, TimeoutError) as error:
             why = shown(str(error) or type(error).__name__)
             raise hub_errors.unreachable(self.endpoint, why) from error
 

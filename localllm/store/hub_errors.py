@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from localllm.errors import AccessRefused, ConfigError, ModelNotFound, NoNetwork
 from localllm.formats.header import Format
 from localllm.store.names import shown
+from localllm.transfer.addresses import without_password
 
 _MOST_NAMED = 5
 UNAUTHORIZED, FORBIDDEN, TOO_MANY = 401, 403, 429
@@ -17,7 +18,9 @@ UNAUTHORIZED, FORBIDDEN, TOO_MANY = 401, 403, 429
 class Asked:
     """What the hub was asked for."""
 
-    endpoint: str
+    endpoint: str = field(repr=False)
+    """May have a password in it, as all endpoints here; no sentence has it."""
+
     name: str
     revision: str | None
     path: str
@@ -41,12 +44,13 @@ def gated(name: str, endpoint: str) -> AccessRefused:
     return AccessRefused(
         f"{name} is gated: the hub gives it only to those who accepted its conditions.",
         why="the conditions were not accepted, or no token of the account that did was sent",
-        fix=f"open {endpoint}/{name}, accept the conditions there, then: hf auth login",
+        fix=f"open {without_password(endpoint)}/{name}, accept the conditions there, then: hf auth login",
     )
 
 
 def not_there(name: str, endpoint: str) -> ModelNotFound:
     """Say that a private one looks the same."""
+    endpoint = without_password(endpoint)
     return ModelNotFound(
         f"There is no repository {name} for you on {endpoint}.",
         why="it is misspelt or gone, or it is private and no token with access was sent",
@@ -92,15 +96,15 @@ def only_safetensors(name: str, conversions: Sequence[Conversion]) -> ModelNotFo
 def led_away(endpoint: str, address: str) -> NoNetwork:
     """Name where a hub wants to lead, unencrypted."""
     return NoNetwork(
-        f"{endpoint} leads away to an address that is not safe.",
-        why=f"{shown(address)} is not https, and not the hub's own host",
+        f"{without_password(endpoint)} leads away to an address that is not safe.",
+        why=f"{shown(without_password(address))} is not https, and not the hub's own host",
         fix="check HF_ENDPOINT if it is set, and log in to the network if it asks for that",
     )
 
 
 def refused(asked: Asked, status: int, said: str) -> NoNetwork:
     """Name what a status means; `said` is the hub's own message."""
-    name, endpoint = asked.name, asked.endpoint
+    name, endpoint = asked.name, without_password(asked.endpoint)
     if status == UNAUTHORIZED:
         return AccessRefused(
             f"{endpoint} does not take your token.",
@@ -140,7 +144,7 @@ def unreachable(endpoint: str, why: str) -> NoNetwork:
     is_foreign = "certificate verify failed" in why.lower()
     company = "if your company inspects traffic, let SSL_CERT_FILE name its certificates"
     return NoNetwork(
-        f"{endpoint} cannot be reached.",
+        f"{without_password(endpoint)} cannot be reached.",
         why=why,
         fix=company if is_foreign else "connect to the network, or name a model on this disk",
     )
@@ -158,7 +162,7 @@ def no_proxy(why: str) -> ConfigError:
 def no_hub(endpoint: str, why: str) -> NoNetwork:
     """Say that what answers is no hub: a network's login page, a mirror that lacks something."""
     return NoNetwork(
-        f"{endpoint} does not answer as a hub does.",
+        f"{without_password(endpoint)} does not answer as a hub does.",
         why=why,
         fix="log in to the network if it asks for that, and check HF_ENDPOINT if it is set",
     )

@@ -32,6 +32,9 @@ DRAFT_MARK = ".draft"
 BUSY_WITHIN_S = 600.0
 """A file that was written to so lately may still be: not every program takes the lock."""
 
+KEPT_FOR_S = 86_400.0
+"""How long what a download may take up again is kept, after it was last written to."""
+
 _UNLOCKED = ("incomplete", "unreferenced")
 """What may be at work though nobody holds its lock: it is named some time after it has come."""
 

@@ -71,11 +71,20 @@ def work(source: BinaryIO, out: BinaryIO, environment: Mapping[str, str]) -> int
     try:
         anyio.run(run)
     except LocalLLMError as error:
-        failure = Failure(code=error.code, what=error.what, why=error.why, fix=error.fix)
-        telling.say(Said(failed=failure))
+        telling.say(Said(failed=_failure(error)))
         return 1
     telling.say(Said(done=True))
     return 0
+
+
+def _failure(error: LocalLLMError) -> Failure:
+    return Failure(
+        code=error.code,
+        what=error.what,
+        why=error.why,
+        fix=error.fix,
+        retry_after_s=error.retry_after_s,
+    )
 
 
 def _listen(source: BinaryIO, pace: pacing.Pace) -> None:

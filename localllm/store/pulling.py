@@ -6,44 +6,45 @@ file at a time, whoever asks: huggingface_hub's own lock is held meanwhile.
 
 from __future__ import annotations
 
-import re
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import anyio
 import filelock
 
 from localllm.errors import LocalLLMError
 from localllm.store import hub_errors
-from localllm.store.access import HubAccess, file_url, hub_access, is_offline
+from localllm.store.access import HubAccess, endpoint_of, file_url, host_of, hub_access
 from localllm.store.header_cache import HeaderCache, key_of_head
-from localllm.store.job import FileProgress, FileState, PullJob, PullProgress
+from localllm.store.job import FileState, PullJob
 from localllm.store.names import shown
 from localllm.store.places import hub_cache
-from localllm.store.repository import RepositoryFile, is_commit
+from localllm.store.pull_watch import PullWatch, Tell, elsewhere_bytes
+from localllm.store.readiness import check, make_ready
+from localllm.store.repository import RepositoryFile
+from localllm.store.revisions import cached_repository
 from localllm.store.shared_cache import CachedRepository
-from localllm.transfer.digests import Digest, Kind
-from localllm.transfer.disk import allocated_bytes, require_space, while_writing
+from localllm.store.wanted_files import digest_of, is_whole, lacking_files
+from localllm.transfer.digests import Digest
+from localllm.transfer.disk import DiskFailed, while_writing
 from localllm.transfer.download import download
 from localllm.transfer.failures import Refused
 from localllm.transfer.manner import Manner
 from localllm.transfer.pace import Pace
-from localllm.transfer.part import QUARANTINED_ENDING, here_bytes, part_of
+from localllm.transfer.part import QUARANTINED_ENDING, here_bytes
 from localllm.transfer.session import Session, outside
 from localllm.transfer.wanted import Wanted
 
-_HEX = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _SMALL_BYTES = 4 << 20
 _SMALL_AT_ONCE = 4
 _LOOK_EVERY_S = 0.25
+_ROUNDS = 3
 _SHARED_LOCK_MODE = 0o664
 """Source: huggingface_hub, utils/_fixes.py: others of a group may wait for it, too."""
 
 _FREE_SOME = "localllm gc, or localllm rm MODEL; `localllm ls` shows what is there"
-Tell = Callable[[PullProgress], None]
 
 
 async def pull(
@@ -68,47 +69,19 @@ async def pull(
         ModelNotFound: It no longer has one of the files.
         WrongContent: What it sends is not what it says it should be, twice.
         NoSpace: The disk is too full; known before the first byte, mostly.
-        DiskFailed: The cache cannot be written to for another reason.
+        DiskFailed: The cache cannot be written to for another reason, or somebody removes what comes.
     """
-    cached = CachedRepository(hub_cache(environment), job.repo)
+    cached = cached_repository(hub_cache(environment), job.repo)
     with while_writing(job.repo, cached.folder):
-        access = hub_access(environment)
-        _check(job, access.endpoint)
-        await anyio.to_thread.run_sync(_make_ready, job, cached, environment)
+        check(job, cached, endpoint_of(environment))
+        await anyio.to_thread.run_sync(make_ready, job, cached, environment)
+        access, watch = hub_access(environment), PullWatch(job, tell)
         async with outside(environment) as session:
             manner = Manner(connections, pace)
-            watch = _Watch(job, tell)
             await _Pulling(job, cached, access, session, watch, manner, kept).run()
         if job.ref is not None:
             await anyio.to_thread.run_sync(cached.write_ref, job.ref, job.commit)
     return cached.snapshot(job.commit)
-
-
-@dataclass(slots=True)
-class _Watch:
-    """How far each file is."""
-
-    job: PullJob
-    tell: Tell
-    _files: dict[str, FileProgress] = field(init=False)
-    _note: str | None = None
-
-    def __post_init__(self) -> None:
-        self._files = {
-            file.path: FileProgress(file.path, file.size_bytes, 0, FileState.WAITING)
-            for file in self.job.files
-        }
-
-    def moved(self, file: RepositoryFile, state: FileState, here: int) -> None:
-        self._files[file.path] = replace(self._files[file.path], here_bytes=here, state=state)
-        self._say()
-
-    def noted(self, note: str | None) -> None:
-        self._note = note
-        self._say()
-
-    def _say(self) -> None:
-        self.tell(PullProgress(tuple(self._files.values()), self._note))
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,14 +92,34 @@ class _Pulling:
     cached: CachedRepository
     access: HubAccess
     session: Session
-    watch: _Watch
+    watch: PullWatch
     manner: Manner
     kept: HeaderCache | None
 
     async def run(self) -> None:
+        """Bring what is lacking, until nothing is.
+
+        Who removes models cannot know of a file that is here already, while another one comes.
+        """
+        for _ in range(_ROUNDS):
+            lacking = await self._lacking()
+            if not lacking:
+                return
+            await self._bring_all(lacking)
+        if lacking := await self._lacking():
+            raise _removed(self.job, lacking[0])
+
+    async def _lacking(self) -> Sequence[RepositoryFile]:
+        lacking = await anyio.to_thread.run_sync(lacking_files, self.job, self.cached)
+        for file in self.job.files:
+            if file not in lacking:
+                self.watch.done(file)
+        return lacking
+
+    async def _bring_all(self, files: Sequence[RepositoryFile]) -> None:
         """Bring the small files some at once, the large ones one after the other."""
-        small = [file for file in self.job.files if file.size_bytes < _SMALL_BYTES]
-        large = [file for file in self.job.files if file.size_bytes >= _SMALL_BYTES]
+        small = [file for file in files if file.size_bytes < _SMALL_BYTES]
+        large = [file for file in files if file.size_bytes >= _SMALL_BYTES]
         for start in range(0, len(small), _SMALL_AT_ONCE):
             await self._bring_together(small[start : start + _SMALL_AT_ONCE])
         for file in large:
@@ -149,14 +142,14 @@ class _Pulling:
             raise failures[0]
 
     async def _bring(self, file: RepositoryFile) -> None:
-        digest = _digest_of(file)
+        digest = digest_of(file)
         blob = self.cached.blob(digest.hex)
         async with self._alone(file, blob):  # nobody removes it before it has a link
-            if not _is_whole(blob, file):
+            if not is_whole(blob, file):
                 _set_aside(blob)
                 await self._fetch(file, digest, blob)
             self.cached.link(self.job.commit, file.path, digest.hex)
-        self.watch.moved(file, FileState.DONE, file.size_bytes)
+        self.watch.done(file)
 
     async def _fetch(self, file: RepositoryFile, digest: Digest, blob: Path) -> None:
         def tell(here: int) -> None:
@@ -178,7 +171,7 @@ class _Pulling:
     def _head(self, file: RepositoryFile) -> bytes:
         if self.kept is None:
             return b""
-        host = urlsplit(self.access.endpoint).netloc
+        host = host_of(self.access.endpoint)
         return self.kept.read_head(key_of_head(host, self.job.repo, self.job.commit, file))
 
     @asynccontextmanager
@@ -193,7 +186,7 @@ class _Pulling:
             try:
                 lock.acquire(blocking=False)
             except filelock.Timeout:
-                here = await anyio.to_thread.run_sync(_elsewhere_bytes, blob, file.size_bytes)
+                here = await anyio.to_thread.run_sync(elsewhere_bytes, blob, file.size_bytes)
                 self.watch.moved(file, FileState.ELSEWHERE, here)
                 await anyio.sleep(_LOOK_EVERY_S)
             except (
@@ -206,55 +199,18 @@ class _Pulling:
             lock.release()
 
 
-def _is_whole(blob: Path, file: RepositoryFile) -> bool:
-    """Tell whether it is here: huggingface_hub, too, gives a blob its name only when it is whole."""
-    try:
-        return blob.stat().st_size == file.size_bytes
-    except OSError:
-        return False
-
-
 def _set_aside(blob: Path) -> None:
     """Take what is not whole out of the way, though it has the name of what is."""
     with suppress(FileNotFoundError):
         blob.replace(blob.with_name(blob.name + QUARANTINED_ENDING))
 
 
-def _elsewhere_bytes(blob: Path, size_bytes: int) -> int:
-    """Look how much another program has: another of ours, or huggingface_hub, which it loses if cut."""
-    here = here_bytes(blob, size_bytes)
-    for other in blob.parent.glob(f"{blob.name}.*incomplete"):
-        with suppress(OSError):
-            here = max(here, min(other.stat().st_size, size_bytes))
-    return here
-
-
-def _check(job: PullJob, endpoint: str) -> None:
-    """See whether what the hub listed can name files of ours.
-
-    Raises:
-        NoNetwork: It cannot; what answers is no hub.
-    """
-    if not is_commit(job.commit):
-        raise hub_errors.no_hub(endpoint, f"it names no commit of {job.repo}")
-    for file in job.files:
-        if _HEX.fullmatch(file.etag or "") is None:
-            why = f"it does not tell the hash of {shown(file.path)} in {job.repo}"
-            raise hub_errors.no_hub(endpoint, why)
-
-
-def _make_ready(job: PullJob, cached: CachedRepository, environment: Mapping[str, str]) -> None:
-    """Refuse what there is no hub or no room for, before the first byte of it; make the folders."""
-    lacking = {
-        blob: max(0, file.size_bytes - allocated_bytes(part_of(blob)))
-        for file in job.files
-        if not _is_whole(blob := cached.blob(_digest_of(file).hex), file)
-    }
-    if lacking and is_offline(environment):
-        raise hub_errors.offline(job.repo)
-    cached.make()
-    if lacking:
-        require_space(job.repo, cached.blobs, sum(lacking.values()), _FREE_SOME)
+def _removed(job: PullJob, file: RepositoryFile) -> DiskFailed:
+    return DiskFailed(
+        f"{shown(file.path)} of {job.repo} was here, and is gone again.",
+        why=f"somebody removes it while it is being fetched: it came {_ROUNDS} times",
+        fix="see which other program clears the cache, let it end, and try again",
+    )
 
 
 def _in_words_of_the_hub(
@@ -273,10 +229,3 @@ def _in_words_of_the_hub(
         case _:
             asked = hub_errors.Asked(endpoint, job.repo, job.commit, file.path)
             return hub_errors.refused(asked, error.status, error.why)
-
-
-def _digest_of(file: RepositoryFile) -> Digest:
-    """Take the hash that was listed; `_check` has seen that there is one."""
-    if file.sha256 is not None:
-        return Digest(Kind.SHA256, file.sha256)
-    return Digest(Kind.GIT, file.git_sha1 or "")

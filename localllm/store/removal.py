@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from localllm.store.clearing import Room, locked, room_of
-from localllm.store.emptying import clear_empty
+from localllm.store.clearing import Room, locked, room_of, written_now
+from localllm.store.emptying import clear_empty, is_fetched_now
 from localllm.store.held import additions_of, models_of
 from localllm.store.revisions import (
     Cached,
@@ -91,11 +91,14 @@ def remove(
     """Remove a model, and return the bytes that it freed; see `plan_removal`.
 
     Raises:
-        InUse: A program writes one of its files now.
+        InUse: A program fetches from the repository now. It may be at another file of this model,
+            of which it has some already, and holds no lock of those.
         LocalLLMError: A path leads out of the cache, or the system refuses.
     """
     room = room_of(repository)
     room.check([repository.blobs / "any", repository.folder / "snapshots" / "any"])
+    if is_fetched_now(repository):
+        raise written_now(repository)
     first = plan_removal(read_cached(repository), weights, only)
     with locked(repository, first.blobs):
         # what came between is seen, since who writes these contents waits for the locks

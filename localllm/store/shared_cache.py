@@ -8,12 +8,14 @@ in it; a lock is taken for as long as a blob is being written.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
 
 from localllm.store.places import repository_folder
 
+_MOST_REF_BYTES = 256
 _TAG = (
     "Signature: 8a477f597d28d172789f06886806bc55\n"
     "# This file is a cache directory tag created by localllm, as huggingface_hub does.\n"
@@ -61,27 +63,53 @@ class CachedRepository:
         self.blobs.mkdir(parents=True, exist_ok=True)
         (self.folder / "snapshots").mkdir(exist_ok=True)  # else the hub's tools call it broken
         tag = self.cache / "CACHEDIR.TAG"
-        if not tag.exists():
-            tag.write_text(_TAG, encoding="utf-8")
+        with suppress(FileExistsError), tag.open("x", encoding="utf-8") as opened:
+            opened.write(_TAG)  # nor where a link leads from there
 
     def link(self, commit: str, path: str, etag: str) -> Path:
         """Let a commit's file be a blob; return it. What is there already stays, if it is that."""
         file = self.snapshot(commit, path)
-        target = os.path.relpath(self.blob(etag), file.parent)
-        if file.is_symlink() and os.readlink(file) == target:  # noqa: PTH115
+        if self.is_linked(commit, path, etag):
             return file
+        target = os.path.relpath(self.blob(etag), file.parent)
         file.parent.mkdir(parents=True, exist_ok=True)
         draft = file.with_name(f".{file.name[:100]}.{token_hex(4)}")
         draft.symlink_to(target)
         draft.replace(file)
         return file
 
+    def is_linked(self, commit: str, path: str, etag: str) -> bool:
+        """Tell whether a commit's file is a blob already, there or not."""
+        file = self.snapshot(commit, path)
+        target = os.path.relpath(self.blob(etag), file.parent)
+        return file.is_symlink() and os.readlink(file) == target  # noqa: PTH115
+
+    def ref(self, name: str) -> Path:
+        """The file that says which commit a branch or tag means.
+
+        Raises:
+            ValueError: The name leads out of the refs.
+        """
+        file = self.folder / "refs" / name
+        if self.folder / "refs" not in file.parents or ".." in file.parts:
+            raise ValueError(f"{name!r} leads out of the refs")
+        return file
+
+    def means(self, ref: str) -> str | None:
+        """Tell which commit a branch or tag means; None where it means none."""
+        try:
+            with self.ref(ref).open("rb") as opened:
+                return opened.read(_MOST_REF_BYTES).decode(errors="replace").strip()
+        except OSError:
+            return None
+
     def write_ref(self, ref: str, commit: str) -> None:
         """Let a branch or tag mean a commit."""
-        file = self.folder / "refs" / ref
-        if self.folder / "refs" not in file.parents or ".." in file.parts:
-            raise ValueError(f"{ref!r} leads out of the refs")
+        if self.means(ref) == commit:
+            return
+        file = self.ref(ref)
         file.parent.mkdir(parents=True, exist_ok=True)
         draft = file.with_name(f"{file.name}.{token_hex(4)}.tmp")
-        draft.write_text(commit, encoding="utf-8")
+        with draft.open("x", encoding="utf-8") as opened:
+            opened.write(commit)
         draft.replace(file)

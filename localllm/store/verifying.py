@@ -34,6 +34,10 @@ Tell = Callable[[str, int, int], None]
 """Which file, how many bytes of it have been read, and how many there are."""
 
 
+Seen = tuple[int, int, int]
+"""What tells a file from the one that takes its place: where it is, and when it was written."""
+
+
 class _Hash(Protocol):
     def update(self, data: bytes, /) -> None: ...
     def hexdigest(self) -> str: ...
@@ -49,6 +53,9 @@ class Checked:
     why: str | None = None
     """None for a good one."""
 
+    seen: Seen | None = None
+    """Which file was read, whatever has its name by now; None where none was."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Expected:
@@ -60,22 +67,25 @@ def verify_file(model: OnDisk, file: Path, cache: Path, tell: Tell) -> Checked:
     """Read one of a model's files and compare its hash. Changes nothing, and never raises."""
     expected = _expected(model, file, cache)
     try:
-        size = file.stat().st_size
         if expected is None:
-            return Checked(file, size, "unknown", "nobody here knows which hash it should have")
-        digest = _read(file, expected, tell)
+            why = "nobody here knows which hash it should have"
+            return Checked(file, file.stat().st_size, "unknown", why)
+        digest, found = _read(file, expected, tell)
     except OSError as error:
         return Checked(file, 0, "unknown", f"it cannot be read: {error.strerror}")
     if digest == expected.digest:
-        return Checked(file, size, "good")
-    return Checked(file, size, "damaged", f"its hash is {digest}, not {expected.digest}")
+        return Checked(file, found.st_size, "good")
+    why = f"its hash is {digest}, not {expected.digest}"
+    return Checked(file, found.st_size, "damaged", why, _seen(found))
 
 
-def set_aside(model: OnDisk, file: Path, cache: Path, sweep: Sweep) -> str:
+def set_aside(model: OnDisk, checked: Checked, cache: Path, sweep: Sweep) -> str:
     """Take a damaged file out of the shared cache, and say what was done, in a sentence.
 
     Its contents get another name first: a name without contents serves nobody, contents that are
     wrong under the right name would.
+
+    Another program may have done so meanwhile, and fetched it anew: then that stays.
 
     Raises:
         LocalLLMError: It leads out of the cache, or the system refuses.
@@ -83,12 +93,14 @@ def set_aside(model: OnDisk, file: Path, cache: Path, sweep: Sweep) -> str:
     if model.where != "huggingface" or model.repo is None:
         return "it is another program's, and left as it is"
     repository = cached_repository(cache, model.repo)
-    etag = _blob_of(repository, file)
+    etag = _blob_of(repository, checked.path)
     if etag is None:
         return "it is no link to the cache's contents, and left as it is"
     room = room_of(repository)
     try:
         with locked(repository, [etag]):
+            if _now(repository.blob(etag)) != checked.seen:
+                return "it is another file by now, and left as it is"
             shared = shared_behind(repository, etag)
             if shared is None:
                 room.rename(repository.blob(etag), f"{etag}{QUARANTINED_ENDING}")
@@ -133,9 +145,21 @@ def _blob_of(repository: CachedRepository, file: Path) -> str | None:
     return next((n.blob for r, n in names if r.folder / n.path == file), None)
 
 
-def _read(file: Path, expected: _Expected, tell: Tell) -> str:
+def _now(blob: Path) -> Seen | None:
+    try:
+        return _seen(blob.stat())
+    except OSError:
+        return None
+
+
+def _seen(found: os.stat_result) -> Seen:
+    return found.st_dev, found.st_ino, found.st_mtime_ns
+
+
+def _read(file: Path, expected: _Expected, tell: Tell) -> tuple[str, os.stat_result]:
     with open(file, "rb", buffering=0, opener=open_unnoticed) as opened:
-        size, done = os.fstat(opened.fileno()).st_size, 0
+        found = os.fstat(opened.fileno())
+        size, done = found.st_size, 0
         digest: _Hash = hashlib.sha256()
         if expected.is_git:
             digest = hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
@@ -143,4 +167,4 @@ def _read(file: Path, expected: _Expected, tell: Tell) -> str:
             digest.update(piece)
             done += len(piece)
             tell(str(file), done, size)
-    return digest.hexdigest()
+    return digest.hexdigest(), found

@@ -45,8 +45,8 @@ def without_password(url: str) -> str:
     """Take out who asks, for words that others may read, and what signs it."""
     try:
         return _without_password(urlsplit(url))
-    except ValueError:
-        return url
+    except ValueError:  # what is no address may have a password in it all the same
+        return url.partition("?")[0].rpartition("@")[2]
 
 
 def shown(text: str) -> str:

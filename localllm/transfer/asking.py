@@ -21,7 +21,7 @@ from http import HTTPStatus
 import aiohttp
 
 from localllm.transfer.addresses import origin, redirected, shown
-from localllm.transfer.failures import TRUST, TryAgain, refused, unreachable, wrong_content
+from localllm.transfer.failures import LATER, TRUST, TryAgain, refused, unreachable, wrong_content
 from localllm.transfer.patience import retry_after_s
 from localllm.transfer.session import Session
 from localllm.transfer.wanted import Wanted
@@ -41,6 +41,7 @@ _NOBODY = (
 )
 """There is no server at all, or no way to it."""
 
+_NO_ADDRESS = "its address is none"
 _AS_IT_IS = {"accept-encoding": "identity"}
 """Else a mirror may compress what it sends, and its hash and its ranges are another file's."""
 
@@ -84,6 +85,7 @@ class Asking:
                 if self._may_have_run_out(url, answer) and renewals < _MOST_RENEWALS:
                     url, renewals = self._renewed(url, renewals), renewals + 1
                     continue
+                self._check_storage(url, answer)
                 if answer.status in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}:
                     self._elsewhere = None if url == self.wanted.url else url
                 yield answer
@@ -106,6 +108,17 @@ class Asking:
         if self._elsewhere == url:
             self._elsewhere = None
         return self.wanted.url if renewals else self._elsewhere or self.wanted.url
+
+    def _check_storage(self, url: str, answer: aiohttp.ClientResponse) -> None:
+        """Tell a storage that is out of order from a hub that refuses, at another address perhaps.
+
+        Raises:
+            TryAgain: It is no hub that does not take an address which the hub has just given.
+        """
+        is_hub = origin(url) == origin(self.wanted.url) and "X-Error-Code" in answer.headers
+        if self._may_have_run_out(url, answer) and not is_hub:
+            why = f"{answer.url.host} answers with {answer.status} to an address that is fresh"
+            raise TryAgain(why, fix=LATER)
 
     def _moved(self, url: str, answer: aiohttp.ClientResponse) -> str:
         """Follow to where it is.
@@ -131,6 +144,7 @@ class Asking:
                 f"{answer.url.host} answers with {answer.status}",
                 after_s=retry_after_s(told.get("Retry-After"), datetime.now(UTC)),
                 busy=answer.status in _BUSY,
+                fix=LATER,
             )
         if answer.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             raise wrong_content(self.wanted, "what is there is shorter than it should be")
@@ -206,9 +220,16 @@ def translated(wanted: Wanted) -> Generator[None]:
         raise TryAgain(_said(error), answered=False) from error
     except _LOST as error:
         raise TryAgain(_said(error)) from error
-    except ValueError as error:  # of urllib and yarl, about an address
-        raise unreachable(wanted, shown(str(error))) from error
+    except ValueError as error:  # of urllib and yarl, about an address, which may be in its words
+        raise unreachable(wanted, _NO_ADDRESS) from error
 
 
 def _said(error: BaseException) -> str:
-    return shown(str(error)) or type(error).__name__
+    """Say what went wrong, without the address: it may be signed, or have a password in it."""
+    match error:
+        case aiohttp.ClientResponseError():
+            return f"{error.status} {shown(error.message)}".strip()
+        case aiohttp.InvalidURL() | aiohttp.NonHttpUrlClientError():
+            return _NO_ADDRESS
+        case _:
+            return shown(str(error)) or type(error).__name__

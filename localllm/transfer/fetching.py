@@ -11,7 +11,7 @@ from localllm.errors import LocalLLMError
 from localllm.transfer.asking import Answer, Asking
 from localllm.transfer.board import Board, Piece
 from localllm.transfer.disk import DiskFailed
-from localllm.transfer.failures import TryAgain, unreachable
+from localllm.transfer.failures import TryAgain, given_up
 from localllm.transfer.manner import Manner
 from localllm.transfer.part import Part
 from localllm.transfer.patience import Patience
@@ -197,7 +197,7 @@ class Fetching:
     async def _wait(self, again: TryAgain) -> None:
         pause_s = self._patience.pause_s(again)
         if pause_s is None:
-            raise unreachable(self._asking.wanted, str(again)) from again
+            raise given_up(self._asking.wanted, again) from again
         self._pause_over = anyio.Event()
         self._manner.note(f"{again}: again in {pause_s:.0f} s")
         await anyio.sleep(pause_s)

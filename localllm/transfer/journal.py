@@ -35,7 +35,7 @@ class Journal:
 
     def __init__(self, file: Path, draft: Path, size_bytes: int) -> None:
         self._file, self._draft = file, draft
-        self._header = _HEADER.pack(_MAGIC, size_bytes, boot())
+        self._header = _HEADER.pack(_MAGIC, size_bytes, life_of(file.parent))
         self._descriptor = self._next = -1
         self._length = 0
 
@@ -110,20 +110,54 @@ def read_journal(file: Path, size_bytes: int, length: int) -> tuple[Ranges, bool
         return here, False
     body = text[_HEADER.size :]
     flushed = _flushed_bytes(body)
-    same = booted == boot()
+    same = booted == life_of(file.parent)
     counts = body[: len(body) // _LINE.size * _LINE.size] if same else body[:flushed]
     for start, end in _LINE.iter_unpack(counts):
         here.add(start, min(end, length, size_bytes))
     return here, same and flushed < len(counts)
 
 
-def boot() -> bytes:
+def life_of(folder: Path) -> bytes:
+    """What tells this life of a disk from the one before: since the machine began, or it was put in.
+
+    A drive that was pulled out has lost what it had not got, as a machine without power has.
+    """
+    return sha256(f"{boot()} {_mounted(folder)}".encode()).digest()[:16]
+
+
+def boot() -> str:
     """What tells this life of the machine from the one before."""
     try:
-        text = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
-        text = str(int(psutil.boot_time()))
-    return sha256(text.encode()).digest()[:16]
+        return str(int(psutil.boot_time()))
+
+
+def _mounted(folder: Path) -> str:
+    """Which file system it is on: its number, which time it was mounted, which time put in."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return ""
+    try:
+        device = os.fstat(descriptor).st_dev
+        told = _text(Path(f"/proc/self/fdinfo/{descriptor}"))
+    finally:
+        os.close(descriptor)
+    mount = next((line for line in told.splitlines() if line.startswith("mnt_id:")), "")
+    block = Path(f"/sys/dev/block/{os.major(device)}:{os.minor(device)}")
+    put_in = _text(block / "diskseq") or _text(
+        block / ".." / "diskseq"
+    )  # or of its partition's disk
+    return f"{device} {mount} {put_in}"
+
+
+def _text(file: Path) -> str:
+    """What the system says there; nothing where it is another one, or an older."""
+    try:
+        return file.read_text(encoding="ascii", errors="replace").strip()
+    except OSError:
+        return ""
 
 
 def _read(file: Path) -> bytes:

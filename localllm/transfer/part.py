@@ -91,14 +91,14 @@ class Part:
         if not self.is_there:  # another one may go by its name
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self.file))
         self.file.replace(whole)
-        _remove_journal(whole)
         _sync_folder(whole.parent)
+        _remove_journal(whole)  # last, or a power cut leaves the part without it
 
     def set_aside(self, whole: Path, name: Path) -> None:
         """Give what is wrong another name, and begin anew; this part is of no more use."""
+        _remove_journal(whole)  # first: it must not speak of the next part
         with suppress(FileNotFoundError):
             self.file.replace(name)
-        _remove_journal(whole)
 
     def close(self) -> None:
         self._journal.close()
@@ -137,8 +137,8 @@ def here_bytes(whole: Path, size_bytes: int) -> int:
 
 def discard(whole: Path) -> None:
     """Remove what has come of a file."""
-    part_of(whole).unlink(missing_ok=True)
     _remove_journal(whole)
+    part_of(whole).unlink(missing_ok=True)
 
 
 def _remove_journal(whole: Path) -> None:

@@ -17,6 +17,9 @@ _GIVE_UP_S = 600.0
 _GIVE_UP_AT_FIRST_S = 60.0
 """Likewise, where nothing has come yet: somebody may sit before it."""
 
+_MOST_ASKED_S = 600.0
+"""Of waiting because the server asks for it, in all since anything came; it knows when it is of use."""
+
 
 @dataclass(slots=True)
 class Patience:
@@ -27,12 +30,15 @@ class Patience:
 
     _tries: int = 0
     _waited_s: float = 0.0
+    _asked_s: float = 0.0
+    """Waited because the server asked for it."""
+
     _has_come: bool = False
     _has_answered: bool = False
 
     def came(self) -> None:
         """Bytes have come: all is well."""
-        self._tries, self._waited_s, self._has_come = 0, 0.0, True
+        self._tries, self._waited_s, self._asked_s, self._has_come = 0, 0.0, 0.0, True
 
     def pause_s(self, again: TryAgain) -> float | None:
         """Say how long to wait after a failure; None: it is of no use."""
@@ -40,8 +46,11 @@ class Patience:
         if not self._has_answered and not self._has_come:
             return None
         growing = min(_LONGEST_S, _FIRST_S * 2 ** min(self._tries, _MOST_DOUBLED))
-        pause = max(growing * self.dice.uniform(0.75, 1.25), again.after_s or 0.0)
+        pause = growing * self.dice.uniform(0.75, 1.25)
         self._tries += 1
+        if again.after_s is not None and again.after_s > pause:
+            self._asked_s += again.after_s
+            return again.after_s if self._asked_s <= _MOST_ASKED_S else None
         self._waited_s += pause
         most = _GIVE_UP_S if self._has_come else _GIVE_UP_AT_FIRST_S
         return pause if self._waited_s <= most else None

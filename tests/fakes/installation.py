@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -73,6 +74,7 @@ class Installation:
             stdout=subprocess.PIPE if on_terminal is None else on_terminal,
             stderr=subprocess.PIPE if on_terminal is None else on_terminal,
             text=True,
+            preexec_fn=_heed_ctrl_c,
             **options,
         )
 
@@ -111,6 +113,11 @@ class Installation:
         for process in self.processes():
             process.kill()
         psutil.wait_procs(self.processes(), timeout=5)
+
+
+def _heed_ctrl_c() -> None:
+    """Also where whoever runs the tests is in the background of a shell, and ignores it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 class Ran:

@@ -52,16 +52,17 @@ async def test_a_busy_server_is_asked_again_when_it_says(
 
 
 @pytest.mark.parametrize(
-    ("after", "pauses"),
+    ("after", "pauses", "most_s"),
     [
-        ("0", [0.5, 1.0, 2.0, 4.0, 8.0]),
-        ("5", [5.0, 5.0, 5.0, 5.0, 8.0]),
-        ("3600", []),
-        ("Fri, 31 Dec 2999 23:59:59 GMT", []),
+        ("0", [0.5, 1.0, 2.0, 4.0, 8.0], 60),
+        ("5", [5.0, 5.0, 5.0, 5.0, 8.0], 60 + 4 * 5),
+        ("120", [120.0] * 5, 600),
+        ("3600", [], 0),
+        ("Fri, 31 Dec 2999 23:59:59 GMT", [], 0),
     ],
 )
 async def test_a_server_that_stays_busy_is_given_up(
-    house: House, slept: list[float], after: str, pauses: list[float]
+    house: House, slept: list[float], after: str, pauses: list[float], most_s: float
 ) -> None:
     house.fails(*[Fault(status=503, headers={"Retry-After": after})] * 20)
 
@@ -69,7 +70,32 @@ async def test_a_server_that_stays_busy_is_given_up(
 
     assert "503" in error.why
     assert slept[:5] == pytest.approx(pauses, rel=0.25)
-    assert sum(slept) <= 60
+    assert sum(slept) <= most_s
+
+
+@pytest.mark.parametrize("has_come", [False, True])
+async def test_who_gives_a_busy_server_up_says_when_to_come_back(
+    house: House, slept: list[float], has_come: bool
+) -> None:
+    begun = [Fault(cut_at=1_000_000)] if has_come else []
+    house.fails(*begun, Fault(status=503, headers={"Retry-After": "900"}))
+
+    error = await house.refusal(NoNetwork)
+
+    assert error.fix == "it is busy: try again later, in 15 min"
+    assert error.retry_after_s == 900.0
+    assert max(slept, default=0.0) < 60.0
+
+
+async def test_a_server_that_is_out_of_order_is_no_matter_of_the_network(
+    house: House, slept: list[float]
+) -> None:
+    house.fails(*[Fault(status=500)] * 20)
+
+    error = await house.refusal(NoNetwork)
+
+    assert error.fix == "try again later: the server is out of order"
+    assert error.retry_after_s is None
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 410, 451, 501])

@@ -16,7 +16,7 @@ from localllm.store.job import FileState, PullJob, PullProgress
 from localllm.store.pull_talk import Pace
 from localllm.store.repository import RepositoryFile
 from localllm.transfer.part import here_bytes
-from tests.fakes.hub import FakeHub, FakeRepository
+from tests.fakes.hub import FakeHub, FakeRepository, Fault, Stage, serving
 from tests.fakes.hub_process import HubProcess, hub_process
 from tests.integration.a_pull import COMMIT, MIB, Puller, Worker, a_job, sha256_of, some_bytes
 
@@ -263,3 +263,17 @@ def test_the_memory_of_a_worker_does_not_grow_with_the_file(tmp_path: Path) -> N
     assert said is not None, "it failed"
     print(f"\nRSS {idle / MIB:.0f} MiB, at most {most / MIB:.0f} MiB")  # noqa: T201
     assert most - idle < 100 * MIB
+
+
+def test_when_a_busy_hub_wants_to_be_asked_again_is_told(tmp_path: Path) -> None:
+    (tmp_path / "hub").mkdir()
+    with serving(tmp_path / "hub") as hub:
+        repository = hub.add(REPO)
+        repository.put(FILE, b"GGUF")
+        hub.fail(Fault(at=Stage.RESOLVE, status=429, headers={"Retry-After": "900"}, times=None))
+        said = Puller(tmp_path / "home", hub.url).worker(a_job(repository)).last()
+
+    assert said is not None
+    assert said.failed is not None
+    assert (said.failed.code, said.failed.retry_after_s) == ("no_network", 900.0)
+    assert "busy" in said.failed.fix

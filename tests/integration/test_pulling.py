@@ -509,8 +509,26 @@ async def test_a_disk_without_room_is_known_before_the_first_byte(
     error = await refusal(me, a_job(repository))
 
     assert isinstance(error, NoSpace)
-    assert "localllm gc" in error.fix
+    assert "no removal here makes room enough" in error.fix
     assert hub.log == []
+    assert not me.home.exists()
+
+
+async def test_what_was_wrong_makes_room_for_what_comes_before_it(
+    hub: FakeHub, repository: FakeRepository, small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(disk, "SPARE_BYTES", 0)
+    repository.put("first.gguf", some_bytes(5 * MIB))
+    repository.put("second.gguf", some_bytes(10 * MIB))
+    me, job = Puller(small_disk / "home", hub.url), a_job(repository, "first.gguf", "second.gguf")
+    me.blobs(job).mkdir(parents=True)
+    bad = me.blobs(job) / f"{job.files[1].etag}.quarantined"
+    bad.write_bytes(bytes(10 * MIB))
+
+    snapshot = await me.pull(job)
+
+    assert names(snapshot) == {"first.gguf", "second.gguf"}
+    assert not bad.exists()
 
 
 @pytest.mark.parametrize("may_reserve", [False, True])

@@ -19,6 +19,8 @@ from localllm.api.daemon_file import DaemonFile, hub_fingerprint, write_daemon_f
 from localllm.errors import LocalLLMError
 
 TOKEN = "the-daemons-token"
+GOES_AWAY = "GOES_AWAY"
+"""An answer that is none: the connection is closed, as by a daemon that ends."""
 
 
 @dataclass
@@ -36,9 +38,16 @@ class ScriptedDaemon:
     def bodies(self, call: str) -> list[Any]:
         return [body for name, body in self.asked if name == call]
 
-    def wait_until_asked(self, call: str) -> None:
+    def wait_until_asked(self, call: str, after: str | None = None) -> None:
+        """Wait for a call; with `after`, for one behind the first of that."""
+
+        def is_asked() -> bool:
+            calls = [name for name, _ in self.asked]
+            begun = 0 if after is None else [*calls, after].index(after)
+            return call in calls[begun:]
+
         with self.moved:
-            assert self.moved.wait_for(lambda: self.bodies(call), timeout=15), self.asked
+            assert self.moved.wait_for(is_asked, timeout=15), self.asked
 
     def answer(self, call: str, body: Any) -> Any:
         with self.moved:
@@ -76,6 +85,9 @@ def a_scripted_daemon(state: Path, environment: Mapping[str, str]) -> Iterator[S
             assert self.headers["Authorization"] == f"Bearer {TOKEN}"
             call = f"{self.command} {self.path.partition('?')[0].removeprefix('/api/v1/')}"
             answer = daemon.answer(call, body)
+            if answer == GOES_AWAY:
+                self.close_connection = True
+                return
             if isinstance(answer, LocalLLMError):
                 error = {"message": str(answer), "code": answer.code}
                 self._send(answer.http_status, {"error": error})

@@ -22,10 +22,10 @@ from localllm.errors import (
 )
 from tests.unit.cli.a_hub_user import HubUser
 from tests.unit.cli.a_pull import GIB, a_file, a_model, a_pull, a_store
-from tests.unit.cli.a_scripted_daemon import ScriptedDaemon, a_scripted_daemon
+from tests.unit.cli.a_scripted_daemon import GOES_AWAY, ScriptedDaemon, a_scripted_daemon
 
 PULLS, STORE = "GET pulls", "GET store"
-BEGIN, PAUSE, RESUME = "POST pulls", "POST pulls/p1/pause", "POST pulls/p1/resume"
+BEGIN, PAUSE = "POST pulls", "POST pulls/p1/pause"
 DONE = a_pull(a_file(here=4 * GIB, state="done"), state="done", speed=None, left=None)
 
 
@@ -38,6 +38,7 @@ def user(tmp_path: Path) -> HubUser:
 def daemon(user: HubUser) -> Iterator[ScriptedDaemon]:
     with a_scripted_daemon(user.state, user.environment) as scripted:
         scripted.will(STORE, a_store(a_model()))
+        scripted.will(PULLS, [])
         yield scripted
 
 
@@ -49,7 +50,8 @@ def test_the_daemon_pulls_and_the_result_is_where_it_is_and_what_to_do_next(
     user: HubUser, daemon: ScriptedDaemon
 ) -> None:
     daemon.will(BEGIN, a_pull())
-    daemon.will(PULLS, [a_pull(a_file(here=2 * GIB), note="the hub is busy")], [DONE])
+    half = a_pull(a_file(here=2 * GIB), note="the hub is busy")
+    daemon.will(PULLS, [], [half], [DONE])
 
     ran = user.ok("pull", "m", "--quant", "q4_k_m", "--context", "8192", "--use", "code")
 
@@ -78,7 +80,7 @@ def test_what_is_here_already_says_so(user: HubUser, daemon: ScriptedDaemon) -> 
 
 def test_a_program_gets_one_document(user: HubUser, daemon: ScriptedDaemon) -> None:
     daemon.will(BEGIN, a_pull())
-    daemon.will(PULLS, [DONE])
+    daemon.will(PULLS, [], [DONE])
 
     pulled = user.json("pull", "m", "--anyway")
 
@@ -115,7 +117,7 @@ def test_a_pull_that_fails_on_the_way_ends_with_the_code_of_its_error(
 ) -> None:
     view = PullErrorView(message=str(error(kind)), code=error(kind).code)
     daemon.will(BEGIN, a_pull())
-    daemon.will(PULLS, [a_pull(state="failed", error=view)])
+    daemon.will(PULLS, [], [a_pull(state="failed", error=view)])
 
     ran = user.run("pull", "m")
 
@@ -131,7 +133,7 @@ def test_a_pull_that_somebody_else_ends_says_who_and_how_to_go_on(
     user: HubUser, daemon: ScriptedDaemon, then: Any, how: str
 ) -> None:
     daemon.will(BEGIN, a_pull())
-    daemon.will(PULLS, then)
+    daemon.will(PULLS, [], then)
 
     ran = user.run("pull", "m")
 
@@ -140,39 +142,61 @@ def test_a_pull_that_somebody_else_ends_says_who_and_how_to_go_on(
     assert "localllm pull m:Q4_K_M" in ran.stderr
 
 
-def test_a_pull_that_was_paused_goes_on(user: HubUser, daemon: ScriptedDaemon) -> None:
-    daemon.will(BEGIN, a_pull(state="paused"))
-    daemon.will(RESUME, a_pull())
-    daemon.will(PULLS, [DONE])
+def interrupted(user: HubUser, daemon: ScriptedDaemon) -> tuple[int, str, str]:
+    """Run `pull m` and press Ctrl-C when the daemon is at it."""
+    with user.start("pull", "m") as process:
+        daemon.wait_until_asked(PULLS, after=BEGIN)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate()
+    assert "Traceback" not in err
+    return process.returncode, out, err
 
-    user.ok("pull", "m")
 
-    assert len(daemon.bodies(RESUME)) == 1
+@pytest.mark.parametrize("before", [[], [a_pull(state="paused")], [a_pull(id="p2")]])
+def test_ctrl_c_pauses_what_the_command_began_and_says_that_nothing_is_lost(
+    user: HubUser, daemon: ScriptedDaemon, before: list[Any]
+) -> None:
+    daemon.will(BEGIN, a_pull())
+    daemon.will(PULLS, before, [*before, a_pull()][-1:])
+    daemon.will(PAUSE, a_pull(state="paused"))
+
+    code, out, err = interrupted(user, daemon)
+
+    assert (code, out) == (130, "")
+    assert "what has come is kept (1.0 GiB of 4.0 GiB)" in err
+    assert len(daemon.bodies(PAUSE)) == 1
 
 
-def test_ctrl_c_pauses_it_and_says_that_nothing_is_lost(
+def test_ctrl_c_leaves_what_somebody_else_began(user: HubUser, daemon: ScriptedDaemon) -> None:
+    daemon.will(BEGIN, a_pull())
+    daemon.will(PULLS, [a_pull()])
+
+    code, out, err = interrupted(user, daemon)
+
+    assert (code, out) == (130, "")
+    assert "was begun elsewhere, and goes on in the daemon" in err
+    assert daemon.bodies(PAUSE) == []
+
+
+def test_a_daemon_that_ends_meanwhile_is_an_error_that_says_what_is_kept(
     user: HubUser, daemon: ScriptedDaemon
 ) -> None:
     daemon.will(BEGIN, a_pull())
-    daemon.will(PULLS, [a_pull()])
-    daemon.will(PAUSE, a_pull(state="paused"))
+    daemon.will(PULLS, [], [a_pull()], GOES_AWAY)
 
-    with user.start("pull", "m") as process:
-        daemon.wait_until_asked(PULLS)
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate()
+    ran = user.run("pull", "m")
 
-    assert (process.returncode, out) == (130, "")
-    assert "what has come is kept (1.0 GiB of 4.0 GiB)" in err
-    assert "Traceback" not in err
-    assert len(daemon.bodies(PAUSE)) == 1
+    assert ran.returncode == 1, ran
+    assert "The daemon ended before all of m:Q4_K_M was here." in ran.stderr
+    assert "what has come is kept (1.0 GiB of 4.0 GiB)" in ran.stderr
+    assert "fix: the same command again" in ran.stderr
 
 
 def test_a_terminal_gets_lines_that_are_drawn_over_each_other(
     user: HubUser, daemon: ScriptedDaemon
 ) -> None:
     daemon.will(BEGIN, a_pull())
-    daemon.will(PULLS, [a_pull(a_file(here=2 * GIB))], [DONE])
+    daemon.will(PULLS, [], [a_pull(a_file(here=2 * GIB))], [DONE])
 
     code, shown = user.on_a_terminal("pull", "m")
 
@@ -217,8 +241,50 @@ def test_without_a_model_what_is_under_way_is_shown(user: HubUser, daemon: Scrip
     assert user.json("pull")[0]["id"] == "p1"
 
 
-def test_without_a_model_and_a_daemon_it_says_what_it_takes(user: HubUser) -> None:
-    ran = user.run("pull")
+def test_without_a_model_and_a_daemon_nothing_is_under_way(user: HubUser) -> None:
+    ran = user.ok("pull")
+
+    assert ran.stdout.startswith("no daemon is running, so nothing is under way")
+    assert user.json("pull") == []
+
+
+@pytest.mark.parametrize(
+    "words", [["--quant", "Q4_K_M"], ["--cancel"], ["--limit", "3"], ["--anyway"], ["--offline"]]
+)
+def test_without_a_model_there_is_nothing_to_ask_for(user: HubUser, words: list[str]) -> None:
+    ran = user.run("pull", *words)
 
     assert ran.returncode == 2
     assert "name a MODEL" in ran.stderr
+
+
+@pytest.mark.parametrize("name", ["p1", "m:q4_k_m", "hf:me/m-GGUF", "me/m-GGUF:Q4_K_M"])
+def test_a_pull_is_cancelled_by_what_it_is_called(
+    user: HubUser, daemon: ScriptedDaemon, name: str
+) -> None:
+    daemon.will(PULLS, [a_pull(state="paused"), a_pull(id="p2", model="o", repo="me/o")])
+    daemon.will("DELETE pulls/p1", a_pull(state="cancelled"))
+
+    ran = user.ok("pull", name, "--cancel")
+
+    assert ran.stdout == "the pull of m Q4_K_M is cancelled, and its half files are removed\n"
+    assert daemon.bodies(BEGIN) == []
+    assert user.json("pull", name, "--cancel")["state"] == "cancelled"
+
+
+def test_a_pull_that_has_ended_is_not_there_to_be_cancelled(
+    user: HubUser, daemon: ScriptedDaemon
+) -> None:
+    daemon.will(PULLS, [DONE])
+
+    ran = user.run("pull", "m", "--cancel")
+
+    assert ran.returncode == 5
+    assert "No pull of m has been begun that has not ended." in ran.stderr
+
+
+def test_without_a_daemon_no_pull_can_be_cancelled(user: HubUser) -> None:
+    ran = user.run("pull", "m", "--cancel")
+
+    assert ran.returncode == 4
+    assert "localllm gc, which removes half files a day after" in ran.stderr

@@ -11,6 +11,8 @@ import pytest
 from tests.fakes.hub import FakeHub, serving
 from tests.smollm2 import smollm2
 from tests.unit.cli.a_hub_user import HubUser
+from tests.unit.cli.a_pull import a_file, a_pull
+from tests.unit.cli.a_scripted_daemon import a_scripted_daemon
 
 MODEL, MIB = "hf:me/SmolLM2-GGUF", 1 << 20
 
@@ -88,3 +90,17 @@ def test_what_does_not_fit_is_refused_unless_it_is_wanted_anyway(
     assert refused.returncode == 3, refused
     assert "--anyway" in refused.stderr
     assert "is on this disk: " in fetched.stdout
+
+
+@pytest.mark.parametrize(("repo", "waits"), [("me/SmolLM2-GGUF", True), ("me/other", False)])
+def test_a_pull_of_its_own_says_that_it_waits_for_the_daemons(
+    user: HubUser, repo: str, waits: bool
+) -> None:
+    there = a_pull(a_file(smollm2().name), repo=repo)
+    with a_scripted_daemon(user.state, user.environment) as daemon:
+        daemon.will("GET pulls", [there])
+
+        ran = user.ok("pull", MODEL, "--limit", "1000")
+
+    assert ("the daemon is fetching the same, without this limit" in ran.stderr) is waits
+    assert daemon.bodies("POST pulls") == []

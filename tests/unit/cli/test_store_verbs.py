@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import os
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from localllm.api.store_views import RemovedView
-from localllm.errors import InUse, ModelNotFound
+from localllm.errors import InUse, ModelNotFound, NoSuchEndpoint
+from localllm.metrics.ledger_row import row_of
+from localllm.metrics.ledger_store import Keep, Store
 from localllm.store.repository import RepositoryFile
 from localllm.store.shared_cache import CachedRepository
+from tests.unit.agents.an_endpoint import instance
 from tests.unit.cli.a_hub_user import HubUser
-from tests.unit.cli.a_pull import GIB, a_leftover, a_model, a_store
+from tests.unit.cli.a_pull import GIB, a_leftover, a_model, a_pull, a_store
 from tests.unit.cli.a_scripted_daemon import ScriptedDaemon, a_scripted_daemon
 from tests.unit.formats.a_gguf import a_file, a_header
+from tests.unit.metrics.a_live import World
 
 REPO, COMMIT = "me/Tiny-GGUF", "c" * 40
 NAME = "hf:me/Tiny-GGUF:F32"
@@ -128,6 +136,122 @@ def test_rm_of_what_is_not_here_has_the_code_for_that(
     daemon.will("DELETE store/hf%3Ame%2Fx", ModelNotFound("No.", why="so", fix="ls"))
 
     assert user.run("rm", "hf:me/x", "--yes").returncode == 5
+
+
+def test_rm_of_what_is_not_here_asks_nothing(user: HubUser, model: Path) -> None:
+    ran = user.run("rm", "hf:me/Tiny-GGUF:F33")
+
+    assert ran.returncode == 5, ran
+    assert "is not on this disk" in ran.stderr
+
+
+@pytest.mark.parametrize("words", [["--yes"], []])
+def test_rm_of_what_is_still_being_pulled_says_how_that_ends(
+    user: HubUser, daemon: ScriptedDaemon, words: list[str]
+) -> None:
+    daemon.will("DELETE store/m", ModelNotFound("m is not on this disk.", why="so", fix="ls"))
+    daemon.will("GET pulls", [a_pull(state="paused")])
+
+    ran = user.run("rm", "m", *words)
+
+    assert ran.returncode == 5, ran
+    assert "its pull has not ended" in ran.stderr
+    assert "localllm pull m --cancel" in ran.stderr
+
+
+def elsewhere(user: HubUser) -> None:
+    """Ask another hub than the daemon does, for the same cache."""
+    user.environment["HF_ENDPOINT"] = "http://127.0.0.1:1"
+
+
+def named_by(model: Path) -> str:
+    [name] = model.parents[1].glob("snapshots/*/*.gguf")
+    return str(name)
+
+
+def test_beside_a_daemon_of_other_surroundings_the_cache_of_this_shell_counts(
+    user: HubUser, daemon: ScriptedDaemon, model: Path
+) -> None:
+    elsewhere(user)
+    daemon.will(STORE, a_store(a_model(NAME, path=named_by(model), served=False)))
+
+    shown = user.ok("ls", "--no-fit").stdout
+    user.ok("rm", NAME, "--yes")
+
+    assert NAME in shown
+    assert not model.exists()
+    assert {call for call, _ in daemon.asked} == {STORE}
+
+
+@pytest.mark.parametrize("is_old", [False, True])
+def test_what_a_daemon_of_other_surroundings_serves_stays(
+    user: HubUser, daemon: ScriptedDaemon, model: Path, is_old: bool
+) -> None:
+    elsewhere(user)
+    daemon.will(STORE, a_store(a_model(NAME, path=named_by(model), served=True)))
+    if is_old:
+        daemon.will(STORE, NoSuchEndpoint("There is no such path.", why="-", fix="-"))
+        daemon.will("GET models", [instance("tiny-f32")])
+
+    refused = user.run("rm", NAME, "--yes")
+    tidied = user.json("gc", "--older-than", "0s", "--yes")
+    [listed] = [one for one in user.json("ls", "--no-fit")["models"] if one["name"] == NAME]
+
+    assert "is being served" in refused.stderr
+    assert tidied["removed"] == []
+    assert listed["served"]
+    assert model.exists()
+
+
+def pinned(user: HubUser) -> None:
+    (user.state / "serving.json").write_text('{"format": 1, "serving": [], "pinned": ["tiny-f32"]}')
+
+
+def pulled(user: HubUser) -> None:
+    pull = {"id": "p1", "wanted": {"model": "m", "job": {"repo": REPO, "commit": COMMIT}}}
+    (user.state / "pulls.json").write_text(json.dumps({"version": 1, "pulls": [pull]}))
+
+
+@pytest.mark.parametrize(("write", "why"), [(pinned, "is pinned"), (pulled, "has not ended")])
+def test_gc_without_a_daemon_spares_what_the_last_one_has_noted(
+    user: HubUser, model: Path, write: Callable[[HubUser], None], why: str
+) -> None:
+    user.state.mkdir(parents=True)
+    write(user)
+
+    view = user.json("gc", "--older-than", "0s", "--yes")
+
+    assert why in view["kept"][0]
+    assert model.exists()
+
+
+def a_ledger(file: Path, model: str, began_at: float) -> None:
+    store = Store(file, Keep())
+    row = row_of(World(began_at=began_at).answered(tokens=3), "claude-cli")
+    store.write([replace(row, model=model)])
+    store.close()
+
+
+def test_gc_without_a_daemon_knows_when_models_were_asked_last(user: HubUser, model: Path) -> None:
+    ago = time.time() - 40 * 86_400
+    os.utime(model, (ago, ago))
+    user.state.mkdir(parents=True)
+    a_ledger(user.state / "requests.sqlite3", "tiny-f32", time.time())
+
+    kept = user.json("gc", "--older-than", "30d", "--yes")["removed"]
+    (user.state / "requests.sqlite3").unlink()
+    os.utime(model, (ago, ago))
+    gone = user.json("gc", "--older-than", "30d", "--yes")["removed"]
+
+    assert (kept, gone) == ([], [NAME])
+
+
+def test_notes_that_are_broken_keep_gc_from_nothing(user: HubUser, model: Path) -> None:
+    user.state.mkdir(parents=True)
+    for name in ("serving.json", "pulls.json", "requests.sqlite3"):
+        (user.state / name).write_bytes(b"\xff nonsense")
+
+    assert user.json("gc", "--older-than", "0s", "--yes")["removed"] == [NAME]
 
 
 def test_gc_says_first_what_would_go_and_then_removes_it(

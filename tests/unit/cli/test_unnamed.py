@@ -11,11 +11,22 @@ from localllm.api.views import ServeRequest
 from localllm.cli import serving, unnamed
 from localllm.cli.fetching import Declined
 from localllm.cli.permission import Permission
+from localllm.cli.pulling import DaemonEnded
 from localllm.cli.unnamed import Named, name_one, remembers
-from localllm.errors import DoesNotFit, LocalLLMError, NoNetwork, NoSpace
+from localllm.errors import (
+    DoesNotFit,
+    EngineUnusable,
+    LocalLLMError,
+    ModelNotFound,
+    NoNetwork,
+    NoSpace,
+    NotRunning,
+    WrongContent,
+)
 from localllm.paths import Paths
 from localllm.planning.pull_plans import PullPlan
 from localllm.store.job import PullJob
+from localllm.transfer.disk import DiskFailed
 
 MODEL = "qwen3-8b:Q4_K_M"
 YES, NO = Permission(yes=True), Permission()
@@ -110,24 +121,21 @@ def test_what_was_served_before_is_served_again(
 
 
 @pytest.mark.parametrize(
-    "error",
-    [
-        Declined("m was not fetched.", why="you said no", fix="-"),
-        NoNetwork("Gone.", why="-", fix="-"),
-    ],
+    "kind",
+    [Declined, NoNetwork, NoSpace, WrongContent, ModelNotFound, DiskFailed, DoesNotFit],
 )
 def test_what_nobody_named_and_cannot_be_had_gives_way_to_the_stand_in(
-    paths: Paths, monkeypatch: pytest.MonkeyPatch, error: LocalLLMError
+    paths: Paths, monkeypatch: pytest.MonkeyPatch, kind: type[LocalLLMError]
 ) -> None:
-    monkeypatch.setattr(serving, "fetch_planned", raising(error))
+    monkeypatch.setattr(serving, "fetch_planned", raising(kind("No.", why="so it is", fix="-")))
 
     named = serving._fetched(None, paths, Named(ServeRequest(model=MODEL), a_plan()), ANYTHING, YES)
 
-    assert named == Named(ANYTHING, why_not=f"{error.what} ({error.why})")
+    assert named == Named(ANYTHING, why_not="No. (so it is)")
 
 
-@pytest.mark.parametrize("kind", [NoSpace, DoesNotFit])
-def test_what_the_user_has_to_know_is_not_hidden_behind_the_stand_in(
+@pytest.mark.parametrize("kind", [EngineUnusable, NotRunning, DaemonEnded])
+def test_what_the_stand_in_would_meet_too_is_not_hidden_behind_it(
     paths: Paths, monkeypatch: pytest.MonkeyPatch, kind: type[LocalLLMError]
 ) -> None:
     monkeypatch.setattr(serving, "fetch_planned", raising(kind("-", why="-", fix="-")))

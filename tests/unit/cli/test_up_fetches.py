@@ -19,7 +19,7 @@ from tests.smollm2 import smollm2
 from tests.unit.agents.an_endpoint import instance
 from tests.unit.cli.a_hub_user import HubUser
 from tests.unit.cli.a_pull import a_file, a_pull
-from tests.unit.cli.a_scripted_daemon import ScriptedDaemon, a_scripted_daemon
+from tests.unit.cli.a_scripted_daemon import GOES_AWAY, ScriptedDaemon, a_scripted_daemon
 
 REPO = "me/SmolLM2-GGUF"
 MODEL = f"hf:{REPO}"
@@ -209,16 +209,82 @@ def test_a_pull_that_fails_is_the_commands_error(user: HubUser, daemon: Scripted
 
 
 def test_ctrl_c_leaves_the_pull_to_be_gone_on_with(user: HubUser, daemon: ScriptedDaemon) -> None:
-    daemon.will(PULLS, [PULLING])
+    daemon.will(PULLS, [], [PULLING])
 
     with user.start("up", MODEL, "--yes") as process:
-        daemon.wait_until_asked(PULLS)
+        daemon.wait_until_asked(PULLS, after=BEGIN)
         process.send_signal(signal.SIGINT)
         _, err = process.communicate()
 
     assert process.returncode == 130
     assert "the same command goes on from there" in err
     assert len(daemon.bodies(PAUSE)) == 1
+
+
+def test_a_daemon_that_was_ended_meanwhile_is_not_started_again(
+    user: HubUser, daemon: ScriptedDaemon
+) -> None:
+    daemon.will(PULLS, [], [PULLING], GOES_AWAY)
+
+    ran = user.run("up", MODEL, "--yes")
+
+    assert ran.returncode == 1, ran
+    assert f"The daemon ended before all of {FETCHED} was here." in ran.stderr
+    assert "starting another one" not in ran.stderr
+    assert daemon.bodies(load(FETCHED)) == []
+
+
+def test_a_daemon_that_reaches_no_hub_does_not_keep_this_command_from_it(
+    user: HubUser, daemon: ScriptedDaemon
+) -> None:
+    daemon.will(MODELS, [instance("m")])
+    daemon.will("GET plan", NoNetwork("It reaches nobody.", why="-", fix="-"))
+
+    user.ok("up", MODEL, "--yes")
+
+    assert len(daemon.bodies(BEGIN)) == 1
+
+
+def test_in_the_foreground_nothing_is_fetched_beside_a_daemon_that_runs(
+    user: HubUser, daemon: ScriptedDaemon, hub: FakeHub
+) -> None:
+    hub.forget()
+
+    ran = user.run("up", MODEL, "--foreground", "--yes")
+
+    assert ran.returncode == 1, ran
+    assert "A daemon is running already." in ran.stderr
+    assert (hub.requests, daemon.asked) == ([], [])
+
+
+def write_profile(user: HubUser, model: str) -> None:
+    config = user.installation / "config"
+    config.mkdir(parents=True)
+    (config / "config.toml").write_text(f'[profiles.p]\nmodel = "{model}"\nuse = "vision"\n')
+
+
+def test_in_the_foreground_the_model_of_a_profile_is_fetched_first(user: HubUser) -> None:
+    write_profile(user, MODEL)
+    user.environment["HF_ENDPOINT"] = "http://127.0.0.1:9"
+
+    ran = user.run("up", "--profile", "p", "--foreground", "--yes")
+
+    assert ran.returncode == 6, ran
+    assert "127.0.0.1:9" in ran.stderr
+    assert not (user.state / "daemon.json").exists()
+
+
+def test_a_file_that_a_profile_names_and_is_gone_is_no_download(
+    user: HubUser, daemon: ScriptedDaemon
+) -> None:
+    write_profile(user, "/nowhere/m.gguf")
+    daemon.will(load("localllm"), GONE)
+
+    ran = user.run("up", "--profile", "p", "--yes")
+
+    assert ran.returncode == 5
+    assert "It is not here." in ran.stderr
+    assert nothing_was_fetched(daemon)
 
 
 def test_run_says_nothing_on_stdout_but_the_answer(user: HubUser, daemon: ScriptedDaemon) -> None:
@@ -240,6 +306,7 @@ def test_a_daemon_that_looks_elsewhere_is_named_as_the_reason(
     ran = user.run("up", MODEL, "--yes")
 
     assert ran.returncode == 5
+    assert ran.stderr.startswith("the daemon that runs has other settings of the hub")
     assert "the daemon does not see it" in ran.stderr
     assert "localllm down" in ran.stderr
     assert nothing_was_fetched(daemon)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from filelock import FileLock
 
 from localllm.api.store_views import OnDiskView, RemovedView, StoreView, TidyRequest
 from localllm.config import Settings
@@ -15,7 +16,7 @@ from localllm.errors import InUse, LocalLLMError, ModelNotFound
 from localllm.paths import bundled_profiles, paths_for
 from localllm.planning.desk import Desk
 from localllm.planning.engine_desk import EngineDesk
-from localllm.planning.shelf import remove_model, show_store, verify
+from localllm.planning.shelf import models_here, remove_model, show_store, verify
 from localllm.planning.tidying import Spared, tidy
 from tests.unit.formats.a_gguf import a_file, a_header
 from tests.unit.planning.a_machine import GIB, a_machine, a_survey
@@ -394,6 +395,44 @@ def test_what_is_served_pinned_used_or_pulled_stays_and_it_is_said_why(
         "pull",
         "served.",
     ]
+
+
+def test_a_model_that_the_catalog_knows_is_pinned_by_its_files_name_too(
+    desk: Desk, cache: ACache
+) -> None:
+    profile, listed = next(
+        (p, r)
+        for p in desk.catalog()
+        for r in p.repositories
+        if any(v.quant == "Q4_K_M" for v in r.variants)
+    )
+    put(cache, listed.repo, "its-Q4_K_M.gguf", b"four", unused_s=40 * DAY_S)
+    pins = (profile.id, "its-q4_k_m")
+
+    views = [
+        tidy(desk, ask(older_than=DAY_S, dry_run=True), NOBODY, Spared(pinned=frozenset({pin})))
+        for pin in pins
+    ]
+
+    assert [one.profile for one in models_here(desk)] == [profile.id]
+    assert [view.removed for view in views] == [[], []]
+    assert all("pinned" in view.kept[0] for view in views)
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_what_is_part_of_a_pull_that_runs_elsewhere_stays(
+    desk: Desk, cache: ACache, dry_run: bool
+) -> None:
+    put(cache, REPO, Q4, b"four", unused_s=40 * DAY_S)
+    lock = cache.repository(REPO).lock("e" * 64)
+    lock.parent.mkdir(parents=True)
+
+    with FileLock(lock):
+        view = tidy(desk, ask(older_than=30 * DAY_S, dry_run=dry_run), NOBODY)
+
+    assert view.removed == []
+    assert "a program holds the lock" in view.kept[0]
+    assert cache.fetched(REPO, Q4) == b"four"
 
 
 def test_where_the_disk_does_not_note_reading_nothing_goes_for_its_age(

@@ -12,7 +12,7 @@ import huggingface_hub
 import pytest
 
 from localllm.errors import ConfigError
-from localllm.store.access import file_url, find_token, hub_access, is_offline
+from localllm.store.access import file_url, find_token, host_of, hub_access, is_offline
 from localllm.store.places import hub_cache
 
 _ASK = """
@@ -125,3 +125,11 @@ def test_finding_out_does_not_import_the_library() -> None:
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert said.stdout == "[]\n"
+
+
+def test_a_mirrors_password_is_in_its_address_and_shown_to_nobody() -> None:
+    access = hub_access({"HF_ENDPOINT": "https://me:mine@mirror.example:8443/hf/"})
+
+    assert access.endpoint == "https://me:mine@mirror.example:8443/hf"
+    assert "mine" not in repr(access)
+    assert host_of(access.endpoint) == "mirror.example:8443"

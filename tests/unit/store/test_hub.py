@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 from urllib.parse import parse_qs, urlsplit
@@ -61,6 +63,54 @@ def refusal(endpoint: str, **environment: str) -> LocalLLMError:
 
 def loopback(port: int, scheme: str = "http") -> str:
     return f"{scheme}://127.0.0.1:{port}"
+
+
+def test_a_password_in_the_hubs_address_is_in_no_error_and_no_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    away = Answer(status=302, headers={"Location": "http://you:yours@elsewhere.invalid/x?sig=mine"})
+    answers = [Answer({}, 500), Answer({}, 401), Answer({}, 404), Answer(b"<html>"), away]
+    said = []
+    for answer in [*answers, TINY]:
+        with serving(a_hub({DESCRIBED: answer})) as server:
+            endpoint = f"http://me:mine@127.0.0.1:{server.port}"
+            if answer is TINY:
+                assert fetch(endpoint).host == f"127.0.0.1:{server.port}"
+            else:
+                said.append(str(refusal(endpoint)))
+    said += [str(refusal("http://me:mine@127.0.0.1:1")), str(refusal("http://me:mine@[no/"))]
+    said.append(repr(HuggingFaceHub({"HF_ENDPOINT": "http://me:mine@x", "HF_TOKEN": "mine"})))
+
+    assert not [one for one in said if "mine" in one or "yours" in one]
+
+
+def packed(count: int) -> Answer:
+    return Answer(gzip.compress(b" " * count), headers={"Content-Encoding": "gzip"})
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (packed(65 << 20), "longer than 64.0 MiB"),
+        (replace(packed(65 << 10), status=500), "longer than 0.1 MiB"),
+        (Answer(b" " * (65 << 10), 302, {"Location": "/x"}), "longer than 0.1 MiB"),
+        (Answer(b"x", headers={"Content-Encoding": "br"}), "packed"),
+        (Answer(b"x", headers={"Content-Encoding": "gzip, gzip"}), "packed"),
+    ],
+)
+def test_an_answer_without_end_is_no_hubs(answer: Answer, why: str) -> None:
+    with serving(a_hub({DESCRIBED: answer})) as server:
+        error = refusal(loopback(server.port))
+
+    assert isinstance(error, NoNetwork)
+    assert why in error.why
+    assert "does not answer as a hub does" in error.what
+
+
+def test_an_answer_that_is_packed_is_read() -> None:
+    answer = Answer(gzip.compress(TINY.data), headers={"Content-Encoding": "gzip"})
+    with serving(a_hub({DESCRIBED: answer})) as server:
+        assert fetch(loopback(server.port)).commit == COMMIT
 
 
 @pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])

@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from localllm.errors import InUse, LocalLLMError
-from localllm.store import clearing
+from localllm.store import clearing, emptying
+from localllm.store.clearing import room_of
 from localllm.store.discarding import discard
 from localllm.store.held import models_of
 from localllm.store.inventory import OnDisk, apart, read_inventory
@@ -255,8 +256,11 @@ def test_a_revision_that_another_program_is_about_to_link_into_stays(cache: ACac
     lock = cache.repository(REPO).lock("e" * 64)
     lock.parent.mkdir(parents=True)
 
+    (snapshot / Q4).unlink()
+    cache.repository(REPO).blob(etag_of(Q4, b"four")).unlink()
+
     with FileLock(lock):  # as the hub, which has made the folder and fetches something else
-        rm(cache, f"hf:{REPO}:Q4_K_M")
+        emptying.clear_empty(cache.repository(REPO), room_of(cache.repository(REPO)))
         left = list(snapshot.iterdir()) if snapshot.is_dir() else None
         read = cache.scan()
         (snapshot / Q8).symlink_to("../../blobs/" + "e" * 64)
@@ -482,3 +486,37 @@ def test_the_models_of_a_repository_are_told_apart_by_their_contents(cache: ACac
     assert sorted(map(str, found)) == sorted(
         map(str, [("Q4_K_M", True), ("Q8_0", True), ("Q4_K_M", False)])
     )
+
+
+def test_a_part_of_what_another_program_fetches_stays_while_it_is_at_the_next_one(
+    cache: ACache,
+) -> None:
+    """It holds the lock of the third part alone, and needs the first and second, too."""
+    cache.put(REPO, {Q4: b"four"})
+    third = cache.repository(REPO).lock("e" * 64)
+    third.parent.mkdir(parents=True)
+    before = contents(cache.folder)
+
+    with FileLock(third), pytest.raises(InUse) as caught:
+        rm(cache, f"hf:{REPO}:Q4_K_M")
+
+    assert contents(cache.folder) == before
+    assert "being fetched" in caught.value.what
+
+
+def test_a_note_that_another_tool_removes_meanwhile_is_no_hindrance(
+    cache: ACache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache.put(REPO, {Q4: b"four"})
+    notes = cache.repository(REPO).folder / ".no_exist" / MAIN
+    notes.mkdir(parents=True)
+    walk = os.walk
+
+    def with_a_note_that_is_gone(top: Path, **options: bool) -> list[tuple[str, list[str], list]]:
+        found = [(at, below, files) for at, below, files in walk(top, **options)]
+        return [(at, b, [*f, "gone"] if Path(at) == notes else f) for at, b, f in found]
+
+    monkeypatch.setattr(emptying.os, "walk", with_a_note_that_is_gone)
+    rm(cache, f"hf:{REPO}:Q4_K_M")
+
+    assert not cache.repository(REPO).folder.exists()

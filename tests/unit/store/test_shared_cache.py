@@ -56,6 +56,28 @@ def test_a_link_that_is_there_stays_and_one_to_other_contents_is_replaced(cache:
     assert cache.repository(REPO).blob(etag_of("small.gguf", b"GGUF")).exists()
 
 
+def test_the_tag_is_not_written_where_a_link_leads(cache: ACache, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    cache.folder.mkdir()
+    (cache.folder / "CACHEDIR.TAG").symlink_to(outside)
+
+    cache.repository(REPO).make()
+
+    assert not outside.exists()
+
+
+def test_a_branch_that_means_the_commit_already_is_not_written_again(cache: ACache) -> None:
+    cache.put(REPO, {})
+    ref = cache.repository(REPO).ref("main")
+    before = ref.stat().st_ino
+
+    cache.repository(REPO).write_ref("main", MAIN)
+
+    assert ref.stat().st_ino == before
+    assert cache.repository(REPO).means("main") == MAIN
+    assert cache.repository(REPO).means("other") is None
+
+
 @pytest.mark.parametrize("path", ["../x", "a/../../x", "/etc/x"])
 def test_no_path_leads_out_of_a_revision(cache: ACache, path: str) -> None:
     with pytest.raises(ValueError, match="leads out"):

@@ -50,6 +50,10 @@ def damage(cache: ACache, path: str, data: bytes) -> Path:
     return blob
 
 
+def seen(cache: ACache, model: OnDisk) -> Checked:
+    return verify_file(model, model.path, cache.folder, quiet)
+
+
 def elsewhere(file: Path, where: str) -> OnDisk:
     return OnDisk("x", None, Format.GGUF, 0, where, file, None, None, (file,), None)  # type: ignore[arg-type]
 
@@ -113,7 +117,7 @@ def test_what_is_damaged_is_set_aside_and_loses_its_names(cache: ACache) -> None
     blob = damage(cache, Q4, WEIGHTS)
     model = next(m for m in models(cache) if m.quant == "Q4_K_M")
 
-    said = set_aside(model, model.path, cache.folder, sweep)
+    said = set_aside(model, seen(cache, model), cache.folder, sweep)
 
     assert "localllm pull" in said
     assert not blob.exists()
@@ -125,6 +129,22 @@ def test_what_is_damaged_is_set_aside_and_loses_its_names(cache: ACache) -> None
     assert [one.kind for one in read_leftovers(cache.folder, 4e9)] == ["quarantined"]
 
 
+def test_a_good_file_that_came_meanwhile_is_not_set_aside_for_the_one_before(
+    cache: ACache,
+) -> None:
+    cache.put(REPO, {Q4: WEIGHTS})
+    damage(cache, Q4, WEIGHTS)
+    (model,) = models(cache)
+    first, second = seen(cache, model), seen(cache, model)
+    set_aside(model, first, cache.folder, sweep)
+    cache.put(REPO, {Q4: WEIGHTS})
+
+    said = set_aside(model, second, cache.folder, sweep)
+
+    assert "another file by now" in said
+    assert cache.fetched(REPO, Q4) == WEIGHTS
+
+
 def test_shared_contents_that_are_damaged_lose_this_repositorys_names(cache: ACache) -> None:
     for repo in (REPO, "you/Other"):
         cache.put(repo, {Q4: b"four"})
@@ -133,7 +153,7 @@ def test_shared_contents_that_are_damaged_lose_this_repositorys_names(cache: ACa
     shared.write_bytes(b"fore")
     model = next(m for m in models(cache) if m.repo == REPO)
 
-    set_aside(model, model.path, cache.folder, sweep)
+    set_aside(model, seen(cache, model), cache.folder, sweep)
 
     assert {m.repo for m in models(cache)} == {"you/Other"}
     assert shared.exists()
@@ -146,7 +166,7 @@ def test_what_a_program_writes_now_is_left(cache: ACache) -> None:
     lock.parent.mkdir(parents=True)
 
     with FileLock(lock):
-        said = set_aside(model, model.path, cache.folder, sweep)
+        said = set_aside(model, seen(cache, model), cache.folder, sweep)
 
     assert "left as it is" in said
     assert cache.fetched(REPO, Q4) == b"four"
@@ -159,11 +179,11 @@ def test_ollamas_files_are_called_by_their_hash_too_and_left_where_they_are(
     outcomes = []
     for data in (b"four", b"fore"):
         file.write_bytes(data)
-        outcomes.append(verify_file(elsewhere(file, "ollama"), file, cache.folder, quiet).outcome)
+        outcomes.append(verify_file(elsewhere(file, "ollama"), file, cache.folder, quiet))
 
-    said = set_aside(elsewhere(file, "ollama"), file, cache.folder, sweep)
+    said = set_aside(elsewhere(file, "ollama"), outcomes[-1], cache.folder, sweep)
 
-    assert outcomes == ["good", "damaged"]
+    assert [one.outcome for one in outcomes] == ["good", "damaged"]
     assert "another program's" in said
     assert file.read_bytes() == b"fore"
 

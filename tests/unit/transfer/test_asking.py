@@ -11,10 +11,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
+from multidict import CIMultiDict, CIMultiDictProxy
+from yarl import URL
 
 from localllm.errors import ConfigError, LocalLLMError, NoNetwork, WrongContent
-from localllm.transfer.asking import Asking
+from localllm.transfer.asking import Asking, translated
 from localllm.transfer.digests import sha256
 from localllm.transfer.failures import Refused, TryAgain
 from localllm.transfer.session import outside
@@ -186,17 +189,58 @@ async def test_several_connections_whose_address_has_run_out_all_get_the_new_one
         assert asked._renewed(str(old), 1) == f"{hub.url}/file", "that one did not serve either"
 
 
-async def test_a_new_address_that_is_refused_too_is_the_storages_refusal(
-    hub: Place, storage: Place
+@pytest.mark.parametrize("status", [403, 404])
+async def test_a_storage_that_refuses_a_new_address_too_is_out_of_order_and_no_hub(
+    hub: Place, storage: Place, status: int
 ) -> None:
     hub.moves("/file", f"{storage.url}/blob?Signature=secret")
-    storage.answers("/blob", Reply(403, body=b"no"))
+    storage.answers("/blob", Reply(status, {"X-Error-Code": "GatedRepo"}, body=b"no"))
+
+    async with asking(hub) as asked:
+        with pytest.raises(TryAgain, match=f"{status} to an address that is fresh"):
+            await got(asked, 0, 10)
+
+    assert len(hub.seen) == 4, "an address may run out while it is on its way"
+
+
+async def test_a_hub_that_refuses_at_another_of_its_addresses_is_the_hub(hub: Place) -> None:
+    hub.moves("/file", "/moved/file")
+    hub.answers("/moved/file", Reply(403, {"X-Error-Code": "GatedRepo"}, b""))
 
     error = await refusal(hub)
 
     assert isinstance(error, Refused)
-    assert error.status == 403
-    assert len(hub.seen) == 4, "an address may run out while it is on its way"
+    assert error.code_of_hub == "GatedRepo"
+
+
+SIGNED = URL("https://me:mine@storage.invalid/blob?Signature=mine")
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            aiohttp.ClientResponseError(
+                aiohttp.RequestInfo(SIGNED, "GET", CIMultiDictProxy(CIMultiDict()), SIGNED),
+                (),
+                status=400,
+                message="Invalid header",
+            ),
+            "400 Invalid header",
+        ),
+        (aiohttp.InvalidURL(SIGNED), "its address is none"),
+        (aiohttp.NonHttpUrlClientError(SIGNED), "its address is none"),
+        (ValueError(f"no port in {SIGNED}"), "its address is none"),
+    ],
+)
+def test_no_error_tells_an_address_that_is_signed(error: Exception, said: str) -> None:
+    wanted = Wanted(str(SIGNED), sha256(HEX), 1)
+
+    with pytest.raises((TryAgain, NoNetwork)) as caught, translated(wanted):
+        raise error
+
+    assert said in str(caught.value)
+    assert "mine" not in str(caught.value)
 
 
 async def test_the_token_is_for_the_hub_alone(hub: Place, storage: Place) -> None:

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from localllm.transfer import journal
+from localllm.transfer import part as part_module
 from localllm.transfer.part import Part, discard, here_bytes, journal_of, part_of
 
 SIZE = 5000
@@ -51,7 +52,7 @@ def held(whole: Path) -> list[tuple[int, int]]:
 
 
 def after_a_start_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journal, "boot", lambda: b"another life....")
+    monkeypatch.setattr(journal, "boot", lambda: "another life")
 
 
 def test_what_was_written_is_there_for_the_next_one(whole: Path) -> None:
@@ -146,7 +147,71 @@ def test_one_that_is_taken_up_again_has_all_of_it_on_the_disk(
     assert held(whole) == [(0, 1000)]
 
 
-HEADER = struct.pack("<16sQ16s", b"localllm part 1\n", SIZE, journal.boot())
+def test_a_drive_that_was_pulled_out_counts_as_a_machine_that_began_anew(
+    whole: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written(whole, (0, 1000), flushed=True)
+    written(whole, (1000, 2000))
+
+    monkeypatch.setattr(journal, "_mounted", lambda _: "another one by the same name")
+
+    assert held(whole) == [(0, 1000)]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it is looked up as Linux tells it")
+def test_disks_are_told_apart_and_one_stays_the_same(tmp_path: Path) -> None:
+    assert journal.life_of(tmp_path) == journal.life_of(tmp_path)
+    assert journal.life_of(tmp_path) != journal.life_of(Path("/proc"))
+    assert "mnt_id" in journal._mounted(tmp_path)
+
+
+def test_a_file_has_its_name_on_the_disk_before_its_journal_goes(
+    whole: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written(whole, (0, SIZE))
+    there: list[tuple[bool, bool]] = []
+
+    def look(_: Path) -> None:
+        there.append((whole.exists(), journal_of(whole).exists()))
+
+    monkeypatch.setattr(part_module, "_sync_folder", look)
+    part = Part(whole, SIZE)
+    part.settle(whole)
+    part.close()
+
+    assert there == [(True, True)]
+    assert list(whole.parent.iterdir()) == [whole]
+
+
+def test_a_journal_goes_before_the_part_that_it_speaks_of(whole: Path) -> None:
+    written(whole, (0, 100))
+    part_of(whole).unlink()
+    part_of(whole).mkdir()  # which cannot be removed as a file is
+
+    with pytest.raises(OSError):  # noqa: PT011  # which one depends on the system
+        discard(whole)
+
+    assert not journal_of(whole).exists()
+
+
+def test_a_journal_goes_before_what_is_wrong_gets_another_name(whole: Path) -> None:
+    written(whole, (0, 100))
+    (taken := whole.with_name("taken")).mkdir()
+    part = Part(whole, SIZE)
+
+    with pytest.raises(OSError):  # noqa: PT011
+        part.set_aside(whole, taken)
+    part.close()
+
+    assert not journal_of(whole).exists()
+
+
+LIFE = b"of this machine."
+HEADER = struct.pack("<16sQ16s", b"localllm part 1\n", SIZE, LIFE)
+
+
+def in_this_life(text: bytes, whole: Path) -> bytes:
+    return text.replace(LIFE, journal.life_of(whole.parent))
 
 
 @pytest.mark.parametrize(
@@ -156,10 +221,8 @@ HEADER = struct.pack("<16sQ16s", b"localllm part 1\n", SIZE, journal.boot())
         b"localllm part",
         HEADER,
         b"x" * 1000,
-        struct.pack("<16sQ16s", b"localllm part 1\n", SIZE + 1, journal.boot())
-        + struct.pack("<QQ", 0, SIZE),
-        struct.pack("<16sQ16s", b"localllm part 2\n", SIZE, journal.boot())
-        + struct.pack("<QQ", 0, SIZE),
+        struct.pack("<16sQ16s", b"localllm part 1\n", SIZE + 1, LIFE) + struct.pack("<QQ", 0, SIZE),
+        struct.pack("<16sQ16s", b"localllm part 2\n", SIZE, LIFE) + struct.pack("<QQ", 0, SIZE),
         HEADER + struct.pack("<QQ", 300, 200),
         HEADER + struct.pack("<QQ", 2**63, 2**64 - 1),
         HEADER + bytes(1600),
@@ -167,7 +230,7 @@ HEADER = struct.pack("<16sQ16s", b"localllm part 1\n", SIZE, journal.boot())
 )
 def test_a_journal_that_is_torn_or_anothers_counts_for_nothing(whole: Path, text: bytes) -> None:
     part_of(whole).write_bytes(CONTENT)
-    journal_of(whole).write_bytes(text)
+    journal_of(whole).write_bytes(in_this_life(text, whole))
 
     assert here_bytes(whole, SIZE) == 0
     assert held(whole) == []
@@ -184,7 +247,7 @@ def test_half_a_line_at_the_end_counts_for_nothing(whole: Path) -> None:
 def test_a_journal_that_is_huge_is_not_read(whole: Path) -> None:
     part_of(whole).write_bytes(CONTENT)
     with journal_of(whole).open("wb") as opened:
-        opened.write(HEADER + struct.pack("<QQ", 0, SIZE))
+        opened.write(in_this_life(HEADER + struct.pack("<QQ", 0, SIZE), whole))
         opened.truncate(1 << 40)
 
     assert held(whole) == []

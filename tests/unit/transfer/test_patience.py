@@ -63,6 +63,20 @@ def test_the_server_is_not_asked_before_it_says() -> None:
     assert Patience().pause_s(TryAgain("busy", after_s=20.0)) == 20.0
 
 
+@pytest.mark.parametrize(("after_s", "times"), [(120.0, 5), (600.0, 1), (601.0, 0)])
+def test_a_server_that_says_when_is_waited_for_up_to_ten_minutes(
+    after_s: float, times: int
+) -> None:
+    assert pauses(Patience(), TryAgain("busy", after_s=after_s)) == [after_s] * times
+
+
+def test_what_a_server_asked_for_does_not_count_as_a_line_that_is_down() -> None:
+    patience = Patience()
+    patience.pause_s(TryAgain("busy", after_s=300.0))
+
+    assert patience.pause_s(TryAgain("lost")) is not None
+
+
 @pytest.mark.parametrize(
     ("text", "after_s"),
     [
