@@ -74,7 +74,7 @@ class Installation:
             stdout=subprocess.PIPE if on_terminal is None else on_terminal,
             stderr=subprocess.PIPE if on_terminal is None else on_terminal,
             text=True,
-            preexec_fn=_heed_ctrl_c,
+            preexec_fn=_heed_ctrl_c,  # noqa: PLW1509  # it takes no lock
             **options,
         )
 
