@@ -232,6 +232,7 @@ _TABLES = {
     "$.supervision": Supervision,
     "$.plan": Planning,
     "$.plan.min_tps": Floors,
+    "$.downloads": Downloads,
     "$.remote": Remote,
     "$.names": Naming,
     "$.profiles[...]": UserProfile,

@@ -30,7 +30,6 @@ from localllm.cli.pulling import (
     pull_request,
     watch,
 )
-from localllm.cli.room import require_room
 from localllm.cli.tables import size
 from localllm.errors import LocalLLMError, ModelNotFound, NoNetwork
 from localllm.paths import Paths, bundled_profiles
@@ -97,7 +96,9 @@ def fetch_planned(
         pulling = client if client is not None and has_our_hub(client) else None
         if client is not pulling:
             say(_ELSEWHERE)
-        require_room(desk, plan)
+        from localllm.store.room import require_room  # noqa: PLC0415  # only where something is fetched
+
+        require_room(plan.job, desk.environment, desk.paths.data, desk.catalog)
         _agree(found, may)
         wanted = _fetch(pulling, found, wanted)
     return as_pulled(wanted, plan)

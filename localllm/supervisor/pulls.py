@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
 import anyio
 from anyio.abc import TaskGroup, TaskStatus
@@ -19,7 +18,8 @@ from localllm.store.places import hub_cache
 from localllm.store.pull_talk import Begin
 from localllm.supervisor import pull_messages as msg
 from localllm.supervisor.bus import EventBus
-from localllm.supervisor.pull_parts import contents_of, remove_parts
+from localllm.supervisor.claims import Claim, claims_of
+from localllm.supervisor.pull_parts import remove_parts
 from localllm.supervisor.pull_process import WORKER, PullProcess
 from localllm.supervisor.pull_speed import left_s
 from localllm.supervisor.pull_view import render_pull
@@ -45,20 +45,6 @@ _MOST = 100
 
 _REPORT_EVERY_S = 1.0
 _CLEARED_WITHIN_S = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """What a pull counts on that has not ended."""
-
-    pull: str
-    repo: str
-    quant: str | None
-    contents: frozenset[Path]
-    """Whole, in part, or yet to come."""
-
-    at_rest: bool
-    """It does nothing as long as nobody resumes it."""
 
 
 class Pulls:
@@ -178,17 +164,7 @@ class Pulls:
 
     def claims(self) -> Sequence[Claim]:
         """Say what each counts on that has not ended. Computed alone."""
-        return [
-            Claim(
-                pull.id,
-                pull.wanted.job.repo,
-                pull.wanted.quant,
-                frozenset(contents_of(self._cache, pull.wanted.job)),
-                at_rest=pull.state not in UNDER_WAY,
-            )
-            for pull in self._pulls.values()
-            if pull.state in UNFINISHED
-        ]
+        return claims_of(self._pulls.values(), self._cache)
 
     def wanted_repositories(self) -> frozenset[str]:
         """List the repositories of pulls that have not ended, as owner/name."""

@@ -23,9 +23,10 @@ from localllm.planning.pull_plans import plan_pull
 from localllm.planning.shelf import models_here, remove_model, show_store
 from localllm.planning.tidying import Spared, tidy
 from localllm.supervisor.accounts import held
+from localllm.supervisor.claims import Claim
 from localllm.supervisor.fleet import Fleet
 from localllm.supervisor.orders import Orders
-from localllm.supervisor.pulls import Claim, Pulls
+from localllm.supervisor.pulls import Pulls
 from localllm.supervisor.served_files import read_served_files
 
 

@@ -51,7 +51,11 @@ class HubUser:
 
     def run(self, *words: str) -> Ran:
         with self.start(*words) as process:
-            out, err = process.communicate()
+            try:
+                out, err = process.communicate()
+            except BaseException:  # the test's time is up, and it may have become a daemon
+                process.terminate()
+                raise
         return Ran(words, process.returncode, out, err)
 
     def ok(self, *words: str) -> Ran:

@@ -14,7 +14,6 @@ from localllm.cli import engine_first, fetching, serving
 from localllm.cli.engine_first import what_lacks, with_engine_here
 from localllm.cli.permission import Permission
 from localllm.cli.pulling import a_desk, pull_here
-from localllm.cli.room import require_room
 from localllm.errors import EngineNeeded, EngineUnusable, LocalLLMError, NoSpace
 from localllm.formats.header import Format
 from localllm.paths import Paths
@@ -22,9 +21,7 @@ from localllm.planning.desk import Desk
 from localllm.planning.pull_plans import PullPlan
 from localllm.store.job import FileProgress, FileState, PullJob, PullProgress
 from localllm.store.repository import RepositoryFile
-from localllm.store.shared_cache import CachedRepository
 from localllm.transfer.disk import SPARE_BYTES
-from localllm.transfer.part import part_of
 
 MIB, SHA = 1 << 20, "a" * 64
 WANTED, ANYWHERE = ServeRequest(model="m"), ServeRequest(model="m", allow_cpu=True)
@@ -155,25 +152,8 @@ def test_what_there_is_no_room_for_is_refused_before_the_question(
     a_disk_with(monkeypatch, 9 * MIB)
     monkeypatch.setattr(fetching, "_agree", raising(AssertionError("asked")))  # type: ignore[arg-type]
 
-    with pytest.raises(NoSpace, match="There is no room for m"):
+    with pytest.raises(NoSpace, match="There is no room for"):
         fetching.fetch_planned(None, desk, a_plan("model.safetensors"), WANTED, Permission())
-
-
-@pytest.mark.parametrize(("here", "fits"), [(0, False), (2 * MIB, True)])
-def test_what_has_come_already_needs_no_more_room(
-    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, here: int, fits: bool
-) -> None:
-    cached = CachedRepository(tmp_path / "hub", "me/m")
-    cached.make()
-    part_of(cached.blob(SHA)).write_bytes(b"x" * here)
-    a_disk_with(monkeypatch, 9 * MIB)
-
-    try:
-        require_room(desk, a_plan("m.gguf"))
-    except NoSpace:
-        assert not fits
-    else:
-        assert fits
 
 
 def test_ctrl_c_counts_all_files_of_a_pull_also_those_that_were_here(

@@ -272,6 +272,20 @@ def test_a_pull_is_cancelled_by_what_it_is_called(
     assert user.json("pull", name, "--cancel")["state"] == "cancelled"
 
 
+def test_what_may_mean_several_pulls_cancels_none(user: HubUser, daemon: ScriptedDaemon) -> None:
+    other = a_pull(id="p2", model="m:Q8_0", quant="Q8_0", state="failed")
+    daemon.will(PULLS, [a_pull(), other])
+    daemon.will("DELETE pulls/p2", a_pull(id="p2", state="cancelled"))
+
+    refused = user.run("pull", "m", "--cancel")
+    user.ok("pull", "m", "--quant", "q8_0", "--cancel")
+
+    assert refused.returncode == 5
+    assert "m means 2 pulls that have not ended" in refused.stderr
+    assert "m:Q4_K_M (p1), m:Q8_0 (p2)" in refused.stderr
+    assert len(daemon.bodies("DELETE pulls/p2")) == 1
+
+
 def test_a_pull_that_has_ended_is_not_there_to_be_cancelled(
     user: HubUser, daemon: ScriptedDaemon
 ) -> None:
