@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -14,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+
+from tests.fakes.ctrl_c import heed_ctrl_c
 
 ROOT = Path(__file__).parents[2]
 DEADLINE_S = 60.0
@@ -74,7 +75,7 @@ class Installation:
             stdout=subprocess.PIPE if on_terminal is None else on_terminal,
             stderr=subprocess.PIPE if on_terminal is None else on_terminal,
             text=True,
-            preexec_fn=_heed_ctrl_c,  # noqa: PLW1509  # it takes no lock
+            preexec_fn=heed_ctrl_c,  # noqa: PLW1509  # it takes no lock
             **options,
         )
 
@@ -113,11 +114,6 @@ class Installation:
         for process in self.processes():
             process.kill()
         psutil.wait_procs(self.processes(), timeout=5)
-
-
-def _heed_ctrl_c() -> None:
-    """Also where whoever runs the tests is in the background of a shell, and ignores it."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 class Ran:

@@ -10,6 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from tests.fakes.ctrl_c import heed_ctrl_c
+
 ROOT = Path(__file__).parents[3]
 NOWHERE = "http://127.0.0.1:9"
 _OTHERS = ("LOCALLLM_", "HF_", "XDG_", "TRANSFORMERS_", "CUDA_")
@@ -46,7 +48,12 @@ class HubUser:
         command = [sys.executable, "-m", "localllm", *words]
         pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         return subprocess.Popen(
-            command, cwd=self.home, env=self.environment, text=True, **{**pipes, **options}
+            command,
+            cwd=self.home,
+            env=self.environment,
+            text=True,
+            preexec_fn=heed_ctrl_c,  # noqa: PLW1509  # it takes no lock
+            **{**pipes, **options},
         )
 
     def run(self, *words: str) -> Ran:
