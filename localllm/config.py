@@ -102,6 +102,14 @@ class Downloads(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Pulls; more wait for their turn."""
 
 
+class Prefix(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Prompts that are kept on disk, so that none is read twice."""
+
+    enabled: bool = True
+    max_gib: Annotated[float, msgspec.Meta(ge=0, le=1_000_000)] | None = None
+    """How much of them, and never more than nine tenths of the free disk; None: a tenth, at most 20."""
+
+
 class Remote(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A server elsewhere that speaks OpenAI's API; nothing goes there but what `when` names."""
 
@@ -187,6 +195,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     supervision: Supervision = Supervision()
     plan: Planning = Planning()
     downloads: Downloads = Downloads()
+    prefix: Prefix = Prefix()
     remote: Remote | None = None
     names: Naming = Naming()
     profiles: Mapping[str, UserProfile] = msgspec.field(default_factory=dict[str, UserProfile])
@@ -233,6 +242,7 @@ _TABLES = {
     "$.plan": Planning,
     "$.plan.min_tps": Floors,
     "$.downloads": Downloads,
+    "$.prefix": Prefix,
     "$.remote": Remote,
     "$.names": Naming,
     "$.profiles[...]": UserProfile,

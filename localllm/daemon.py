@@ -38,11 +38,15 @@ from localllm.gateway.connection import Limits
 from localllm.gateway.known_keys import KnownKeys
 from localllm.gateway.listening import allow_connections, bound, serving
 from localllm.gateway.metering import open_metering
+from localllm.gateway.placing import Placing
 from localllm.hardware.sleep import read_awake_gap
 from localllm.hardware.vitals import read_vitals
 from localllm.paths import Paths, bundled_profiles, paths_for
 from localllm.planning.desk import Desk
 from localllm.planning.planner import Planned
+from localllm.prefix.keeping import Keeping
+from localllm.prefix.key import read_or_make_key
+from localllm.prefix.shelf import Shelf, read_budget_bytes
 from localllm.supervisor.bus import EventBus
 from localllm.supervisor.endpoints import clear_sockets, new_endpoint
 from localllm.supervisor.event_log import log_events
@@ -78,6 +82,7 @@ class Daemon:
         if settings.remote is not None and settings.remote.key_env is not None:
             os.environ.pop(settings.remote.key_env, None)  # no engine is to inherit it
         self._desk = Desk(settings, paths, dict(os.environ), bundled_profiles())
+        self._keeping = Keeping(_shelf(settings, paths))
         self._fleet = Fleet(self._tools())
         self._watch = MachineWatch(
             self._fleet,
@@ -102,6 +107,7 @@ class Daemon:
             )
             watchdog = Watchdog(self._fleet, self._settings.supervision.hang_after_s)
             metering = open_metering(self._paths, self._environment)
+            placing = Placing(self._keeping, read_or_make_key(self._paths.prefix_key))
             gateway = Gateway(
                 operations,
                 self._settings,
@@ -111,6 +117,7 @@ class Daemon:
                 int(time.time()),
                 self._environment,
                 metering,
+                placing,
             )
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._watch_signals, tasks.cancel_scope)
@@ -121,6 +128,7 @@ class Daemon:
                     tasks.start_soon(shrinking.run)
                 tasks.start_soon(log_events, self._fleet.tools.bus)
                 tasks.start_soon(metering.run, self._fleet.tools.bus)
+                tasks.start_soon(self._keeping.run)
                 tasks.start_soon(gateway.streams.run)
                 await tasks.start(operations.pulls.run)
                 limits = Limits(most=self._settings.max_connections)
@@ -161,6 +169,8 @@ class Daemon:
             examine=notes.examine,
             budgets=self._desk.budgets_now,
             cache_share=supervision.cache_share,
+            prefix_folder=self._paths.prefixes if self._settings.prefix.enabled else None,
+            farewell=self._keeping.farewell,
         )
 
     def _launch(self, planned: Planned, settings: Serving) -> LaunchSpec:
@@ -211,8 +221,17 @@ class Daemon:
 
     async def _drain(self) -> None:
         supervision = self._settings.supervision
-        with anyio.move_on_after(supervision.drain_timeout_s + 15.0):
+        farewell_s = self._fleet.tools.policy.farewell_s
+        with anyio.move_on_after(supervision.drain_timeout_s + farewell_s + 15.0):
             await self._fleet.close()
+
+
+def _shelf(settings: Settings, paths: Paths) -> Shelf | None:
+    """Where prompts are kept on disk, if they are."""
+    if not settings.prefix.enabled:
+        return None
+    most = settings.prefix.max_gib
+    return Shelf(paths.prefixes, lambda: read_budget_bytes(paths.prefixes, most), time.time)
 
 
 def _rules(settings: Settings, port: int) -> Rules:

@@ -79,6 +79,16 @@ class Paths:
         return self.state / "tokenizers.json"
 
     @property
+    def prefixes(self) -> Path:
+        """What engines have read of prompts, to go on with; their user alone may enter it."""
+        return self.state / "prefixes"
+
+    @property
+    def prefix_key(self) -> Path:
+        """Without it, what is noted of prompts tells nothing of them."""
+        return self.state / "prefix.key"
+
+    @property
     def engines(self) -> Path:
         """Builds that were fetched, each in a folder of its own."""
         return self.data / "engines"

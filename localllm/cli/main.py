@@ -22,6 +22,7 @@ _VERBS = {
     "rm": "Remove models from this disk.",
     "gc": "Remove what is left over, and what was not used for long.",
     "verify": "Compare files on this disk with their hashes.",
+    "prefix": "Show and remove the prompts that are kept on this disk.",
     "switch": "Serve another model in the place of what is served.",
     "pin": "Keep a model in memory, whatever else is asked for.",
     "unpin": "Let a pinned model make room again.",

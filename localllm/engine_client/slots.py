@@ -1,4 +1,8 @@
-"""What llama.cpp's server says of its slots: who computes, and how much of the cache they use."""
+"""What llama.cpp's server says of its slots, and what it does with them.
+
+Who computes, and how much of the cache they use; what one holds is put into a file, taken from
+there, or thrown away. Files are named only: the engine knows their folder.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +11,14 @@ from dataclasses import dataclass
 from http import HTTPStatus
 
 import aiohttp
+import anyio
 import msgspec
 
 from localllm.engine_client.client import EngineClient
 
 _PATH = "/slots"
+_ANSWERS_WITHIN_S = 120.0
+"""Gigabytes to a hard disk; a slot that works lets wait, too, until it has done so."""
 
 
 class _Next(msgspec.Struct):
@@ -56,3 +63,54 @@ def _read(working: Sequence[_Slot]) -> Slots:
         tokens=tuple(s.n_prompt_tokens + w for s, w in zip(working, written, strict=True)),
         progress=sum(s.n_prompt_tokens_processed for s in working) + sum(written),
     )
+
+
+class _Done(msgspec.Struct):
+    """Source: server_task_result_slot_save_load and _erase in llama.cpp's tools/server."""
+
+    n_saved: int = 0
+    n_written: int = 0
+    n_restored: int = 0
+    n_erased: int | None = None
+
+
+async def save_slot(client: EngineClient, slot: int, name: str) -> int | None:
+    """Have what a slot holds put into a file; one of that name is written over.
+
+    Returns:
+        Bytes written; None where it could not, or the slot holds nothing: then something may
+        be left in the file.
+    """
+    done = await _do(client, slot, "save", {"filename": name})
+    return done.n_written or None if done is not None and done.n_saved else None
+
+
+async def restore_slot(client: EngineClient, slot: int, name: str) -> int | None:
+    """Have a slot hold what is in a file, in place of what it does.
+
+    The file is checked before: one that is cut off ends llama.cpp's whole process.
+
+    Returns:
+        Tokens; None where it could not: then the slot holds nothing any more.
+    """
+    done = await _do(client, slot, "restore", {"filename": name})
+    return None if done is None else done.n_restored or None
+
+
+async def erase_slot(client: EngineClient, slot: int) -> bool:
+    """Have a slot hold nothing."""
+    done = await _do(client, slot, "erase", {})
+    return done is not None and done.n_erased is not None
+
+
+async def _do(client: EngineClient, slot: int, what: str, body: dict[str, str]) -> _Done | None:
+    """Ask for it; None where the engine refuses, cannot, or takes too long."""
+    path = f"{_PATH}/{slot}?action={what}"
+    with anyio.move_on_after(_ANSWERS_WITHIN_S):
+        try:
+            async with client.post(path, msgspec.json.encode(body), fresh=True) as answer:
+                if answer.status == HTTPStatus.OK:
+                    return msgspec.json.decode(await answer.read(), type=_Done)
+        except (aiohttp.ClientError, OSError, msgspec.DecodeError):
+            return None
+    return None

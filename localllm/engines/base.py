@@ -111,6 +111,9 @@ class Sampling:
 NO_SAMPLING = Sampling()
 
 
+SAVES_SLOTS = "saves_slots"
+"""The ability to put what a slot holds into a file, and to take it from there."""
+
 _BATCH_TOKENS = 2048
 """llama.cpp's own default; nothing that is planned depends on it."""
 
@@ -198,6 +201,9 @@ class Serving:
 
     drafting: Drafting | None = None
     adapters: tuple[Adapter, ...] = ()
+    prefix_folder: Path | None = None
+    """Where the engine puts what its slots hold, and finds it again; None: it does not. It has to
+    be there at the start."""
 
     @property
     def batch(self) -> int:

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from localllm.engines.base import (
+    SAVES_SLOTS,
     Adapter,
     Drafting,
     Endpoint,
@@ -43,6 +44,7 @@ _OPTIONAL = {
     "--metrics": ("--metrics",),
     "--slots": ("--slots",),
 }
+_SAVE_PATH, _KEEP_IDLE = "--slot-save-path", "--no-cache-idle-slots"
 _DEVICE = re.compile(
     r"^\s+(?P<name>\w+\d+|Metal): (?P<text>.+) \((?P<total>\d+) MiB, (?P<free>\d+) MiB free\)\s*$",
     re.MULTILINE,
@@ -93,7 +95,7 @@ class LlamaServer:
             answers = pool.map(lambda q: ask((program, q), self._environment), questions)
             usage, version, listing = answers
         flags = frozenset(_FLAG.findall(usage.text))
-        abilities = flags | ({"unix_socket"} if "UNIX socket" in usage.text else set())
+        abilities = flags | _abilities(usage.text, flags)
         found = _VERSION.search(version.text)
         known = diagnose(listing.text)
         return Installed(
@@ -121,6 +123,7 @@ class LlamaServer:
             *_on_what(serving),
             *_with_images(serving),
             *_with_extras(serving, found),
+            *_with_saved_slots(serving, found),
             *_sampling(serving.sampling),
             *_without_mapping(serving, found),
             *(
@@ -149,6 +152,12 @@ def parse_devices(listing: str) -> tuple[EngineDevice, ...]:
         )
         for m in _DEVICE.finditer(listing)
     )
+
+
+def _abilities(usage: str, flags: frozenset[str]) -> frozenset[str]:
+    """What its help comes to, beside the flags themselves."""
+    socket = {"unix_socket"} if "UNIX socket" in usage else set[str]()
+    return frozenset(socket | ({SAVES_SLOTS} if _SAVE_PATH in flags else set()))
 
 
 def _why_not(program: str, answers: Sequence[Answer], flags: frozenset[str]) -> str | None:
@@ -198,6 +207,14 @@ def _sampling(sampling: Sampling) -> Sequence[str]:
 
 def _with_images(serving: Serving) -> Sequence[str]:
     return () if serving.projector_file is None else ("--mmproj", str(serving.projector_file))
+
+
+def _with_saved_slots(serving: Serving, found: Installed) -> Sequence[str]:
+    if serving.prefix_folder is None or _SAVE_PATH not in found.abilities:
+        return ()
+    # else each new request empties all slots but its own
+    kept = (_KEEP_IDLE,) if _KEEP_IDLE in found.abilities else ()
+    return (_SAVE_PATH, os.path.join(str(serving.prefix_folder), ""), *kept)  # noqa: PTH118
 
 
 def _with_extras(serving: Serving, found: Installed) -> Sequence[str]:

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from localllm.engines.base import (
+    SAVES_SLOTS,
     Drafting,
     Endpoint,
     Installed,
@@ -67,7 +68,7 @@ class Xllamacpp:
             told.version,
             program,
             told.devices,
-            frozenset({"unix_socket"}),
+            frozenset({"unix_socket", SAVES_SLOTS}),
             origin=self._origin,
             env=self._own,
             hint=told.hint,
@@ -96,6 +97,7 @@ class Xllamacpp:
             sampling=_sampling(serving.sampling),
             socket=None if endpoint.socket is None else str(endpoint.socket),
             port=endpoint.port,
+            prefix_folder=None if serving.prefix_folder is None else str(serving.prefix_folder),
         )
         key = {} if endpoint.key is None else {KEY_VARIABLE: endpoint.key}
         return LaunchSpec(

@@ -21,6 +21,7 @@ from localllm.gateway.endpoints import Endpoints
 from localllm.gateway.metering import Metering, MetricsEndpoint
 from localllm.gateway.middleware import guard, sign_answers
 from localllm.gateway.models import Models
+from localllm.gateway.placing import Placing
 from localllm.gateway.relay import Relay
 from localllm.gateway.remote import RemoteBackend
 from localllm.supervisor.lending import Lending
@@ -49,6 +50,7 @@ class Gateway:
     started: int
     environment: Mapping[str, str]
     metering: Metering
+    placing: Placing
     streams: OpenStreams = field(default_factory=lambda: OpenStreams(Patience()))
 
     def application(self) -> web.Application:
@@ -58,7 +60,7 @@ class Gateway:
             fleet, self.connect, self.operations.orders.load, supervision.max_requests
         )
         remote = self._remote()
-        relay = Relay(lending, supervision.request_wait_s, remote)
+        relay = Relay(lending, supervision.request_wait_s, self.placing, remote)
         most_bytes = self.settings.max_body_mib << 20
         endpoints = Endpoints(
             relay,

@@ -13,6 +13,7 @@ from localllm.gateway.drafting import without_draft
 from localllm.gateway.manners import for_engine
 from localllm.gateway.middleware import SERVED_BY
 from localllm.gateway.outputs import Output, Source
+from localllm.gateway.placing import Placing
 from localllm.gateway.remote import RemoteBackend
 from localllm.gateway.sending import Unreached, answer_of, gone
 from localllm.gateway.wanting import Wanted
@@ -67,6 +68,7 @@ class Relay:
 
     lending: Lending
     wait_s: float
+    placing: Placing
     remote: RemoteBackend | None = None
 
     async def answer(self, call: Call) -> web.StreamResponse:
@@ -108,9 +110,12 @@ class Relay:
             planned = hosted.planned
             engine = planned.choice.installed.engine
             call.live.admitted(lent.instance, planned.stored.id, engine)
-            request = answer_of(lent.client, call.path, call.body_for(lent), call.wanted.refusal)
-            async with request as answer:
-                return await call.output.pass_on(Source(answer, hosted.flow, gone))
+            async with self.placing.spot(lent, call.path, call.body_for(lent)) as spot:
+                request = answer_of(lent.client, call.path, spot.body, call.wanted.refusal)
+                async with request as answer:
+                    response = await call.output.pass_on(Source(answer, hosted.flow, gone))
+                    spot.came_to_its_end(call.live)
+                    return response
 
     async def _elsewhere(self, call: Call, error: LocalLLMError) -> web.StreamResponse:
         """Have the remote answer, or say why nobody does."""

@@ -38,6 +38,9 @@ class RestartPolicy:
 
     warm_up_attempts: int = 2
     drain_timeout_s: float = 30.0
+    farewell_s: float = 20.0
+    """For what is wanted of an engine that is idle and well, before it is told to end."""
+
     stop_grace_s: float = 10.0
     backoff_first_s: float = 1.0
     backoff_max_s: float = 60.0
@@ -61,6 +64,9 @@ class InstanceRecord:
     crashes: int = 0
     crashed: bool = False
     """In STOPPING: this run ends by a crash, so BACKOFF or FAILED comes next."""
+
+    takes_leave: bool = False
+    """In STOPPING: the process is idle and well, and has not been told to end yet."""
 
     start_deadline_s: float = 0.0
     ready_at: float | None = None
@@ -118,7 +124,7 @@ def step(record: InstanceRecord, happened: msg.Input, now: float, policy: Restar
     """
     if _is_stale(record, happened):
         return record, ()
-    if (stayed := _stay(record, happened, now)) is not None:
+    if (stayed := _stay(record, happened, now, policy)) is not None:
         return stayed
     state = TABLE[record.state].get(type(happened))
     if state is None:
@@ -137,13 +143,19 @@ def _is_stale(record: InstanceRecord, happened: msg.Input) -> bool:
     return happened.run != record.run
 
 
-def _stay(record: InstanceRecord, happened: msg.Input, now: float) -> Step | None:
+def _stay(
+    record: InstanceRecord, happened: msg.Input, now: float, policy: RestartPolicy
+) -> Step | None:
     """Apply what changes the record but not the state; None if `happened` is not of that kind."""
     match record.state, happened:
         case S.STARTING, msg.Launched(_, pid, limit_s):
             return _renew(replace(record, pid=pid, start_deadline_s=limit_s), now)
         case S.STARTING | S.WARMING, msg.Progressed():
             return _renew(record, now)
+        case S.STOPPING, msg.LeaveTaken() | msg.TimedOut() | msg.DeviceLost() | msg.Hung() if (
+            record.takes_leave
+        ):
+            return _enter(replace(record, takes_leave=False), now, policy)
         case S.STOPPING, msg.TimedOut():
             return record, (msg.Kill(record.run),)
         case S.STOPPING, msg.StopAsked(why):  # the asker wins: no restart after this crash
@@ -176,10 +188,17 @@ def _judge(
         pid=_pid(record, state, happened),
         crashes=crashes,
         crashed=crashed and state is S.STOPPING,
+        takes_leave=_takes_leave(record, state, happened),
         start_deadline_s=policy.spawn_timeout_s if state is S.STARTING else record.start_deadline_s,
         ready_at=now if state is S.READY else None,
         why=_why(record, happened),
     )
+
+
+def _takes_leave(record: InstanceRecord, state: S, happened: msg.Input) -> bool:
+    """Whether the process is idle and well, so that there is time for more than its end."""
+    served = record.state in {S.READY, S.DRAINING}
+    return served and state is S.STOPPING and isinstance(happened, msg.StopAsked | msg.Idle)
 
 
 def _pid(record: InstanceRecord, state: S, happened: msg.Input) -> int | None:
@@ -193,7 +212,7 @@ def _enter(record: InstanceRecord, now: float, policy: RestartPolicy) -> Step:
     if limit_s is None:
         return replace(record, deadline=None), ()
     at = now + limit_s
-    begin = _BEGIN.get(record.state)
+    begin = msg.TakeLeave if record.takes_leave else _BEGIN.get(record.state)
     first = () if begin is None else (begin(record.run),)
     return replace(record, deadline=at), (*first, msg.WakeAt(record.run, at))
 
@@ -206,7 +225,7 @@ def _limit_s(record: InstanceRecord, policy: RestartPolicy) -> float | None:
         case S.DRAINING:
             return policy.drain_timeout_s
         case S.STOPPING:
-            return policy.stop_grace_s
+            return policy.farewell_s if record.takes_leave else policy.stop_grace_s
         case S.BACKOFF:
             return min(policy.backoff_first_s * 2.0 ** (record.crashes - 1), policy.backoff_max_s)
         case S.STOPPED | S.READY | S.FAILED:
@@ -228,7 +247,7 @@ def _why(record: InstanceRecord, happened: msg.Input) -> str:
         case msg.TimedOut():
             backoff = record.state is S.BACKOFF
             return f"again, after: {record.why}" if backoff else f"too long in {record.state}"
-        case msg.Launched() | msg.Progressed() | msg.Idle():
+        case msg.Launched() | msg.Progressed() | msg.Idle() | msg.LeaveTaken():
             return record.why
         case msg.StartAsked() | msg.Healthy() | msg.Warmed() | msg.Hung() | msg.DeviceLost():
             return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(happened).__name__).lower()

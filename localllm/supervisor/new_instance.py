@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Container, Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import anyio
 
@@ -17,6 +19,8 @@ from localllm.supervisor.lobby import Lobby
 from localllm.supervisor.runner import Runner
 from localllm.supervisor.tools import Tools
 from localllm.supervisor.watching import EngineProbe
+
+_log = logging.getLogger(__name__)
 
 _LONG_TOKENS, _LONG_SHARE = 1024, 8
 """A prompt of so many tokens, and of a part of the context, is a long one."""
@@ -55,8 +59,9 @@ def make_instance(
     log = tools.logs / f"{name.replace(':', '-')}.log"
     facts = Instance(name, planned.model, planned.need)
     runner = Runner(
-        facts, lambda: tools.launch(planned, serving), probe, tools.bus, log, tools.policy
+        facts, lambda: _launch(planned, serving, tools), probe, tools.bus, log, tools.policy
     )
+    runner.farewell = tools.farewell
     lobby = Lobby(_room(planned, tools.cache_share), tools.numbers)
     return Hosted(planned, serving, runner, log, anyio.current_time(), lobby, terms)
 
@@ -88,8 +93,25 @@ def is_same(hosted: Hosted, planned: Planned, serving: Serving, terms: Terms) ->
 def _key(planned: Planned, serving: Serving) -> tuple[object, ...]:
     """What makes two instances the same. The rest follows from what is free at the moment."""
     installed = planned.choice.installed
-    settings = replace(serving, host_cache_bytes=0, silence_s=0.0)
+    settings = replace(serving, host_cache_bytes=0, silence_s=0.0, prefix_folder=None)
     return installed.engine, tuple(installed.program), installed.version, settings
+
+
+def _launch(planned: Planned, serving: Serving, tools: Tools) -> LaunchSpec:
+    """Say how to start; llama.cpp refuses to where the folder for its slots is missing."""
+    if serving.prefix_folder is not None and not _is_made(serving.prefix_folder):
+        serving = replace(serving, prefix_folder=None)
+    return tools.launch(planned, serving)
+
+
+def _is_made(folder: Path) -> bool:
+    """Make a folder that its user alone may enter, unless it is there."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        _log.warning("prompts are not kept on disk: folder=%s error=%s", folder, error)
+        return False
+    return True
 
 
 def _free_name(instance: InstanceId, taken: Container[InstanceId]) -> InstanceId:

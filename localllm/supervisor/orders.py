@@ -29,7 +29,6 @@ from localllm.units import parse_duration
 
 _log = logging.getLogger(__name__)
 
-
 _LEAST_CONTEXT = 2048
 """Of what is of use to anybody; below it a smaller quantization is tried."""
 
@@ -221,8 +220,9 @@ class Orders:
         return _reply(hosted, already=not started)
 
     def _host(self, planned: Planned, terms: Terms) -> tuple[Hosted, bool]:
-        silence_s = self.desk.settings.supervision.start_silence_s
-        hosted, started = self.fleet.serve(planned, serving_of(planned, silence_s=silence_s), terms)
+        supervision, folder = self.desk.settings.supervision, self.fleet.tools.prefix_folder
+        serving = serving_of(planned, silence_s=supervision.start_silence_s, prefix_folder=folder)
+        hosted, started = self.fleet.serve(planned, serving, terms)
         hosted.pinned = self.asks.is_pinned(planned.model)
         return hosted, started
 

@@ -7,23 +7,31 @@ decide; it asks, and the loop decides.
 
 from __future__ import annotations
 
+import logging
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeAlias
 
 import anyio
 from anyio.abc import TaskGroup
 
 from localllm.engines.base import LaunchSpec
-from localllm.events import StateChanged
+from localllm.events import InstanceId, StateChanged
 from localllm.supervisor import messages as msg
 from localllm.supervisor.bus import EventBus
 from localllm.supervisor.instance import Instance
 from localllm.supervisor.lifecycle import InstanceRecord, RestartPolicy, step
 from localllm.supervisor.process import Child, open_log, running
 from localllm.supervisor.watching import Doubtful, Measured, Probe, Watched
+
+_log = logging.getLogger(__name__)
+
+Farewell: TypeAlias = Callable[[InstanceId], Awaitable[None]]
+"""What is wanted of an engine before its end. It is cancelled when its time is over: it neither
+shields itself nor waits for a thread that may hang."""
 
 _EXIT_IS_KNOWN_WITHIN_S = 1.0
 """After a connection has broken, on a busy machine."""
@@ -37,6 +45,8 @@ class _Live:
     watched: Watched
     child: Child
     tasks: TaskGroup
+    leave: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    """Ends what is wanted of it before its end."""
 
 
 class Runner:
@@ -62,6 +72,9 @@ class Runner:
         self.measured: Measured | None = None
         self.log_from = 0
         """Where the lines of the latest run begin in the log."""
+
+        self.farewell: Farewell | None = None
+        """Awaited before a process that is idle and well is told to end."""
 
         self._launch = launch
         self._probe = probe
@@ -116,9 +129,13 @@ class Runner:
                 tasks.start_soon(self._wake, msg.TimedOut(run, at), self._timer)
             case msg.WarmUp(), _Live() as live:
                 live.tasks.start_soon(self._warm_up, live)
+            case msg.TakeLeave(), _Live() as live:
+                live.tasks.start_soon(self._take_leave, live)
             case msg.Terminate(), _Live() as live:
+                live.leave.cancel()
                 live.child.terminate()
             case msg.Kill(), _Live() as live:
+                live.leave.cancel()
                 live.child.kill()
             case _:  # no process yet: asked again on Launched; or no more: Exited follows
                 pass
@@ -171,6 +188,16 @@ class Runner:
                 await anyio.sleep(_EXIT_IS_KNOWN_WITHIN_S)
                 raise
             self.tell(msg.Warmed(live.run))
+
+    async def _take_leave(self, live: _Live) -> None:
+        """Do what is wanted of it before its end; that this fails is no reason to keep it."""
+        with live.leave:
+            try:
+                if self.farewell is not None:
+                    await self.farewell(self.instance.id)
+            except Exception:  # noqa: BLE001  # as with an adapter's: it must not cost the others
+                _log.warning("farewell failed: instance=%s", self.instance.id, exc_info=True)
+        self.tell(msg.LeaveTaken(live.run))
 
     async def _first_chat(self, watched: Watched) -> Measured | None:
         """Warm up; an attempt that hangs is given up and made again.

@@ -14,6 +14,7 @@ from localllm.events import DeviceId
 from localllm.planning.planner import Planned
 from localllm.supervisor.bus import EventBus
 from localllm.supervisor.lifecycle import RestartPolicy
+from localllm.supervisor.runner import Farewell
 from localllm.supervisor.watching import Measured
 
 Held = Mapping[DeviceId, int]
@@ -42,6 +43,13 @@ class Tools:
 
     cache_share: float = 0.85
     """Of an engine's cache, over which long prompts wait."""
+
+    prefix_folder: Path | None = None
+    """Where engines put what their slots hold, and find it again; None: they do not."""
+
+    farewell: Farewell | None = None
+    """Awaited, within the policy's time, before an engine that is idle and well is told to end:
+    at a stop, an unload, an eviction, a switch, the daemon's end. None: it is told at once."""
 
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     """Requests are numbered as they arrive."""

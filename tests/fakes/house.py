@@ -32,6 +32,7 @@ from localllm.gateway.connection import Limits
 from localllm.gateway.known_keys import KnownKeys
 from localllm.gateway.listening import bound, serving
 from localllm.gateway.metering import open_metering
+from localllm.gateway.placing import Placing
 from localllm.hardware.machine import CPU
 from localllm.hardware.vitals import Pressure, Vitals
 from localllm.paths import Paths, bundled_profiles
@@ -39,6 +40,7 @@ from localllm.planning.choice import Choice
 from localllm.planning.desk import Desk
 from localllm.planning.ledger import in_the_log
 from localllm.planning.planner import Planned, serving_of
+from localllm.prefix.keeping import Keeping
 from localllm.store.stored import StoredModel
 from localllm.supervisor.bus import EventBus
 from localllm.supervisor.endpoints import new_endpoint
@@ -237,6 +239,7 @@ def _gateway(fleet: Fleet, desk: Desk, port: int) -> Gateway:
         started,
         desk.environment,
         open_metering(desk.paths, desk.environment),
+        Placing(Keeping(None), b"a key of this house's own"),
         streams=OpenStreams(PATIENCE),
     )
 

@@ -23,7 +23,7 @@ from localllm.supervisor import messages as msg
 from localllm.supervisor.bus import EventBus, Subscription
 from localllm.supervisor.instance import Instance
 from localllm.supervisor.lifecycle import RestartPolicy
-from localllm.supervisor.runner import Runner
+from localllm.supervisor.runner import Farewell, Runner
 from localllm.supervisor.watching import Watched
 
 pytestmark = pytest.mark.anyio
@@ -114,9 +114,11 @@ async def started(
     *,
     probe: HttpProbe | None = None,
     policy: RestartPolicy = POLICY,
+    farewell: Farewell | None = None,
 ) -> AsyncIterator[tuple[Runner, Subscription]]:
     bus = EventBus()
     runner = Runner(QWEN, launch, probe or HttpProbe(), bus, tmp_path / "qwen.log", policy)
+    runner.farewell = farewell
     with bus.subscribe() as events:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(runner.run)

@@ -50,6 +50,7 @@ class Process:
 
     is_healthy: bool = False
     warms_up: bool = False
+    takes_leave: bool = False
     is_deaf: bool = False
     """To everything but SIGKILL."""
 
@@ -146,6 +147,9 @@ class Hosted:
             case msg.WarmUp():
                 for process in there:
                     process.warms_up = True
+            case msg.TakeLeave():
+                for process in there:
+                    process.takes_leave = True
             case msg.Terminate() | msg.Kill():
                 for process in there:
                     process.is_doomed |= isinstance(effect, msg.Kill) or not process.is_deaf
@@ -160,6 +164,8 @@ class Hosted:
         elif not process.is_healthy:
             process.is_healthy = True
             self.tell(msg.Healthy(process.run))
+        elif process.takes_leave:
+            self.tell(msg.LeaveTaken(process.run))
         elif process.warms_up:
             self.tell(msg.Warmed(process.run))
 

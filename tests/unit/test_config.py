@@ -82,6 +82,9 @@ def test_the_environment_goes_over_the_file(
         ("allowed_hosts = ['http://a.lan']", "$.allowed_hosts[0]"),
         ("allowed_hosts = ['a.lan', '*.lan']", "$.allowed_hosts[1]"),
         ("max_connections = 1", "$.max_connections"),
+        ("[prefix]\nmax_gib = -1", "$.prefix.max_gib"),
+        ("[prefix]\nmax_gib = inf", "$.prefix.max_gib"),
+        ("[prefix]\nmax_gib = nan", "$.prefix.max_gib"),
         ("[supervision]\nmax_crashes = 1.5", "$.supervision.max_crashes"),
         ("[plan.min_tps]\ncode = true", "$.plan.min_tps.code"),
         ("profiles = 1", "$.profiles"),
@@ -108,6 +111,8 @@ def test_a_wrong_key_or_value_is_named_with_its_file(file: Path, text: str, name
         ("[supervision]\nmax_crash = 1", "write max_crashes instead of max_crash in"),
         ("[plan]\nreserve = 1", "write reserve_mib instead of reserve in"),
         ("[plan.min_tps]\ncoding = 9", "write code instead of coding in"),
+        ("[downloads]\nconnection = 9", "write connections instead of connection in"),
+        ("[prefix]\nenable = false", "write enabled instead of enable in"),
         ("[profiles.coding]\nctx = 9\nmodel = 'a'", "write context instead of ctx in"),
         (
             "[profiles.coding.sampling]\ntemprature = 1",

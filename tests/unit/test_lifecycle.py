@@ -166,12 +166,82 @@ def test_the_stop_deadline_kills() -> None:
     assert effects == (m.Kill(1),)
 
 
+@pytest.mark.parametrize(
+    ("state", "happened"),
+    [(S.READY, m.StopAsked("evicted", in_flight=0)), (S.DRAINING, m.Idle(1))],
+)
+def test_of_an_engine_that_is_idle_and_well_leave_is_taken_before_it_is_told_to_end(
+    state: S, happened: m.Input
+) -> None:
+    leaving, effects = step(an_instance(state), happened, 3.0, POLICY)
+
+    assert (leaving.state, leaving.deadline) == (S.STOPPING, 3.0 + POLICY.farewell_s)
+    assert effects == (m.TakeLeave(1), m.WakeAt(1, 3.0 + POLICY.farewell_s))
+
+
+@pytest.mark.parametrize(
+    ("state", "happened"),
+    [
+        (S.STARTING, m.StopAsked("user", in_flight=0)),
+        (S.WARMING, m.StopAsked("user", in_flight=0)),
+        (S.WARMING, m.Broke(1, "warm-up: reset")),
+        (S.READY, m.Hung(1)),
+        (S.READY, m.DeviceLost(1)),
+        (S.DRAINING, m.Hung(1)),
+        (S.DRAINING, m.DeviceLost(1)),
+        (S.DRAINING, TIME_IS_UP),
+    ],
+)
+def test_of_one_that_is_busy_or_unwell_or_not_up_yet_no_leave_is_taken(
+    state: S, happened: m.Input
+) -> None:
+    record, effects = step(an_instance(state), happened, 0.0, POLICY)
+
+    assert record.state is S.STOPPING
+    assert not any(isinstance(effect, m.TakeLeave) for effect in effects)
+    assert m.Terminate(1) in effects
+
+
+def one_that_takes_leave() -> InstanceRecord:
+    return after(an_instance(S.READY), m.StopAsked("evicted", in_flight=0))
+
+
+@pytest.mark.parametrize(
+    "happened",
+    [m.LeaveTaken(1), m.TimedOut(1, POLICY.farewell_s), m.DeviceLost(1), m.Hung(1)],
+    ids=lambda happened: type(happened).__name__,
+)
+def test_once_leave_is_taken_or_cannot_be_it_is_told_to_end_and_then_killed(
+    happened: m.Input,
+) -> None:
+    record, effects = step(one_that_takes_leave(), happened, 7.0, POLICY)
+
+    killed_at = 7.0 + POLICY.stop_grace_s
+    assert (record.state, record.why) == (S.STOPPING, "evicted")
+    assert effects == (m.Terminate(1), m.WakeAt(1, killed_at))
+    assert step(record, m.TimedOut(1, killed_at), killed_at, POLICY)[1] == (m.Kill(1),)
+
+
+def test_another_stop_neither_cuts_the_leave_short_nor_begins_it_again() -> None:
+    leaving = one_that_takes_leave()
+
+    record, effects = step(leaving, m.StopAsked("the daemon stops", in_flight=0), 5.0, POLICY)
+
+    assert (record, effects) == (replace(leaving, why="the daemon stops"), ())
+
+
+def test_an_engine_that_dies_while_leave_is_taken_has_stopped_and_not_crashed() -> None:
+    record = after(one_that_takes_leave(), m.Exited(1, -9))
+
+    assert (record.state, record.crashes, record.takes_leave) == (S.STOPPED, 0, False)
+
+
 def everything_that_can_happen_to(record: InstanceRecord) -> Iterator[m.Input]:
     yield from (m.StartAsked(), m.StopAsked("x", in_flight=0), m.StopAsked("x", in_flight=1))
     for run in (record.run - 1, record.run):
         yield from (m.Launched(run, 7, 9.0), m.Progressed(run), m.Healthy(run), m.Warmed(run))
         yield from (m.Broke(run, "b"), m.Idle(run), m.Hung(run), m.DeviceLost(run))
-        yield from (m.Exited(run, -9), m.Exited(run, None))
+        yield from (m.LeaveTaken(run), m.Exited(run, -9), m.Exited(run, None))
         yield from (m.TimedOut(run, record.deadline or 0.0), m.TimedOut(run, -1.0))
 
 
@@ -202,6 +272,7 @@ def check_invariants(
     assert (record.ready_at is not None) == (record.state is S.READY)
     assert (record.deadline is None) == (record.state in {S.STOPPED, S.READY, S.FAILED})
     assert not record.crashed or record.state is S.STOPPING
+    assert not record.takes_leave or (record.state is S.STOPPING and not record.crashed)
     assert record.crashes <= POLICY.max_crashes
 
 

@@ -10,7 +10,10 @@ import pytest
 
 from localllm.paths import Paths, bundled_profiles, paths_for
 
-PROPERTIES = ("config_file", "logs", "daemon_log", "daemon_file", "lock", "serving", "sockets")
+PROPERTIES = (
+    *("config_file", "logs", "daemon_log", "daemon_file", "lock", "serving", "sockets"),
+    *("prefixes", "prefix_key"),
+)
 
 
 def everything(paths: Paths) -> list[Path]:

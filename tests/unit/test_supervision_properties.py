@@ -61,7 +61,7 @@ def some_news(kind: int, run: int) -> msg.Input:
     news: list[msg.Input] = [
         msg.Progressed(run), msg.Broke(run, "broke"), msg.Hung(run), msg.DeviceLost(run),
         msg.Launched(run, run, START_DEADLINE_S), msg.Healthy(run), msg.Warmed(run), msg.Idle(run),
-        msg.Exited(run, 1), msg.TimedOut(run, 0.0),
+        msg.Exited(run, 1), msg.TimedOut(run, 0.0), msg.LeaveTaken(run),
     ]  # fmt: skip
     return pick(news, kind)
 
@@ -365,7 +365,8 @@ def test_no_model_starves_another(sizes: list[int], loads_s: int, serves_s: int)
     world, models = World({GPU: ROOM}), MODELS[: len(sizes)]
     for number, (model, size) in enumerate(zip(models, sizes, strict=True)):
         world.serve(a_plan(number, model, {GPU: size}, float(loads_s)))
-    turn_s = MAX_WAIT_S + POLICY.drain_timeout_s + POLICY.stop_grace_s + loads_s + 10
+    stop_s = POLICY.drain_timeout_s + POLICY.farewell_s + POLICY.stop_grace_s
+    turn_s = MAX_WAIT_S + stop_s + loads_s + 10
     in_time_s = int(turn_s * len(sizes))
     for second in range(in_time_s * 3 // 2):
         if second % (serves_s // 2) == 0:

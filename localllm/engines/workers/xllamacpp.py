@@ -70,6 +70,8 @@ class WorkerSettings:
 
     socket: str | None
     port: int | None
+    prefix_folder: str | None = None
+    """Gets what slots hold, when it is asked for."""
 
 
 def main(argument: str) -> None:
@@ -78,7 +80,7 @@ def main(argument: str) -> None:
         _print_devices()
         return
     settings = parse_settings(argument)
-    os.umask(0o077)  # the socket is the user's alone
+    os.umask(0o077)  # the socket and what slots hold are the user's alone
     server = _serve(settings)
     signal.pause()
     del server
@@ -169,6 +171,9 @@ def _say_extras(params: Any, settings: WorkerSettings, xllamacpp: Any) -> None: 
     if pooling is not None:
         kinds = xllamacpp.llama_pooling_type
         params.pooling_type = getattr(kinds, f"LLAMA_POOLING_TYPE_{pooling.upper()}")
+    if settings.prefix_folder is not None:  # file names are put right behind it
+        params.slot_save_path = os.path.join(settings.prefix_folder, "")  # noqa: PTH118
+        params.cache_idle_slots = False  # else each new request empties all slots but its own
     params.lora_adapters = [_adapter(*adapter, xllamacpp) for adapter in settings.adapters]
     if settings.draft is not None:
         _say_draft(params.speculative, settings.draft, xllamacpp)

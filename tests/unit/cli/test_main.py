@@ -19,7 +19,7 @@ from localllm.cli.main import cli
 from tests.unit.formats.a_gguf import a_file, a_header
 
 ROOT = Path(__file__).parents[3]
-VERBS = ("up", "down", "status", "probe", "plan", "run", "stop", "logs")
+VERBS = ("up", "down", "status", "probe", "plan", "run", "stop", "logs", "prefix")
 
 Ran = subprocess.CompletedProcess[str]
 

@@ -79,6 +79,25 @@ def test_it_is_found_on_path_with_version_devices_and_abilities(tmp_path: Path) 
     assert found.available
 
 
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [("--slot-save-path PATH   path to save slot kv cache\n", "--slot-save-path /p/"), ("", "")],
+    ids=["able", "too old"],
+)
+def test_what_its_slots_hold_goes_into_a_folder_where_the_build_can(
+    tmp_path: Path, more: str, said: str
+) -> None:
+    a_llama_server(tmp_path, usage=USAGE + more)
+    found = find(tmp_path)
+
+    argv = LlamaServer(None, {}).launch(found, on_processor(prefix_folder=Path("/p")), PORT).argv
+
+    assert ("saves_slots" in found.abilities) is bool(more)
+    assert said in " ".join(argv)
+    assert ("--slot-save-path" in argv) is bool(more)
+    assert "--slot-save-path" not in LlamaServer(None, {}).launch(found, on_processor(), PORT).argv
+
+
 def test_a_build_for_one_backend_is_found_under_its_own_name(tmp_path: Path) -> None:
     program = a_llama_server(tmp_path, "llama-server-vulkan")
 

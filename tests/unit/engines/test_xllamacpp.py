@@ -74,7 +74,7 @@ def test_the_real_wheel_tells_its_version_and_the_processor_is_no_device_of_it()
     assert found.version is not None
     assert found.version[:2] == "20"
     assert "CPU" not in [d.name for d in found.devices]
-    assert "unix_socket" in found.abilities
+    assert found.abilities == {"unix_socket", "saves_slots"}
 
 
 def test_a_devices_list_holds_gpus_alone_and_noise_before_it_does_no_harm(tmp_path: Path) -> None:
@@ -155,6 +155,7 @@ def test_the_worker_reads_exactly_what_the_plan_says(
         sampling={},
         socket=socket,
         port=port,
+        prefix_folder=None,
     )
 
 
@@ -179,6 +180,14 @@ def test_what_goes_with_a_model_reaches_the_worker() -> None:
     assert told.draft == DraftSettings("/models/small.gguf", 5, "q8_0", "CUDA0", 13)
     assert [tuple(adapter) for adapter in told.adapters] == [("/models/a.gguf", 0.5)]
     assert (told.task, told.pooling, told.batch) == ("embed", "last", 512)
+
+
+def test_what_its_slots_hold_goes_into_the_folder_that_is_said() -> None:
+    serving = on_processor(prefix_folder=Path("/state/prefixes"))
+
+    told = parse_settings(launch(serving, Endpoint(port=1)).argv[-1])
+
+    assert told.prefix_folder == "/state/prefixes"
 
 
 def test_heads_of_the_models_own_are_no_file_to_the_worker() -> None:

@@ -1,0 +1,35 @@
+"""The text of a prompt as its request has it, in about the order in which the model reads it. Pure.
+
+It need not be what the template makes of it: two requests that begin alike here begin alike there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from localllm.gateway.members import read_members
+
+_BEFORE = ("tools", "chat_template_kwargs", "reasoning_effort")
+
+
+def prompt_parts(path: str, body: bytes) -> Sequence[bytes]:
+    """Take a request's prompt apart, tools first; nothing where it is none that goes on with others.
+
+    Args:
+        path: Of the engine's endpoint.
+    """
+    try:
+        members = read_members(body)
+        match path:
+            case "/v1/chat/completions":
+                messages = msgspec.json.decode(members["messages"], type=list[msgspec.Raw])
+                before = [bytes(members[name]) for name in _BEFORE if name in members]
+                return [*before, *(bytes(message) for message in messages)]
+            case "/v1/completions":
+                return [bytes(members["prompt"])]
+            case _:
+                return []
+    except (KeyError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return []

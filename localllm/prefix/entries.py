@@ -1,0 +1,94 @@
+"""Which saved prompt goes on best with a request, and which ones go first when room is needed. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from localllm.prefix.holding import WORTH_TOKENS
+from localllm.prefix.outline import BYTES_PER_TOKEN, Outline
+
+DATA_SUFFIX = ".kv"
+"""Of the files that engines write."""
+
+_HALF_LIFE_S = 86_400.0
+"""After so long without use, a saved prompt is worth half."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One saved prompt: what an engine has written of one slot. Times in Unix seconds."""
+
+    id: str
+    key: str
+    """Of all that it depends on: model file, engine build, KV type and so on; with another key, it
+    is another model's memory."""
+
+    model: str
+    outline: Outline
+    tokens: int
+    """As the engine has counted them; the answer is among them."""
+
+    size_bytes: int
+    sha256: str
+    saved_at: float
+    used_at: float
+    uses: int
+    """How often it was put back into a slot, it or one that it took the place of."""
+
+    @property
+    def file(self) -> str:
+        """The name in the folder under which the engine finds it."""
+        return self.id + DATA_SUFFIX
+
+
+def choose_entry(entries: Sequence[Entry], key: str, wanted: Outline) -> Entry | None:
+    """Choose what has most of a prompt; of several the smallest, which is soonest read.
+
+    Returns:
+        None where none saves as much as is worth the reading.
+    """
+    ours = [one for one in entries if one.key == key]
+    best = max(ours, key=lambda one: _fitness(one, wanted), default=None)
+    if best is None or best.outline.common_bytes(wanted) < WORTH_TOKENS * BYTES_PER_TOKEN:
+        return None
+    return best
+
+
+def choose_victims(entries: Sequence[Entry], budget_bytes: int, now: float) -> Sequence[Entry]:
+    """Choose what has to go, so that the others fit: the least valuable first."""
+    over = sum(one.size_bytes for one in entries) - budget_bytes
+    victims: list[Entry] = []
+    for one in sorted(entries, key=lambda one: (_value(one, now), one.used_at)):
+        if over <= 0:
+            break
+        victims.append(one)
+        over -= one.size_bytes
+    return victims
+
+
+def superseded(entries: Sequence[Entry], new: Entry) -> Sequence[Entry]:
+    """Find what a new one can do as well: what was saved of the same prompt when it was shorter.
+
+    What lies in the last block, which has no mark, may differ: that much is read again.
+    """
+    return [
+        one
+        for one in entries
+        if one.id != new.id
+        and one.key == new.key
+        and one.outline.size_bytes <= new.outline.size_bytes
+        and new.outline.marks.startswith(one.outline.marks)
+    ]
+
+
+def _fitness(entry: Entry, wanted: Outline) -> tuple[int, int, float]:
+    return entry.outline.common_bytes(wanted), -entry.size_bytes, entry.used_at
+
+
+def _value(entry: Entry, now: float) -> float:
+    """Tokens saved for each byte, as often as it was of use, and less with age."""
+    age_s = max(0.0, now - entry.used_at)  # a clock may have been set back
+    saved_tokens = entry.tokens * (1 + entry.uses)
+    return saved_tokens / entry.size_bytes * math.exp2(-age_s / _HALF_LIFE_S)

@@ -1,0 +1,106 @@
+"""What stands beside each saved prompt, as JSON: what it is of, and how to know that it is whole."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from localllm.prefix.entries import Entry
+from localllm.prefix.outline import Outline
+
+FORMAT = 1
+_Positive = Annotated[int, msgspec.Meta(gt=0)]
+_Counted = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class _Head(msgspec.Struct, frozen=True):
+    format: int
+
+
+class _Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    format: int
+    id: str
+    key: str
+    model: str
+    marks: bytes
+    text_bytes: _Counted
+    tokens: _Positive
+    size_bytes: _Positive
+    sha256: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
+    saved_at: float
+    used_at: float
+    uses: _Counted
+
+
+def read_record(file: Path) -> Entry | None:
+    """Read one; None if it is of another version, or is none at all."""
+    try:
+        read = msgspec.json.decode(file.read_bytes(), type=_Record)
+    except (OSError, msgspec.DecodeError):
+        return None
+    if read.format != FORMAT or read.id != file.stem:
+        return None
+    return Entry(
+        id=read.id,
+        key=read.key,
+        model=read.model,
+        outline=Outline(read.marks, read.text_bytes),
+        tokens=read.tokens,
+        size_bytes=read.size_bytes,
+        sha256=read.sha256,
+        saved_at=read.saved_at,
+        used_at=read.used_at,
+        uses=read.uses,
+    )
+
+
+def is_newer(file: Path) -> bool:
+    """Tell whether a later version of localllm has written it, which may read it again."""
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=_Head).format > FORMAT
+    except (OSError, msgspec.DecodeError):
+        return False
+
+
+def write_record(file: Path, entry: Entry) -> None:
+    """Write one in a single step, readable by its user alone.
+
+    Raises:
+        OSError: The disk does not take it; nothing half is left.
+    """
+    record = _Record(
+        format=FORMAT,
+        id=entry.id,
+        key=entry.key,
+        model=entry.model,
+        marks=entry.outline.marks,
+        text_bytes=entry.outline.size_bytes,
+        tokens=entry.tokens,
+        size_bytes=entry.size_bytes,
+        sha256=entry.sha256,
+        saved_at=entry.saved_at,
+        used_at=entry.used_at,
+        uses=entry.uses,
+    )
+    write_private(file, msgspec.json.encode(record))
+
+
+def write_private(file: Path, content: bytes) -> None:
+    """Replace a file in a single step; nobody else can read it, not even for a moment.
+
+    Raises:
+        OSError: The disk does not take it; nothing half is left.
+    """
+    draft = file.with_suffix(".draft")
+    draft.unlink(missing_ok=True)
+    try:
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as opened:
+            opened.write(content)
+        os.replace(draft, file)  # noqa: PTH105  # the one call that promises to be atomic
+    except OSError:
+        draft.unlink(missing_ok=True)
+        raise

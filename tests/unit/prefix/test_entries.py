@@ -1,0 +1,138 @@
+"""Which saved prompt is put back, and which ones make room."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from localllm.prefix.entries import Entry, choose_entry, choose_victims, superseded
+from tests.unit.prefix.a_prompt import an_entry, blocks, outline, text_of
+
+LONG = "abcdefghijklmnopqrstuvwx"  # 24 blocks are about 770 tokens
+DAY_S = 86_400.0
+
+
+def ids(entries: list[Entry]) -> list[str]:
+    return [one.id for one in entries]
+
+
+def test_the_one_that_has_most_of_a_prompt_is_put_back() -> None:
+    short, longer = an_entry("1", LONG[:18]), an_entry("2", LONG)
+    other = an_entry("3", LONG[:17] + "zzzzzzzzzzzz")
+
+    assert choose_entry([short, longer, other], "model", blocks(LONG + "yz")) == longer
+
+
+def test_another_models_memory_is_never_put_back() -> None:
+    assert choose_entry([an_entry(letters=LONG, key="other")], "model", blocks(LONG)) is None
+
+
+@pytest.mark.parametrize(("common", "found"), [(0, False), (15, False), (16, True)])
+def test_what_is_read_in_no_time_is_not_put_back(common: int, found: bool) -> None:
+    entry = an_entry(letters=LONG)
+
+    best = choose_entry([entry], "model", blocks(LONG[:common] + "123"))
+
+    assert (best is not None) is found
+
+
+def test_of_several_that_have_as_much_the_smallest_is_put_back_and_then_the_latest() -> None:
+    large = an_entry("1", LONG + "123", size_bytes=300)
+    small = an_entry("2", LONG + "45", size_bytes=200)
+    later = an_entry("3", LONG + "67", size_bytes=200, used_at=1.0)
+    wanted = blocks(LONG + "9")
+
+    assert choose_entry([large, small], "model", wanted) == small
+    assert choose_entry([large, later, small], "model", wanted) == later
+
+
+def test_without_any_nothing_is_put_back() -> None:
+    assert choose_entry([], "model", blocks(LONG)) is None
+
+
+def test_nothing_goes_while_all_fit() -> None:
+    assert choose_victims([an_entry("1"), an_entry("2")], 200, now=0.0) == []
+
+
+@pytest.mark.parametrize(
+    ("less", "more"),
+    [
+        ({"tokens": 500}, {"tokens": 1000}),
+        ({"size_bytes": 200, "tokens": 1500}, {"size_bytes": 100}),
+        ({"uses": 0}, {"uses": 1}),
+        ({"used_at": 0.0}, {"used_at": 9.0}),
+        ({"used_at": 9 * DAY_S, "uses": 0}, {"used_at": 7 * DAY_S, "uses": 9}),
+        ({"used_at": 0.0, "uses": 9}, {"used_at": 9 * DAY_S, "uses": 0}),
+    ],
+)
+def test_what_saves_fewer_tokens_for_each_byte_less_often_or_longer_ago_goes_first(
+    less: dict[str, Any], more: dict[str, Any]
+) -> None:
+    worse, better = an_entry("1", **less), an_entry("2", **more)
+
+    for entries in ([worse, better], [better, worse]):
+        assert choose_victims(entries, better.size_bytes, now=10 * DAY_S) == [worse]
+
+
+def test_a_clock_that_was_set_back_or_stood_for_years_does_no_harm() -> None:
+    entries = [an_entry("1", used_at=1e12), an_entry("2", used_at=-1e12)]
+
+    assert choose_victims(entries, 100, now=0.0) == [entries[1]]
+
+
+@given(
+    some=st.lists(
+        st.tuples(st.integers(1, 1000), st.integers(1, 9000), st.integers(0, 9)), max_size=12
+    ),
+    budget=st.integers(-10, 5000),
+)
+def test_what_stays_fits_and_no_more_goes_than_has_to(
+    some: list[tuple[int, int, int]], budget: int
+) -> None:
+    entries = [
+        an_entry(str(i), size_bytes=size, tokens=tokens, uses=uses)
+        for i, (size, tokens, uses) in enumerate(some)
+    ]
+
+    victims = choose_victims(entries, budget, now=0.0)
+
+    left = sum(one.size_bytes for one in entries if one not in victims)
+    assert left <= max(budget, 0)
+    assert not victims or left + victims[-1].size_bytes > budget
+    assert len(set(ids(list(victims)))) == len(victims)
+
+
+def test_a_longer_one_stands_for_those_that_it_begins_with() -> None:
+    new = an_entry("9", "abcd")
+    entries = [
+        an_entry("1", "ab"),
+        an_entry("2", "abcd"),
+        an_entry("3", "abcde"),
+        an_entry("4", "abx"),
+        an_entry("5", "ab", key="other"),
+        new,
+    ]
+
+    assert ids(list(superseded(entries, new))) == ["1", "2"]
+
+
+@given(common=st.integers(0, 3000), tail=st.integers(0, 1000))
+def test_what_is_read_again_for_one_that_was_superseded_is_less_than_64_tokens(
+    common: int, tail: int
+) -> None:
+    begin = text_of("you are an agent", 1000)[:common]
+    old = an_entry("1", outline=outline(begin, b"x" * tail))
+    new = an_entry("2", outline=outline(begin, b"y" * 5000))
+
+    if superseded([old], new):
+        assert tail < 64 * 4
+
+
+@given(one=st.text("ab", max_size=9), other=st.text("ab", max_size=9))
+def test_superseded_is_exactly_what_is_a_beginning(one: str, other: str) -> None:
+    old, new = an_entry("1", one), an_entry("2", other)
+
+    assert bool(superseded([old], new)) == other.startswith(one)
