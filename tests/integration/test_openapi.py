@@ -80,6 +80,8 @@ async def a_quick_house(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncI
                 return a_pull_plan("waits")
             case "show_store":
                 return show_store(*work.args, fit=False)
+            case "_remove":
+                return RemovedView(removed=["small"], freed=1, kept=[]), []
             case _:
                 return RemovedView(removed=["small"], freed=1, kept=[])
 
