@@ -11,6 +11,7 @@ import msgspec
 
 from localllm.gateway.members import read_members
 
+_ONE = frozenset({b"1", b"null"})
 _BEFORE = ("tools", "chat_template_kwargs", "reasoning_effort")
 
 
@@ -22,12 +23,14 @@ def prompt_parts(path: str, body: bytes) -> Sequence[bytes]:
     """
     try:
         members = read_members(body)
+        if any(bytes(members.get(name, b"1")) not in _ONE for name in ("n", "n_cmpl")):
+            return []  # several answers at once take several slots, and the engine finds them
         match path:
             case "/v1/chat/completions":
                 messages = msgspec.json.decode(members["messages"], type=list[msgspec.Raw])
                 before = [bytes(members[name]) for name in _BEFORE if name in members]
                 return [*before, *(bytes(message) for message in messages)]
-            case "/v1/completions":
+            case "/v1/completions" if bytes(members["prompt"]).startswith(b'"'):
                 return [bytes(members["prompt"])]
             case _:
                 return []

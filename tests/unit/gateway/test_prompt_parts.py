@@ -32,6 +32,10 @@ def test_a_turn_more_only_adds_to_it() -> None:
     ("path", "body", "parts"),
     [
         (COMPLETIONS, b'{"prompt":"once upon"}', [b'"once upon"']),
+        (COMPLETIONS, b'{"prompt":["once", "twice"]}', []),
+        (COMPLETIONS, b'{"prompt":"once","n":2}', []),
+        (CHAT, b'{"messages":[1],"n":3}', []),
+        (CHAT, b'{"messages":[1],"n":1,"n_cmpl":null}', [b"1"]),
         ("/v1/embeddings", b'{"input":"x"}', []),
         (CHAT, b"{}", []),
         (CHAT, b'{"messages":"no list"}', []),
