@@ -45,6 +45,7 @@ def test_an_openai_client_gets_streamed_text_and_down_leaves_nothing_behind(
     chunks = list(stream)
     assert "".join(c.choices[0].delta.content or "" for c in chunks if c.choices).strip()
     assert len(chunks) > 2
+    wait_until((here.state / "tokenizers.json").exists, "its tokenizer is known")
 
     assert here.run("down").code == 0
     assert here.processes() == []
@@ -59,6 +60,7 @@ def test_an_openai_client_gets_streamed_text_and_down_leaves_nothing_behind(
         "requests.sqlite3",
         "ledger.json",
         "ledger.lock",
+        "prefix.key",
         "tokenizers.json",
         "tokenizers.lock",
     }
