@@ -14,6 +14,7 @@ import pytest
 
 from localllm.errors import NoNetwork, NoSpace
 from localllm.transfer.disk import DiskFailed
+from localllm.transfer.part import Part
 from tests.fakes.release_server import Fault
 from tests.integration.a_download import ALL, CONTENT, OTHER, House, a_house, noted_pauses
 
@@ -282,3 +283,21 @@ async def test_a_part_is_not_written_through_a_link(house: House) -> None:
 
     assert other.read_bytes() == b"mine"
     assert not house.whole.is_symlink()
+
+
+async def test_each_byte_is_read_back_for_the_hash_once_and_the_whole_never_again(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.fails(Fault(cut_at=1_000_000), Fault(cut_at=500_000))
+    read, really = list[int](), Part.read
+
+    def counted(part: Part, at: int, count: int) -> bytes:
+        data = really(part, at, count)
+        read.append(len(data))
+        return data
+
+    monkeypatch.setattr(Part, "read", counted)
+
+    await house.fetch()
+
+    assert sum(read) == len(CONTENT)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -161,22 +160,6 @@ async def test_what_is_whole_is_there_without_a_byte_written(
     assert hub.log == []
     assert {path: path.stat().st_mtime_ns for path in folders} == before
     assert {file.state for file in me.seen[-1].files} == {FileState.DONE}
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-async def test_what_is_whole_is_there_in_a_cache_that_can_only_be_read(
-    repository: FakeRepository, me: Puller
-) -> None:
-    job = a_job(repository)
-    snapshot = await me.pull(job)
-    folders = [me.cache, *(path for path in me.cache.rglob("*") if path.is_dir())]
-    for folder in folders:
-        folder.chmod(0o500)
-    try:
-        assert await me.pull(job) == snapshot
-    finally:
-        for folder in folders:
-            folder.chmod(0o700)
 
 
 @pytest.mark.parametrize("times", [1, 10])
