@@ -109,6 +109,13 @@ class Prefix(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_gib: Annotated[float, msgspec.Meta(ge=0, le=1_000_000)] | None = None
     """How much of them, and never more than nine tenths of the free disk; None: a tenth, at most 20."""
 
+    warm: bool = True
+    """Read prompts again after a start, while nobody asks, where the engine cannot save what it has read."""
+
+    remove_billing_header: bool = True
+    """Take out the line that Claude Code puts first in its system prompt, since it is another one in
+    each session."""
+
 
 class Remote(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A server elsewhere that speaks OpenAI's API; nothing goes there but what `when` names."""

@@ -39,14 +39,17 @@ from localllm.gateway.known_keys import KnownKeys
 from localllm.gateway.listening import allow_connections, bound, serving
 from localllm.gateway.metering import open_metering
 from localllm.gateway.placing import Placing
+from localllm.gateway.warming_up import WarmingUp
 from localllm.hardware.sleep import read_awake_gap
 from localllm.hardware.vitals import read_vitals
 from localllm.paths import Paths, bundled_profiles, paths_for
 from localllm.planning.desk import Desk
 from localllm.planning.planner import Planned
+from localllm.prefix.budget import read_budget_bytes
 from localllm.prefix.keeping import Keeping
 from localllm.prefix.key import read_or_make_key
-from localllm.prefix.shelf import Shelf, read_budget_bytes
+from localllm.prefix.shelf import Shelf
+from localllm.prefix.warming import Warming
 from localllm.supervisor.bus import EventBus
 from localllm.supervisor.endpoints import clear_sockets, new_endpoint
 from localllm.supervisor.event_log import log_events
@@ -107,7 +110,11 @@ class Daemon:
             )
             watchdog = Watchdog(self._fleet, self._settings.supervision.hang_after_s)
             metering = open_metering(self._paths, self._environment)
-            placing = Placing(self._keeping, read_or_make_key(self._paths.prefix_key))
+            prefix = self._settings.prefix
+            secret = read_or_make_key(self._paths.prefix_key)
+            placing = Placing(self._keeping, secret, enabled=prefix.enabled)
+            warming = Warming(self._keeping, reads_ahead=prefix.warm)
+            warming_up = WarmingUp(self._fleet, _connect, placing, warming)
             gateway = Gateway(
                 operations,
                 self._settings,
@@ -128,7 +135,8 @@ class Daemon:
                     tasks.start_soon(shrinking.run)
                 tasks.start_soon(log_events, self._fleet.tools.bus)
                 tasks.start_soon(metering.run, self._fleet.tools.bus)
-                tasks.start_soon(self._keeping.run)
+                for keeps_warm in (self._keeping.run, warming_up.run):
+                    tasks.start_soon(keeps_warm)
                 tasks.start_soon(gateway.streams.run)
                 await tasks.start(operations.pulls.run)
                 limits = Limits(most=self._settings.max_connections)

@@ -17,8 +17,9 @@ from localllm.cli.tables import size, table
 from localllm.config import read_settings
 from localllm.errors import ModelNotFound
 from localllm.paths import Paths
+from localllm.prefix.budget import read_budget_bytes, read_held_bytes
 from localllm.prefix.entries import Entry
-from localllm.prefix.shelf import Shelf, read_budget_bytes, read_held_bytes
+from localllm.prefix.shelf import Shelf
 
 
 @click.group("prefix")

@@ -205,6 +205,9 @@ class Serving:
     """Where the engine puts what its slots hold, and finds it again; None: it does not. It has to
     be there at the start."""
 
+    pins_slots: bool = False
+    """Requests name the slot that they go to, and what others hold stays there."""
+
     @property
     def batch(self) -> int:
         """Tokens that the engine takes at a time, in micro batches; of texts for vectors just one.

@@ -210,10 +210,10 @@ def _with_images(serving: Serving) -> Sequence[str]:
 
 
 def _with_saved_slots(serving: Serving, found: Installed) -> Sequence[str]:
-    if serving.prefix_folder is None or _SAVE_PATH not in found.abilities:
-        return ()
     # else each new request empties all slots but its own
-    kept = (_KEEP_IDLE,) if _KEEP_IDLE in found.abilities else ()
+    kept = (_KEEP_IDLE,) if serving.pins_slots and _KEEP_IDLE in found.abilities else ()
+    if serving.prefix_folder is None or _SAVE_PATH not in found.abilities:
+        return kept
     return (_SAVE_PATH, os.path.join(str(serving.prefix_folder), ""), *kept)  # noqa: PTH118
 
 

@@ -98,6 +98,7 @@ class Xllamacpp:
             socket=None if endpoint.socket is None else str(endpoint.socket),
             port=endpoint.port,
             prefix_folder=None if serving.prefix_folder is None else str(serving.prefix_folder),
+            pins_slots=serving.pins_slots,
         )
         key = {} if endpoint.key is None else {KEY_VARIABLE: endpoint.key}
         return LaunchSpec(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+import msgspec
+
 from localllm.supervisor.lending import Asking
 from localllm.supervisor.resolving import Resolved
 
@@ -22,6 +24,10 @@ _SESSIONS = (
 """In which agents name a conversation: OpenCode, Claude Code and Codex."""
 
 
+class _Keyed(msgspec.Struct):
+    prompt_cache_key: object = None
+
+
 def asking_of(
     resolved: Resolved, body: bytes, headers: Mapping[str, str], *, key: str | None, address: str
 ) -> Asking:
@@ -32,23 +38,38 @@ def asking_of(
         headers: By name in any case, as aiohttp has them.
         key: The id of the client's API key; None for who needs none.
     """
-    client = client_of(headers, key=key, address=address)
-    return Asking(resolved.name, client, prompt_tokens(body), resolved.wanted)
+    conversation = conversation_of(headers, body)
+    client = client_of(headers, conversation, key=key, address=address)
+    return Asking(resolved.name, client, prompt_tokens(body), resolved.wanted, conversation)
 
 
-def client_of(headers: Mapping[str, str], *, key: str | None, address: str) -> str:
+def client_of(
+    headers: Mapping[str, str], conversation: str | None, *, key: str | None, address: str
+) -> str:
     """Tell clients apart: by the conversation, else by key, program and address.
 
     Two conversations of one program are two clients, since they wait for each other.
     """
-    if conversation := conversation_of(headers):
+    if conversation:
         return f"{key} conversation {conversation}"
     return f"{key} {address} {headers.get('User-Agent', '')}"
 
 
-def conversation_of(headers: Mapping[str, str]) -> str | None:
+def conversation_of(headers: Mapping[str, str], body: bytes) -> str | None:
     """Find what an agent calls the conversation; None where it does not tell."""
-    return next((headers[name] for name in _SESSIONS if headers.get(name)), None)
+    named = next((headers[name] for name in _SESSIONS if headers.get(name)), None)
+    return named or _cache_key(body)
+
+
+def _cache_key(body: bytes) -> str | None:
+    """Read OpenAI's own word for it, which Codex sends."""
+    if b'"prompt_cache_key"' not in body:
+        return None
+    try:
+        key = msgspec.json.decode(body, type=_Keyed).prompt_cache_key
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None  # the check of the request says what is wrong
+    return key if isinstance(key, str) and key else None
 
 
 def prompt_tokens(body: bytes) -> int:

@@ -18,6 +18,7 @@ from localllm.gateway.bodies import read_body
 from localllm.gateway.callers import check_model
 from localllm.gateway.client_stream import OpenStreams
 from localllm.gateway.halves import with_whole_characters
+from localllm.gateway.last_prompts import LastPrompts
 from localllm.gateway.manners import apply_variant
 from localllm.gateway.metering import Metering
 from localllm.gateway.middleware import CALLER, REQUEST_ID
@@ -91,7 +92,9 @@ class Endpoints:
 
     Args:
         most_bytes: Of a body.
+        prompts: Told of each prompt before it is sent.
         may_send_grammar: Whether clients may send grammars of their own.
+        remove_billing_header: Whether a line of Claude Code's is left out of prompts.
     """
 
     relay: Relay
@@ -99,7 +102,9 @@ class Endpoints:
     metering: Metering
     streams: OpenStreams
     most_bytes: int
+    prompts: LastPrompts
     may_send_grammar: bool = False
+    remove_billing_header: bool = True
     responses: ResponseStore = field(default_factory=ResponseStore)
 
     def routes(self) -> list[web.RouteDef]:
@@ -126,6 +131,8 @@ class Endpoints:
                 named = await self._named(request, peek.name, _TASKS.get(api, Task.WRITE))
                 limits = named.limits(grammars=self.may_send_grammar)
                 wanted = want(body, limits, self._origin(request, named, live))
+                live.removed = wanted.removed
+                self.prompts.saw(live, named.model, wanted.path, wanted.body)
                 return await self.relay.answer(self._call(request, named, wanted, live, body))
 
         return handle
@@ -135,7 +142,7 @@ class Endpoints:
         body = await self._read(request)
         peek = _peek(body)
         with self._followed(request, Api.COUNT_TOKENS, peek, body) as live:
-            chat = count_tokens_request(body)
+            chat = count_tokens_request(body, remove_billing_header=self.remove_billing_header)
             named = await self._named(request, peek.name, Task.WRITE)
             check_translated(chat, named.limits(grammars=self.may_send_grammar), OF_MESSAGES)
             counted = None
@@ -156,7 +163,7 @@ class Endpoints:
         """Have a request counted and shown, however it ends."""
         headers = request.headers
         key = request[CALLER].name if request[CALLER].key else None
-        caller = caller_of(headers.get("User-Agent"), conversation_of(headers), key)
+        caller = caller_of(headers.get("User-Agent"), conversation_of(headers, body), key)
         with self.metering.requests.following(
             api, peek.name, caller, stream=peek.stream is True
         ) as live:
@@ -176,7 +183,16 @@ class Endpoints:
         caller = request[CALLER]
         earlier = self.responses.of(caller.key or caller.name)
         served = None if named.hosted is None else named.model
-        return Origin(request, live, self.streams, served, earlier, _new_id, time.time)
+        return Origin(
+            request,
+            live,
+            self.streams,
+            served,
+            earlier,
+            _new_id,
+            time.time,
+            self.remove_billing_header,
+        )
 
     def _call(
         self, request: web.Request, named: _Named, wanted: Wanted, live: Live, body: bytes

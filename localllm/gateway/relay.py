@@ -110,7 +110,8 @@ class Relay:
             planned = hosted.planned
             engine = planned.choice.installed.engine
             call.live.admitted(lent.instance, planned.stored.id, engine)
-            async with self.placing.spot(lent, call.path, call.body_for(lent)) as spot:
+            body, conversation = call.body_for(lent), call.asking.conversation
+            async with self.placing.spot(lent, call.path, body, conversation) as spot:
                 request = answer_of(lent.client, call.path, spot.body, call.wanted.refusal)
                 async with request as answer:
                     response = await call.output.pass_on(Source(answer, hosted.flow, gone))

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from localllm.engines.base import (
     NO_SAMPLING,
-    SAVES_SLOTS,
     Drafting,
     EngineDevice,
     Sampling,
@@ -192,11 +191,17 @@ def require_fit(planned: Planned) -> None:
         )
 
 
-def serving_of(planned: Planned, *, silence_s: float, prefix_folder: Path | None = None) -> Serving:
+def serving_of(
+    planned: Planned,
+    *,
+    silence_s: float,
+    prefix_folder: Path | None = None,
+    pins_slots: bool = False,
+) -> Serving:
     """Turn a plan into the settings of an engine.
 
     Args:
-        prefix_folder: For what its slots hold, if it can put it there.
+        prefix_folder: Where what its slots hold is put; None: nowhere.
     """
     uuids = tuple(device.uuid for device, _, _ in planned.used if device.uuid is not None)
     return Serving(
@@ -222,19 +227,9 @@ def serving_of(planned: Planned, *, silence_s: float, prefix_folder: Path | None
         drafting=_drafting(planned, tuple(_as_launched(planned, uuids))),
         adapters=planned.companions.adapters,
         engine_args=planned.companions.engine_args,
-        prefix_folder=prefix_folder if _saves_slots(planned) else None,
+        prefix_folder=prefix_folder,
+        pins_slots=pins_slots,
     )
-
-
-def _saves_slots(planned: Planned) -> bool:
-    """Whether what its slots hold can be saved, and goes on from there when it is restored.
-
-    llama.cpp refuses both where images are read (check_no_mtmd in tools/server), and saves
-    nothing of what a draft has read.
-    """
-    able = SAVES_SLOTS in planned.choice.installed.abilities and planned.task is Task.WRITE
-    reads_images = planned.stored.projector is not None and planned.plan.memory.projector
-    return able and not reads_images and planned.companions.draft is None
 
 
 def _drafting(planned: Planned, devices: Sequence[EngineDevice]) -> Drafting | None:

@@ -10,12 +10,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from localllm.prefix.outline import BLOCK_BYTES, BYTES_PER_TOKEN, Outline
+from localllm.prefix.prompt import Prompt
 
 WORTH_TOKENS = 512
 """What is shorter is read again in no time, and is never kept for later."""
 
 _AGAIN = 2
 """What is lost counts twice: somebody waits for it a second time."""
+
+_SAME_AGAIN = 1
+"""What a conversation loses of its own: it has gone on another way, after a summary of itself."""
 
 _FROM_DISK = 0.1
 """What putting back costs, beside reading it anew; measured were 0.001 to 0.01 on fast disks."""
@@ -40,6 +44,12 @@ class Holding:
     is_saved: bool = True
     """What it holds is on disk as well, or not worth it."""
 
+    conversation: str | None = None
+    """As its client names it."""
+
+    prompt: Prompt | None = None
+    """The request itself, where it is what is kept."""
+
     @property
     def is_worth_keeping(self) -> bool:
         return self.outline is not None and self.tokens >= WORTH_TOKENS
@@ -58,7 +68,11 @@ class Place:
 
 
 def choose_slot(
-    holdings: Sequence[Holding], wanted: Outline, *, on_disk_bytes: int = 0
+    holdings: Sequence[Holding],
+    wanted: Outline,
+    *,
+    on_disk_bytes: int = 0,
+    conversation: str | None = None,
 ) -> Place | None:
     """Choose the slot where the least has to be read: now, and again by who comes back to what is lost.
 
@@ -67,6 +81,7 @@ def choose_slot(
 
     Args:
         on_disk_bytes: So much of the prompt can be put into any slot from disk.
+        conversation: Which one it belongs to, where its client tells.
 
     Returns:
         None where all are busy.
@@ -78,7 +93,8 @@ def choose_slot(
 
     def cost(one: Holding) -> tuple[float, bool, float]:
         read_bytes = _bytes_to_read(wanted, common(one, wanted), on_disk_bytes)
-        lost = _AGAIN * _faded(one, _lost_tokens(one, wanted), now)
+        times = _SAME_AGAIN if _goes_on(one, wanted, conversation) else _AGAIN
+        lost = times * _faded(one, _lost_tokens(one, wanted), now)
         return read_bytes / BYTES_PER_TOKEN + lost, not one.is_saved, one.used_at
 
     best = min(free, key=cost)
@@ -86,20 +102,15 @@ def choose_slot(
     return Place(best.slot, common(best, wanted) // BYTES_PER_TOKEN, lost)
 
 
-def least_valuable(holdings: Sequence[Holding]) -> Holding | None:
-    """Choose the slot whose loss costs least; None where all are busy."""
-    now = max((one.used_at for one in holdings), default=0.0)
-    free = (one for one in holdings if not one.is_busy)
-    return min(
-        free,
-        key=lambda one: (one.is_worth_keeping, _faded(one, one.tokens, now), one.used_at),
-        default=None,
-    )
-
-
 def common(holding: Holding, wanted: Outline) -> int:
     """How many bytes of a prompt a slot holds."""
     return 0 if holding.outline is None else holding.outline.common_bytes(wanted)
+
+
+def _goes_on(holding: Holding, wanted: Outline, conversation: str | None) -> bool:
+    """Whether a slot's own conversation has another past now; titles and sub-agents begin otherwise."""
+    same = conversation is not None and holding.conversation == conversation
+    return same and common(holding, wanted) >= WORTH_TOKENS * BYTES_PER_TOKEN
 
 
 def _bytes_to_read(wanted: Outline, common_bytes: int, on_disk_bytes: int) -> float:

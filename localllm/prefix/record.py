@@ -11,7 +11,7 @@ import msgspec
 from localllm.prefix.entries import Entry
 from localllm.prefix.outline import Outline
 
-FORMAT = 1
+FORMAT = 2
 _Positive = Annotated[int, msgspec.Meta(gt=0)]
 _Counted = Annotated[int, msgspec.Meta(ge=0)]
 
@@ -33,6 +33,7 @@ class _Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     saved_at: float
     used_at: float
     uses: _Counted
+    path: str | None
 
 
 def read_record(file: Path) -> Entry | None:
@@ -54,6 +55,7 @@ def read_record(file: Path) -> Entry | None:
         saved_at=read.saved_at,
         used_at=read.used_at,
         uses=read.uses,
+        path=read.path,
     )
 
 
@@ -84,6 +86,7 @@ def write_record(file: Path, entry: Entry) -> None:
         saved_at=entry.saved_at,
         used_at=entry.used_at,
         uses=entry.uses,
+        path=entry.path,
     )
     write_private(file, msgspec.json.encode(record))
 

@@ -1,73 +1,58 @@
 """The prompts that are kept on disk: what is there, what is whole, what goes when room is needed.
 
-An engine writes and reads the files, named `ID.kv`; beside each stands an `ID.json`, and a file counts
-only with it. All is read from the folder anew, since the command line works in it as well. Never raises
-for what the disk does or does not do: what cannot be kept is read again by the engine, no more.
+An engine writes and reads its slots' files, named `ID.kv`, and requests are kept as `ID.request`; beside
+each stands an `ID.json`, and a file counts only with it. All is read from the folder anew, since the
+command line works in it as well. Never raises for what the disk does or does not do: what cannot be
+kept is read again by the engine, no more.
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import os
-import re
 import secrets
-import shutil
-import stat
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from localllm.prefix.entries import (
-    DATA_SUFFIX,
+    SLOT_SUFFIX,
+    TEXT_SUFFIX,
     Entry,
     choose_entry,
     choose_victims,
     superseded,
 )
+from localllm.prefix.files import (
+    DATA_NAME,
+    DATA_SUFFIXES,
+    DRAFT_SUFFIX,
+    ID,
+    RECORD_SUFFIX,
+    files_of,
+    scan,
+    sha256_of,
+    size_of,
+    unlink,
+)
 from localllm.prefix.outline import Outline
-from localllm.prefix.record import is_newer, read_record, write_record
-from localllm.units import GIB
+from localllm.prefix.record import is_newer, read_record, write_private, write_record
 
 _log = logging.getLogger("localllm.prefix")
-
-_RECORD, _DRAFT = ".json", ".draft"
-_OURS = re.compile(r"[0-9a-f]{8}\.(kv|json|draft)")
-_DATA = re.compile(r"[0-9a-f]{8}\.kv")
-_ID = re.compile(r"[0-9a-f]{8}")
-_MOST_BYTES = 20 * GIB
 
 _Stamp = tuple[int, int, int]
 
 
-def decide_budget_bytes(max_gib: float | None, *, free_bytes: int, held_bytes: int) -> int:
-    """How much may lie there: what the user says, else a tenth of the free disk, at most 20 GiB.
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What a file is of."""
 
-    Whatever the user says, a tenth of the free disk stays free.
-
-    Args:
-        held_bytes: By the shelf itself; they are as good as free.
-    """
-    a_tenth_bytes = (free_bytes + held_bytes) // 10
-    if max_gib is not None:
-        return min(int(max_gib * GIB), 9 * a_tenth_bytes)
-    return min(a_tenth_bytes, _MOST_BYTES)
-
-
-def read_budget_bytes(folder: Path, max_gib: float | None) -> int:
-    """Ask the disk how much may lie in a folder, which need not be there yet."""
-    place = next((p for p in (folder, *folder.parents) if p.exists()), Path("/"))
-    try:
-        free_bytes = shutil.disk_usage(place).free
-    except OSError:
-        free_bytes = 0
-    return decide_budget_bytes(max_gib, free_bytes=free_bytes, held_bytes=read_held_bytes(folder))
-
-
-def read_held_bytes(folder: Path) -> int:
-    """Ask how much lies there: what is being written, and what other versions left, among it."""
-    return sum(_size(file) or 0 for file in _files(folder))
+    key: str
+    model: str
+    outline: Outline
+    tokens: int
+    path: str | None = None
+    """Of the endpoint that a request was sent to; None: the file is a slot's."""
 
 
 class Shelf:
@@ -88,7 +73,7 @@ class Shelf:
 
     def entries(self) -> Sequence[Entry]:
         """List what can be used, as far as can be told without reading it."""
-        there, before = _scan(self._folder), self._known
+        there, before = scan(self._folder), self._known
         known: dict[str, tuple[_Stamp, Entry | None]] = {}
         for name, found in there.items():
             id, _, end = name.partition(".")  # noqa: A001  # what the user calls it
@@ -115,60 +100,75 @@ class Shelf:
         """Tell whether so much may be kept at all, others making room."""
         return size_bytes <= self._budget_bytes() - self._strange_bytes()
 
-    def new_file(self) -> str:
-        """Name a file for an engine to write; the folder is there, and its user's alone."""
+    def new_file(self, suffix: str = SLOT_SUFFIX) -> str:
+        """Name a file to be written; the folder is there, and its user's alone."""
         with suppress(OSError):
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._folder.chmod(0o700)
         while True:
-            name = secrets.token_hex(4)
-            if not any((self._folder / f"{name}{end}").exists() for end in (DATA_SUFFIX, _RECORD)):
-                return name + DATA_SUFFIX
+            name, taken = secrets.token_hex(4), (*DATA_SUFFIXES, RECORD_SUFFIX)
+            if not any((self._folder / f"{name}{end}").exists() for end in taken):
+                return name + suffix
 
-    def take_in(
-        self,
-        name: str,
-        *,
-        key: str,
-        model: str,
-        outline: Outline,
-        tokens: int,
-        written_bytes: int | None,
-    ) -> Entry | None:
-        """Keep a file that an engine has written. Blocks: it is read as a whole.
+    def take_in(self, name: str, made: Made, *, written_bytes: int | None) -> Entry | None:
+        """Keep a file that was written. Blocks: it is read as a whole.
 
         Args:
-            written_bytes: As the engine says; a file of another size is not whole. None: it could
-                not write it.
+            written_bytes: As who wrote it says; a file of another size is not whole. None: it could
+                not be written.
 
         Returns:
             None if it cannot be kept; it is removed then.
         """
         file, now = self._folder / name, self._now()
-        size_bytes = _size(file) if _DATA.fullmatch(name) else None
+        size_bytes = size_of(file) if DATA_NAME.fullmatch(name) else None
         if not size_bytes or size_bytes != written_bytes or not self.has_room(size_bytes):
             self.give_up(name)
             return None
         new = Entry(
             id=file.stem,
-            key=key,
-            model=model,
-            outline=outline,
-            tokens=tokens,
+            key=made.key,
+            model=made.model,
+            outline=made.outline,
+            tokens=made.tokens,
             size_bytes=size_bytes,
-            sha256=_sha256(file) or "",
+            sha256=sha256_of(file) or "",
             saved_at=now,
             used_at=now,
             uses=0,
+            path=made.path,
         )
-        settled = self._settle(new) if new.sha256 and tokens > 0 else None
+        settled = self._settle(new) if new.sha256 and made.tokens > 0 else None
         if settled is None:
             self.give_up(name)
         return settled
 
+    def take_in_text(self, body: bytes, made: Made) -> Entry | None:
+        """Keep a request. Blocks.
+
+        Returns:
+            None if it cannot be kept.
+        """
+        name = self.new_file(TEXT_SUFFIX)
+        try:
+            write_private(self._folder / name, body)
+        except OSError as error:
+            _log.info("a prompt cannot be kept: %s", error.strerror)
+            return None
+        return self.take_in(name, made, written_bytes=len(body))
+
+    def read_text(self, entry: Entry) -> bytes | None:
+        """Read a request, if it is what was taken in; one that is not is removed."""
+        if not self.check(entry):
+            return None
+        try:
+            return (self._folder / entry.file).read_bytes()
+        except OSError:
+            return None
+
     def give_up(self, name: str) -> None:
         """Remove what an engine was to write and did not, or not as a whole."""
-        if _DATA.fullmatch(name):
+        if DATA_NAME.fullmatch(name):
             self.remove(Path(name).stem)
 
     def check(self, entry: Entry) -> bool:
@@ -177,7 +177,7 @@ class Shelf:
         An engine that is given half a file dies of it.
         """
         file = self._folder / entry.file
-        if _size(file) == entry.size_bytes and _sha256(file) == entry.sha256:
+        if size_of(file) == entry.size_bytes and sha256_of(file) == entry.sha256:
             return True
         _log.warning("a saved prompt is damaged, and is removed: id=%s", entry.id)
         self.remove(entry.id)
@@ -185,7 +185,7 @@ class Shelf:
 
     def touch(self, entry: Entry) -> None:
         """Note that one was of use."""
-        file = self._folder / (entry.id + _RECORD)
+        file = self._folder / (entry.id + RECORD_SUFFIX)
         known = read_record(file)
         if known is not None:
             with suppress(OSError):
@@ -193,14 +193,18 @@ class Shelf:
 
     def remove(self, id: str) -> None:  # noqa: A002  # what the user calls it
         """Remove one, if it is there."""
-        if _ID.fullmatch(id):
-            for end in (_RECORD, _DRAFT, DATA_SUFFIX):  # the record first: without it none counts
-                _unlink(self._folder / (id + end))
+        if ID.fullmatch(id):
+            for end in (
+                RECORD_SUFFIX,
+                DRAFT_SUFFIX,
+                *DATA_SUFFIXES,
+            ):  # the record first: without it none counts
+                unlink(self._folder / (id + end))
 
     def remove_all(self) -> None:
         """Remove all, also what is being written and what another version has written."""
-        for file in _files(self._folder):
-            _unlink(file)
+        for file in files_of(self._folder):
+            unlink(file)
 
     def tidy(self) -> None:
         """Remove what is left over from a crash, and what is over the budget. Only while nothing is written.
@@ -208,10 +212,10 @@ class Shelf:
         What a newer version has written stays, and so does what is not ours.
         """
         good = {entry.id for entry in self.entries()}
-        for file in _files(self._folder):
-            is_kept = file.stem in good or is_newer(file.with_suffix(_RECORD))
-            if file.suffix == _DRAFT or not is_kept:
-                _unlink(file)
+        for file in files_of(self._folder):
+            is_kept = file.stem in good or is_newer(file.with_suffix(RECORD_SUFFIX))
+            if file.suffix == DRAFT_SUFFIX or not is_kept:
+                unlink(file)
         self._make_room(self._budget_bytes() - self._strange_bytes(), self.entries())
 
     def _settle(self, new: Entry) -> Entry | None:
@@ -225,7 +229,7 @@ class Shelf:
         new = replace(new, uses=sum(one.uses for one in old))
         try:
             file.chmod(0o600)
-            write_record(file.with_suffix(_RECORD), new)
+            write_record(file.with_suffix(RECORD_SUFFIX), new)
         except OSError as error:
             _log.info("a prompt cannot be kept: %s", error.strerror)
             return None
@@ -243,51 +247,9 @@ class Shelf:
         """What lies there for a newer version."""
         known = {entry.id for entry in self.entries()}
         return sum(
-            _size(file) or 0
-            for file in _files(self._folder)
-            if file.suffix == DATA_SUFFIX
+            size_of(file) or 0
+            for file in files_of(self._folder)
+            if file.suffix in DATA_SUFFIXES
             and file.stem not in known
-            and is_newer(file.with_suffix(_RECORD))
+            and is_newer(file.with_suffix(RECORD_SUFFIX))
         )
-
-
-def _files(folder: Path) -> Sequence[Path]:
-    """List what is named as ours are."""
-    try:
-        return sorted(file for file in folder.iterdir() if _OURS.fullmatch(file.name))
-    except OSError:
-        return ()
-
-
-def _scan(folder: Path) -> Mapping[str, os.stat_result]:
-    """Look at all regular files named as ours are, as with each request: Paths would cost ten times as much."""
-    found: dict[str, os.stat_result] = {}
-    with suppress(OSError), os.scandir(folder) as several:
-        for one in several:
-            if _OURS.fullmatch(one.name):
-                with suppress(OSError):  # removed meanwhile
-                    if one.is_file(follow_symlinks=False):
-                        found[one.name] = one.stat(follow_symlinks=False)
-    return found
-
-
-def _size(file: Path) -> int | None:
-    """The size of a file; None for what is none, a link among it."""
-    try:
-        found = file.lstat()
-    except OSError:
-        return None
-    return found.st_size if stat.S_ISREG(found.st_mode) else None
-
-
-def _sha256(file: Path) -> str | None:
-    try:
-        with file.open("rb") as opened:
-            return hashlib.file_digest(opened, "sha256").hexdigest()
-    except OSError:
-        return None
-
-
-def _unlink(file: Path) -> None:
-    with suppress(OSError):
-        file.unlink(missing_ok=True)

@@ -46,6 +46,9 @@ class Asking:
     """What is loaded where nobody answers to the name, see resolving.py. Its context is what who
     answers must have."""
 
+    conversation: str | None = None
+    """As the client names it."""
+
     @property
     def context(self) -> int:
         """Tokens that who answers must have at least."""

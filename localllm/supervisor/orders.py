@@ -18,6 +18,7 @@ from localllm.events import Decided, ModelId, StateChanged, Topic
 from localllm.events import ModelState as S
 from localllm.planning.desk import Desk
 from localllm.planning.planner import Planned, serving_of
+from localllm.planning.prompt_keeping import Kept, how_prompts_are_kept
 from localllm.store.names import is_a_path
 from localllm.supervisor.arranging import arrange, arrange_long
 from localllm.supervisor.asks import Asks
@@ -220,8 +221,14 @@ class Orders:
         return _reply(hosted, already=not started)
 
     def _host(self, planned: Planned, terms: Terms) -> tuple[Hosted, bool]:
-        supervision, folder = self.desk.settings.supervision, self.fleet.tools.prefix_folder
-        serving = serving_of(planned, silence_s=supervision.start_silence_s, prefix_folder=folder)
+        settings = self.desk.settings
+        keeping = how_prompts_are_kept(planned, enabled=settings.prefix.enabled)
+        serving = serving_of(
+            planned,
+            silence_s=settings.supervision.start_silence_s,
+            prefix_folder=self.fleet.tools.prefix_folder if keeping.kept is Kept.SAVED else None,
+            pins_slots=keeping.pins_slots,
+        )
         hosted, started = self.fleet.serve(planned, serving, terms)
         hosted.pinned = self.asks.is_pinned(planned.model)
         return hosted, started

@@ -157,6 +157,41 @@ def _damage(file: Path, how: str) -> None:
             file.unlink()
 
 
+def test_what_was_saved_is_back_in_a_slot_before_anybody_asks(here: Installation) -> None:
+    agent = Agent(here, "A")
+    agent.turn("hi")
+    here.ok("down")
+    here.ok("up", *SERVE, within_s=120)
+
+    wait_until(lambda: "put back: instance=" in daemon_log(here), "a slot holds it again")
+    here.ok("prefix", "rm", "--all", "--yes")
+    assert agent.turn("again") <= MOST_AGAIN, "it is in memory, and needs no file"
+
+
+def test_where_slots_cannot_be_saved_the_prompt_is_read_again_before_anybody_asks(
+    install: Callable[..., Installation],
+) -> None:
+    here = install()
+    drafted = f'model = "{smollm2()}"\ndraft = "{smollm2()}"\ndraft_tokens = 4'
+    here.configure(f"[profiles.drafted]\n{drafted}\ncontext = 8192\nparallel = 2\n")
+    here.ok("up", "--profile", "drafted", within_s=120)
+    agent = Agent(here, "A")
+    agent.turn("hi")
+    here.ok("down")
+    (text,) = (here.state / "prefixes").glob("*.request")
+    assert text.stat().st_mode & 0o777 == 0o600
+    assert not list((here.state / "prefixes").glob("*.kv"))
+
+    here.ok("up", "--profile", "drafted", within_s=120)
+    wait_until(lambda: "read ahead: instance=" in daemon_log(here), "it is read")
+    assert agent.turn("again") <= MOST_AGAIN
+    here.ok("down")
+
+
+def daemon_log(here: Installation) -> str:
+    return (here.state / "logs" / "daemon.log").read_text()
+
+
 def test_it_can_be_turned_off(install: Callable[..., Installation]) -> None:
     here = install()
     here.configure("[prefix]\nenabled = false\n")

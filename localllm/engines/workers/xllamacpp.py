@@ -71,6 +71,7 @@ class WorkerSettings:
     socket: str | None
     port: int | None
     prefix_folder: str | None = None
+    pins_slots: bool = False
     """Gets what slots hold, when it is asked for."""
 
 
@@ -173,6 +174,7 @@ def _say_extras(params: Any, settings: WorkerSettings, xllamacpp: Any) -> None: 
         params.pooling_type = getattr(kinds, f"LLAMA_POOLING_TYPE_{pooling.upper()}")
     if settings.prefix_folder is not None:  # file names are put right behind it
         params.slot_save_path = os.path.join(settings.prefix_folder, "")  # noqa: PTH118
+    if settings.pins_slots:
         params.cache_idle_slots = False  # else each new request empties all slots but its own
     params.lora_adapters = [_adapter(*adapter, xllamacpp) for adapter in settings.adapters]
     if settings.draft is not None:

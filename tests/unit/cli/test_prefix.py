@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from localllm.cli.main import cli
 from localllm.errors import LocalLLMError, ModelNotFound
 from localllm.prefix.entries import Entry
-from localllm.prefix.shelf import Shelf
+from localllm.prefix.shelf import Made, Shelf
 from localllm.units import GIB, MIB
 from tests.unit.prefix.a_prompt import blocks
 
@@ -32,14 +32,7 @@ def a_saved(home: Path, letters: str, *, ago_s: float = 0, model: str = "qwen3-8
     shelf = Shelf(folder, lambda: GIB, lambda: time.time() - ago_s)
     name = shelf.new_file()
     (folder / name).write_bytes(bytes(3 * MIB))
-    entry = shelf.take_in(
-        name,
-        key="k",
-        model=model,
-        outline=blocks(letters),
-        tokens=5073,
-        written_bytes=3 * MIB,
-    )
+    entry = shelf.take_in(name, Made("k", model, blocks(letters), 5073), written_bytes=3 * MIB)
     assert entry is not None
     return entry
 

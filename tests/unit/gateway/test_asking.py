@@ -8,13 +8,13 @@ import json
 import pytest
 from multidict import CIMultiDict
 
-from localllm.gateway.asking import asking_of, client_of, prompt_tokens
+from localllm.gateway.asking import asking_of, client_of, conversation_of, prompt_tokens
 from localllm.supervisor.resolving import Resolved
 
 
 def client(address: str = "127.0.0.1", key: str | None = None, **headers: str) -> str:
     named = CIMultiDict({n.replace("_", "-"): v for n, v in headers.items()})
-    return client_of(named, key=key, address=address)
+    return client_of(named, conversation_of(named, b"{}"), key=key, address=address)
 
 
 @pytest.mark.parametrize("name", ["X-Session-Id", "x-session-affinity", "X-Claude-Code-Session-Id"])
@@ -38,6 +38,27 @@ def test_without_a_conversation_key_program_and_address_tell_clients_apart() -> 
     assert len({plain, *others}) == 4
 
 
+def test_a_conversation_may_be_named_in_the_body_and_the_header_comes_first() -> None:
+    body = json.dumps({"prompt_cache_key": "abc", "input": "hi"}).encode()
+
+    assert conversation_of(CIMultiDict(), body) == "abc"
+    assert conversation_of(CIMultiDict({"x-session-id": "7"}), body) == "7"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{}",
+        b'{"input": "prompt_cache_key"}',
+        b'{"prompt_cache_key": 7}',
+        b'{"prompt_cache_key": "',
+        b'{"prompt_cache_key": ""}',
+    ],
+)
+def test_a_body_that_names_none_is_of_no_conversation(body: bytes) -> None:
+    assert conversation_of(CIMultiDict(), body) is None
+
+
 def test_a_prompts_length_is_told_by_its_bytes() -> None:
     text = "The quick brown fox jumps over the lazy dog. " * 100  # 1000 words, 1001 tokens or so
     body = json.dumps({"messages": [{"role": "user", "content": text}]}).encode()
@@ -59,3 +80,4 @@ def test_all_of_it_together() -> None:
     )
 
     assert (asking.model, asking.client, asking.tokens) == ("m", "k conversation 7", 100)
+    assert asking.conversation == "7"

@@ -8,14 +8,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from localllm.engines.base import SAVES_SLOTS, Adapter, Drafting, Serving, Task
+from localllm.engines.base import Adapter, Drafting, Serving, Task
 from localllm.errors import DoesNotFit
 from localllm.events import DeviceId
 from localllm.fit.plan import Draft, Verdict
 from localllm.formats.adapter import AdapterHeader
 from localllm.hardware.machine import CPU
 from localllm.planning.companions import Companions
-from localllm.planning.planner import Planned, require_fit, serving_of
+from localllm.planning.planner import require_fit, serving_of
 from tests.unit.fit.a_header import smollm2
 from tests.unit.planning.a_machine import GIB, a_card, a_mac_gpu, a_machine, a_plan, cuda
 
@@ -157,39 +157,6 @@ def test_what_else_goes_with_a_model_reaches_its_engine_and_its_measurements() -
         alone.setting, beside="embed; lora 0 x0.5; --seed 7"
     )
     assert not planned.setting.same_speed(alone.setting)
-
-
-def able(planned: Planned) -> Planned:
-    installed = replace(planned.choice.installed, abilities=frozenset({SAVES_SLOTS}))
-    return replace(planned, choice=replace(planned.choice, installed=installed))
-
-
-def reading_images(planned: Planned) -> Planned:
-    plan, first = planned.plan, planned.plan.placement[0]
-    memory = replace(first.memory, projector=1)
-    placement = (replace(first, memory=memory), *plan.placement[1:])
-    stored = replace(planned.stored, projector=Path("/models/mmproj.gguf"))
-    return replace(planned, stored=stored, plan=replace(plan, placement=placement))
-
-
-@pytest.mark.parametrize(
-    ("planned", "is_there"),
-    [
-        (able(a_plan()), True),
-        (a_plan(), False),
-        (replace(able(a_plan()), task=Task.EMBED), False),
-        (replace(able(a_plan()), task=Task.RERANK), False),
-        (replace(able(a_plan()), companions=SMALL), False),
-        (reading_images(able(a_plan())), False),
-    ],
-    ids=["able", "unable", "for vectors", "for ranks", "with a draft", "with images"],
-)
-def test_a_folder_for_what_slots_hold_is_given_where_it_can_be_restored(
-    planned: Planned, is_there: bool
-) -> None:
-    serving = serving_of(planned, silence_s=1.0, prefix_folder=Path("/state/prefixes"))
-
-    assert serving.prefix_folder == (Path("/state/prefixes") if is_there else None)
 
 
 def test_a_plan_that_does_not_fit_is_refused_with_its_numbers() -> None:

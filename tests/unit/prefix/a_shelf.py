@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from localllm.prefix.entries import Entry
-from localllm.prefix.shelf import Shelf
+from localllm.prefix.shelf import Made, Shelf
 from tests.unit.prefix.a_prompt import blocks
 
 LONG = "abcdefghijklmnopqrstuvwx"
@@ -31,8 +31,10 @@ class World:
         """Do as an engine does, and take in what it has written."""
         name = self.shelf.new_file()
         (self.folder / name).write_bytes(data)
-        said = {"key": "model", "model": "m", "tokens": 800, "written_bytes": len(data), **changes}
-        return self.shelf.take_in(name, outline=blocks(letters), **said)  # type: ignore[arg-type]
+        written = changes.pop("written_bytes", len(data))
+        said = {"key": "model", "model": "m", "tokens": 800, **changes}
+        made = Made(outline=blocks(letters), **said)  # type: ignore[arg-type]
+        return self.shelf.take_in(name, made, written_bytes=written)  # type: ignore[arg-type]
 
     def saved(self, letters: str = LONG, data: bytes = b"cache" * 20) -> Entry:
         entry = self.save(letters, data)

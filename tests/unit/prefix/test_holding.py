@@ -11,7 +11,6 @@ from localllm.prefix.holding import (
     WORTH_TOKENS,
     Holding,
     choose_slot,
-    least_valuable,
 )
 from localllm.prefix.outline import BLOCK_BYTES, BYTES_PER_TOKEN, Outline
 from tests.unit.prefix.a_prompt import a_holding, blocks, outline, text_of
@@ -116,7 +115,6 @@ def test_where_all_hold_something_the_smallest_loss_is_taken() -> None:
 
     assert place is not None
     assert (place.slot, place.pushes_out) == (1, holdings[1])
-    assert least_valuable(holdings) == holdings[1]
 
 
 def test_what_nobody_has_come_back_to_for_long_does_not_hold_its_slot_for_ever() -> None:
@@ -126,7 +124,6 @@ def test_what_nobody_has_come_back_to_for_long_does_not_hold_its_slot_for_ever()
 
     assert place is not None
     assert (place.slot, place.pushes_out) == (0, holdings[0])
-    assert least_valuable(holdings) == holdings[0]
 
 
 def test_of_two_alike_the_one_that_is_on_disk_goes_and_then_the_one_unused_for_longer() -> None:
@@ -141,8 +138,26 @@ def test_of_two_alike_the_one_that_is_on_disk_goes_and_then_the_one_unused_for_l
     assert (saved.slot, older.slot) == (1, 1)
 
 
-def test_there_is_no_least_valuable_where_all_are_busy() -> None:
-    assert least_valuable([a_holding(0, is_busy=True)]) is None
+def test_a_conversation_that_was_summed_up_takes_its_own_place_before_others() -> None:
+    past = replace(a_holding(0, SYSTEM + TALK, is_saved=True), conversation="a")
+    other = replace(a_holding(1, OTHER[:3200], is_saved=True), conversation="b")
+    wanted = outline(SYSTEM + TITLE)
+
+    ours, unnamed = (choose_slot([past, other], wanted, conversation=c) for c in ("a", None))
+
+    assert ours is not None
+    assert ours.slot == 0
+    assert unnamed is not None
+    assert unnamed.slot == 1
+
+
+def test_a_title_for_the_same_conversation_leaves_it_its_place() -> None:
+    past = replace(a_holding(0, SYSTEM + TALK), conversation="a")
+
+    place = choose_slot([past, a_holding(1)], outline(TITLE), conversation="a")
+
+    assert place is not None
+    assert (place.slot, place.pushes_out) == (1, None)
 
 
 LETTERS = st.text("ab", max_size=40)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from localllm.prefix.shelf import Shelf, decide_budget_bytes, read_budget_bytes
+from localllm.prefix.budget import decide_budget_bytes, read_budget_bytes
+from localllm.prefix.shelf import Made, Shelf
 from localllm.units import GIB
 from tests.unit.prefix.a_prompt import blocks
 from tests.unit.prefix.a_shelf import LONG, World, mode
@@ -95,9 +96,7 @@ def test_what_has_no_tokens_is_not_kept(world: World) -> None:
 def test_a_file_that_is_not_there_is_not_kept(world: World) -> None:
     name = world.shelf.new_file()
 
-    taken = world.shelf.take_in(
-        name, key="model", model="m", outline=blocks(LONG), tokens=800, written_bytes=100
-    )
+    taken = world.shelf.take_in(name, Made("model", "m", blocks(LONG), 800), written_bytes=100)
 
     assert taken is None
     assert world.names() == set()
@@ -116,9 +115,7 @@ def test_a_file_that_we_did_not_name_is_neither_taken_in_nor_removed(
     for file in strangers:
         file.write_bytes(b"mine")
 
-    taken = world.shelf.take_in(
-        name, key="model", model="m", outline=blocks(LONG), tokens=800, written_bytes=4
-    )
+    taken = world.shelf.take_in(name, Made("model", "m", blocks(LONG), 800), written_bytes=4)
     world.shelf.give_up(name)
 
     assert taken is None
@@ -130,9 +127,7 @@ def test_a_link_to_a_file_elsewhere_is_not_taken_in(world: World) -> None:
     elsewhere.write_bytes(b"mine")
     (world.folder / name).symlink_to(elsewhere)
 
-    taken = world.shelf.take_in(
-        name, key="model", model="m", outline=blocks(LONG), tokens=800, written_bytes=4
-    )
+    taken = world.shelf.take_in(name, Made("model", "m", blocks(LONG), 800), written_bytes=4)
 
     assert taken is None
     assert elsewhere.read_bytes() == b"mine"
@@ -213,9 +208,7 @@ def test_a_folder_that_cannot_be_made_is_no_error(tmp_path: Path) -> None:
     shelf = Shelf(tmp_path / "prefixes", lambda: 1000, lambda: 0.0)
 
     name = shelf.new_file()
-    taken = shelf.take_in(
-        name, key="model", model="m", outline=blocks(LONG), tokens=800, written_bytes=100
-    )
+    taken = shelf.take_in(name, Made("model", "m", blocks(LONG), 800), written_bytes=100)
     shelf.tidy()
     shelf.remove_all()
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from localllm.prefix.shelf import Made
 from tests.unit.prefix.a_prompt import blocks
 from tests.unit.prefix.a_shelf import LONG, World
 
@@ -63,7 +64,7 @@ def test_what_can_be_seen_to_be_damaged_is_not_even_found(
 @pytest.mark.parametrize(
     "said",
     [
-        {"format": 0},
+        {"format": 1},
         {"id": "11111111"},
         {"size_bytes": -1},
         {"sha256": "../../etc/passwd"},
@@ -95,7 +96,7 @@ def test_a_record_that_a_power_cut_has_left_is_not_used_and_goes(
 
 def test_what_a_newer_version_has_written_is_left_alone_and_counted(world: World) -> None:
     newer = world.saved("n")
-    world.change(newer, format=2, tokens={"of": "another kind"})
+    world.change(newer, format=3, tokens={"of": "another kind"})
     before = world.names()
 
     world.shelf.tidy()
@@ -154,7 +155,7 @@ def test_what_is_no_id_removes_nothing(world: World, wrong: str) -> None:
 
 
 def test_all_means_what_is_being_written_and_what_other_versions_left_as_well(world: World) -> None:
-    world.change(world.saved("n"), format=2)
+    world.change(world.saved("n"), format=3)
     world.saved()
     (world.folder / world.shelf.new_file()).write_bytes(b"half")
 
@@ -168,9 +169,7 @@ def test_what_is_removed_while_it_is_written_is_not_taken_in(world: World) -> No
     (world.folder / name).write_bytes(b"x" * 100)
     world.another().remove_all()
 
-    taken = world.shelf.take_in(
-        name, key="model", model="m", outline=blocks(LONG), tokens=800, written_bytes=100
-    )
+    taken = world.shelf.take_in(name, Made("model", "m", blocks(LONG), 800), written_bytes=100)
 
     assert taken is None
     assert world.names() == set()

@@ -1,0 +1,78 @@
+"""What one process of an engine holds, as far as prompts count."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import anyio
+
+from localllm.engine_client.client import EngineClient
+from localllm.planning.prompt_keeping import Kept
+from localllm.prefix.holding import Holding
+from localllm.prefix.prompt import Prompt
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """One run of an instance."""
+
+    instance: str
+    run: int
+    slots: int
+    pins: bool
+    """Whether a request can be sent to one of them; else the engine chooses."""
+
+    kept: Kept
+    key: str
+    """Of all that a saved slot depends on."""
+
+    model: str
+    client: EngineClient
+
+
+@dataclass(slots=True)
+class Placed:
+    """Where a request went; who asked says what came of it."""
+
+    slot: int
+    prompt: Prompt
+    tokens: int | None = None
+    """Prompt and answer, as the engine counted; None: it did not come to its end."""
+
+
+@dataclass(slots=True)
+class Run:
+    """Mutable, and used by one task at a time but for what `placing` guards."""
+
+    engine: Engine
+    holdings: list[Holding]
+    idle_since: float
+    bytes_per_token: float = 0.0
+    """Of what was saved last; 0: nothing was."""
+
+    placing: anyio.Lock = field(default_factory=anyio.Lock)
+    """One at a time: a slot that is chosen is taken."""
+
+    reading_ahead: anyio.CancelScope | None = None
+    """What is read though nobody has asked for it yet."""
+
+    @property
+    def is_idle(self) -> bool:
+        return not any(one.is_busy for one in self.holdings)
+
+    @property
+    def unsaved(self) -> Sequence[Holding]:
+        return [
+            one
+            for one in self.holdings
+            if one.is_worth_keeping and not one.is_saved and not one.is_busy
+        ]
+
+    def put(self, slot: int, **changes: object) -> None:
+        self.holdings[slot] = replace(self.holdings[slot], **changes)  # type: ignore[arg-type]
+
+    def stop_reading_ahead(self) -> None:
+        """Have the engine free for who asks."""
+        if self.reading_ahead is not None:
+            self.reading_ahead.cancel()
