@@ -18,6 +18,7 @@ import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 
 import anyio
 import filelock
@@ -39,6 +40,7 @@ from localllm.gateway.known_keys import KnownKeys
 from localllm.gateway.listening import allow_connections, bound, serving
 from localllm.gateway.metering import open_metering
 from localllm.gateway.placing import Placing
+from localllm.gateway.reading_speed import prefill_tps
 from localllm.gateway.warming_up import WarmingUp
 from localllm.hardware.sleep import read_awake_gap
 from localllm.hardware.vitals import read_vitals
@@ -109,7 +111,9 @@ class Daemon:
                 self._watch,
             )
             watchdog = Watchdog(self._fleet, self._settings.supervision.hang_after_s)
-            metering = open_metering(self._paths, self._environment)
+            metering = open_metering(
+                self._paths, self._environment, partial(prefill_tps, self._fleet)
+            )
             prefix = self._settings.prefix
             secret = read_or_make_key(self._paths.prefix_key)
             placing = Placing(self._keeping, secret, enabled=prefix.enabled)

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from localllm.api.parting_views import PartingView
 from localllm.api.views import View
 
 Phase = Literal["waiting", "prefill", "generating", "done", "failed", "cancelled"]
@@ -61,6 +62,19 @@ class RequestView(View, frozen=True, kw_only=True):
     status: int | None
     error: str | None
     """The error's code."""
+
+    prefix_broken: bool
+    """Whether its prompt parts in its middle from one that is the same but for a little."""
+
+
+class RequestDetailView(RequestView, frozen=True, kw_only=True):
+    """What `GET /api/v1/requests/{request}` answers. It may show a few words of the prompt."""
+
+    removed: list[str]
+    """What was taken out of its prompt, by name."""
+
+    parting: PartingView | None
+    """Where its prompt parts from the one before; null: it goes on from it, or is another one."""
 
 
 class RequestsListView(View, frozen=True, kw_only=True):

@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from localllm.api.views import ProbeView, View
+from localllm.api.views import ProbeView, PromptsView, View
 
 
 class LayersView(View, frozen=True, kw_only=True):
@@ -115,6 +115,7 @@ class InstanceView(View, frozen=True, kw_only=True):
 
     speed: SpeedView
     requests: RequestsView
+    prompts: PromptsView | None = None
     kv_used: float | None
     """Share of the cache's cells in use; null where nobody has asked the engine."""
 
@@ -129,10 +130,22 @@ class DaemonView(View, frozen=True, kw_only=True):
     log: str
 
 
+class SavedView(View, frozen=True, kw_only=True):
+    """What prompts that were kept warm have spared everybody who asked today."""
+
+    seconds: float | None
+    """That reading them again would have taken at least; null where nobody knows how fast that is."""
+
+    tokens: int
+    day: str
+    """In UTC, as in 2026-11-29: the ledger's days."""
+
+
 class StatusView(View, frozen=True, kw_only=True):
     daemon: DaemonView
     hardware: ProbeView
     warnings: list[str] = msgspec.field(default_factory=list[str])
     """What is wrong with the machine now: a device that is lost, heat, memory that runs out."""
 
+    saved: SavedView | None = None
     models: list[InstanceView]

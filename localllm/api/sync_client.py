@@ -13,7 +13,9 @@ import msgspec
 
 from localllm.api.daemon_file import DaemonFile, read_daemon_file
 from localllm.api.event_views import EventView
+from localllm.api.parting_views import PartingsView
 from localllm.api.pull_views import PullRequest, PullView
+from localllm.api.request_views import RequestDetailView, RequestsListView
 from localllm.api.status_views import InstanceView, StatusView
 from localllm.api.store_views import RemovedView, StoreView, TidyRequest
 from localllm.api.views import (
@@ -87,6 +89,18 @@ class DaemonClient:
             for line in answer:
                 if line.startswith(_DATA):
                     yield msgspec.json.decode(line[len(_DATA) :], type=EventView)
+
+    def requests(self) -> RequestsListView:
+        return self._ask("GET", "/api/v1/requests", RequestsListView)
+
+    def request(self, request: str) -> RequestDetailView:
+        """All of one request, a few words of its prompt among it."""
+        path = f"/api/v1/requests/{quote(request, safe='')}"
+        return self._ask("GET", path, RequestDetailView)
+
+    def partings(self) -> PartingsView:
+        """What broke the prefix of agents' prompts."""
+        return self._ask("GET", "/api/v1/prefix/partings", PartingsView)
 
     def stop(self, model: str) -> StopReply:
         return self._ask("POST", f"/api/v1/models/{quote(model, safe='')}/unload", StopReply)

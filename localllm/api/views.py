@@ -140,6 +140,17 @@ class ExplainedView(View, frozen=True, kw_only=True):
     formula: str
 
 
+class PromptsView(View, frozen=True, kw_only=True):
+    """How a prompt is there again after its engine was ended."""
+
+    kept: Literal["saved", "replayed", "not"]
+    """saved: what the engine has read is on disk; replayed: its text is, and is read again in idle
+    time; not: it is in the engine's memory alone."""
+
+    why: str | None
+    """Why it is not saved; null where it is."""
+
+
 class CandidateView(View, frozen=True, kw_only=True):
     model: str
     quant: str | None
@@ -162,6 +173,9 @@ class CandidateView(View, frozen=True, kw_only=True):
     """Who told what the model is made of; `scaled`: another quantization's header."""
 
     on_disk: bool
+    prompts: PromptsView | None = None
+    """Null where no engine can run it, or it has no plan."""
+
     speed: PredictedSpeedView
     quality: float | None
     """Mean KL divergence from the unquantized model; null where nobody measured it."""

@@ -29,6 +29,7 @@ _VERBS = {
     "stop": "Stop one model, its requests drained.",
     "logs": "Show an engine's log.",
     "events": "Show what happened, and what was decided.",
+    "doctor": "Find out why an agent has to wait, and how that is mended.",
     "engine": "Show, install, choose and compare engines.",
     "connect": "Point an agent at what is served, or take it back.",
     "launch": "Start an agent on what is served, and write nothing.",

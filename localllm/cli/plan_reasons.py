@@ -8,6 +8,7 @@ from textwrap import wrap
 
 from localllm.api.views import CandidateView, ExplainedView, PlanView
 from localllm.cli.bars import Look
+from localllm.cli.prompts import set_aside
 from localllm.cli.tables import size, table
 
 _FIGURE = re.compile(r"(?<![\w.-])\d+(\.\d+)?( [KMGT]iB)?(?![\w.-]*\w)")
@@ -37,6 +38,8 @@ def reasons(view: PlanView, width: int, look: Look) -> list[str]:
         chosen = view.candidates[view.choice]
         said = f"{name_of(chosen, view)}: {chosen.reason}"
         lines += folded(said, width, first="* ")
+        kept = set_aside(chosen)
+        lines += [] if kept is None else folded(kept, width, first="  ", rest="    ")
     others = _others(view)
     if others:
         lines += [""] if lines else []

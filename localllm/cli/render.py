@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from localllm.api.status_views import InstanceView, RequestsView, StatusView
 from localllm.api.views import DeviceView, ProbeView
-from localllm.cli.tables import size, speed, table
+from localllm.cli.prompts import how_kept, what_was_saved
+from localllm.cli.tables import duration, size, speed, table
 
 _GIGA = 1_000_000_000
 _DETAILS = (
@@ -60,9 +61,10 @@ def render_status(view: StatusView) -> list[str]:
     """Draw the daemon and its models, and of a broken one the engine's last words."""
     daemon = view.daemon
     lines = [
-        f"localllm {daemon.version}, pid {daemon.pid}, up {_duration(daemon.uptime)}, {daemon.endpoint}",
-        "",
+        f"localllm {daemon.version}, pid {daemon.pid}, up {duration(daemon.uptime)}, {daemon.endpoint}",
     ]
+    saved = None if view.saved is None else what_was_saved(view.saved)
+    lines += [""] if saved is None else [saved, ""]
     lines += [f"warning: {text}" for text in view.warnings]
     if not view.models:
         return [*lines, "no model is served; localllm up starts one"]
@@ -90,12 +92,14 @@ def render_status(view: StatusView) -> list[str]:
 
 
 def _stay(model: InstanceView) -> list[str]:
-    """What there is to say of how long it stays, and who waits for what."""
+    """What there is to say of how long it and its prompts stay, and who waits for what."""
     said = ["for long prompts"] if model.lane == "long" else []
+    if model.prompts is not None:
+        said.append(f"prompts are {how_kept(model.prompts)}")
     if model.pinned:
         said.append("pinned")
     if model.unload_in is not None:
-        said.append(f"is unloaded in {_duration(model.unload_in)} if nobody uses it")
+        said.append(f"is unloaded in {duration(model.unload_in)} if nobody uses it")
     if model.gap:
         said.append(f"no model was ready for {model.gap:.1f} s when it took over")
     if model.held is not None:
@@ -125,11 +129,3 @@ def _instance(model: InstanceView) -> list[str]:
 def _requests(view: RequestsView) -> str:
     here = f"{view.active} active, {view.waiting} waiting, {view.total} done"
     return f"{here}, {view.remote} by the remote" if view.remote else here
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -44,3 +44,12 @@ def size(count: int | None) -> str:
 def speed(tps: float | None) -> str:
     """Render tokens per second; a dash where they are unknown."""
     return "-" if tps is None else f"{tps:.0f} tok/s"
+
+
+def duration(seconds: float) -> str:
+    """Render whole seconds in hours and minutes, in minutes and seconds, or as they are."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -36,7 +36,7 @@ UNSTATED_CONTEXT = 4096
 CACHED_CONTEXTS = 4
 CACHE_SHARE = 0.1
 MAX_CACHE_BYTES = 8 * GIB
-"""Of earlier prompts, in host memory; llama.cpp's own default."""
+"""Of earlier prompts, in host memory; llama.cpp's own default. Not of a single full context."""
 
 SAVINGS = (("f16", PARALLEL, MICRO_BATCH), ("q8_0", PARALLEL, MICRO_BATCH), ("q8_0", 1, 256))
 """What is given up for the context that a use needs, in this order, before smaller weights are
@@ -219,12 +219,24 @@ def _writes(layout: Layout) -> bool:
 
 
 def _host_cache_bytes(layout: Layout, context: int, host: Part) -> int:
-    """Host memory for earlier prompts, in whole MiB as the engine counts it.
-
-    Of texts that are embedded nothing is kept.
-    """
+    """Host memory for earlier prompts; of texts that are embedded nothing is kept."""
     if not _writes(layout):
         return 0
     kept = total_of(layout.at(context))
-    contexts = CACHED_CONTEXTS * (kept.kv_cache + kept.recurrent_state)
-    return min(contexts, int(CACHE_SHARE * host.spare), MAX_CACHE_BYTES) // MIB * MIB
+    return earlier_prompts_bytes(kept.kv_cache + kept.recurrent_state, host.spare)
+
+
+def earlier_prompts_bytes(one: int, spare: int) -> int:
+    """What earlier prompts may take of memory that nothing else needs, in whole MiB, as engines count.
+
+    At least one full context, wherever there is room for it: llama.cpp keeps one prompt whatever its
+    limit says (server_prompt_cache::update), so less would be a promise that is not kept. More of
+    them may have a tenth of what is left.
+
+    Args:
+        one: Bytes of one full context.
+        spare: Bytes that are left once all else has its place.
+    """
+    more = min(CACHED_CONTEXTS * one, int(CACHE_SHARE * spare), MAX_CACHE_BYTES)
+    whole = -(-one // MIB) * MIB
+    return max(whole if whole <= spare else 0, more // MIB * MIB)

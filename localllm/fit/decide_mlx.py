@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from localllm.fit.cache import CONTEXT_STEP, FLOAT_BYTES, Setting
-from localllm.fit.decide import MIN_CONTEXT, UNSTATED_CONTEXT
+from localllm.fit.decide import MIN_CONTEXT, UNSTATED_CONTEXT, earlier_prompts_bytes
 from localllm.fit.layout import Layout, Part
 from localllm.fit.mlx import CHUNK, Reading, activation_bytes, cache_bytes
 from localllm.fit.placing import arrange
@@ -55,9 +55,15 @@ def plan_mlx(header: Header, budgets: Sequence[Budget], wish: Wish) -> Plan:
             Placement(device.device, shape.blocks, part.memory),
             *(Placement(hosts[0].device, 0, Memory(0, 0, 0, 0)) for _ in devices[:1]),
         ),
-        host_cache_bytes=0,
+        host_cache_bytes=_earlier_prompts_bytes(part) if fits else 0,
         speed=speed_of(layout, context) if fits else None,
+        prompts_on=device.device,
     )
+
+
+def _earlier_prompts_bytes(part: Part) -> int:
+    """What the device has left for them; mlx-lm keeps them where it computes, as they were read."""
+    return earlier_prompts_bytes(part.memory.kv_cache + part.memory.recurrent_state, part.spare)
 
 
 def _longest(shape: Shape, device: Budget, least: int, most: int) -> int:

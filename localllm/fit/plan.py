@@ -146,13 +146,16 @@ class Plan:
 
     placement: tuple[Placement, ...]
     host_cache_bytes: int
-    """Host memory that the engine may fill with the prompts of earlier requests."""
+    """Memory that the engine may fill with the prompts of earlier requests."""
 
     speed: Speed | None
     """Of one stream, without what a draft saves; None where a bandwidth is unknown."""
 
     rollback: int = 0
     """Earlier states kept for each slot, to take a draft's guesses back."""
+
+    prompts_on: DeviceId | None = None
+    """Where earlier prompts are; None: on the host."""
 
     @property
     def memory(self) -> Memory:

@@ -18,12 +18,14 @@ from localllm.gateway.bodies import MEMORY, Memory
 from localllm.gateway.client_stream import OpenStreams, Patience
 from localllm.gateway.control import Control
 from localllm.gateway.endpoints import Endpoints
+from localllm.gateway.last_prompts import LastPrompts
 from localllm.gateway.metering import Metering, MetricsEndpoint
 from localllm.gateway.middleware import guard, sign_answers
 from localllm.gateway.models import Models
 from localllm.gateway.placing import Placing
 from localllm.gateway.relay import Relay
 from localllm.gateway.remote import RemoteBackend
+from localllm.gateway.request_routes import RequestRoutes
 from localllm.supervisor.lending import Lending
 from localllm.supervisor.operations import Operations
 
@@ -62,18 +64,24 @@ class Gateway:
         remote = self._remote()
         relay = Relay(lending, supervision.request_wait_s, self.placing, remote)
         most_bytes = self.settings.max_body_mib << 20
+        prompts = LastPrompts()
+        self.metering.requests.when_one_ends.append(prompts.finished)
         endpoints = Endpoints(
             relay,
             self.operations.naming,
             self.metering,
             self.streams,
             most_bytes,
+            prompts,
             self.settings.allow_grammars,
+            self.settings.prefix.remove_billing_header,
         )
         metrics = MetricsEndpoint(self.operations, self.metering, self.started)
         models = Models(self.operations.naming, self.started)
         needs_key = self.settings.auth == "always"
         agents = AgentSettings(self.operations, models, needs_key=needs_key)
+        shown = RequestRoutes(self.metering.requests, prompts)
+        control = Control(self.operations, self.metering, agents, shown, self.shut_down)
         app = web.Application(
             middlewares=[guard(self.rules)],  # type: ignore[list-item]
             client_max_size=most_bytes,
@@ -91,7 +99,7 @@ class Gateway:
                 web.get("/v1/models", models.list),
                 web.get("/v1/models/{id}", models.show),
                 *endpoints.routes(),
-                *Control(self.operations, self.metering, agents, self.shut_down).routes(),
+                *control.routes(),
             ]
         )
         return app

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -9,8 +10,8 @@ from aiohttp import web
 
 from localllm.agents.errors import NoSuchAgent, NotConnectable
 from localllm.api.agent_views import AgentView
-from localllm.api.request_views import CaptureRequest, CaptureView, RequestsListView
-from localllm.api.status_views import InstanceView, StatusView
+from localllm.api.request_views import CaptureRequest, CaptureView
+from localllm.api.status_views import InstanceView, SavedView, StatusView
 from localllm.api.views import (
     PinReply,
     PlanRequest,
@@ -37,9 +38,11 @@ from localllm.gateway.following import Following
 from localllm.gateway.metering import Metering
 from localllm.gateway.openapi import Operation
 from localllm.gateway.pull_routes import PullRoutes
+from localllm.gateway.request_routes import RequestRoutes
 from localllm.gateway.store_routes import StoreRoutes
 from localllm.metrics.capture import Capturing
-from localllm.metrics.showing import render_capture, render_requests
+from localllm.metrics.savings import day_of
+from localllm.metrics.showing import render_capture
 from localllm.supervisor.operations import Operations
 from localllm.supervisor.orders import How
 from localllm.supervisor.resolving import WHATEVER
@@ -63,10 +66,12 @@ class Control:
         operations: Operations,
         metering: Metering,
         agents: AgentSettings,
+        requests: RequestRoutes,
         shut_down: Callable[[], None],
     ) -> None:
         self._operations = operations
         self._agents = agents
+        self._requests = requests
         self._metering = metering
         self._shut_down = shut_down
 
@@ -80,7 +85,8 @@ class Control:
         return [
             *self._shows(),
             *self._changes(),
-            *self._requests(),
+            *self._requests.table(),
+            *self._more(),
             *PullRoutes(store).table(),
             *StoreRoutes(store).table(),
             *following.table(),
@@ -155,14 +161,9 @@ class Control:
             ),
         ]
 
-    def _requests(self) -> Sequence[ApiRoute]:
+    def _more(self) -> Sequence[ApiRoute]:
         capture = f"{_V1}/capture"
         return [
-            plain(
-                Operation("GET", f"{_V1}/requests", "Requests under way, and the last ones."),
-                RequestsListView,
-                self.requests,
-            ),
             plain(
                 Operation("GET", capture, "The capture under way, or the last one.", (NotFound,)),
                 CaptureView,
@@ -191,9 +192,6 @@ class Control:
             ),
         ]
 
-    async def requests(self, _request: web.Request) -> RequestsListView:
-        return render_requests(self._metering.requests)
-
     async def capture(self, _request: web.Request) -> CaptureView:
         return _shown(self._metering.captures.last())
 
@@ -206,7 +204,13 @@ class Control:
         return _shown(self._metering.captures.stop())
 
     async def status(self, _request: web.Request) -> StatusView:
-        return await self._operations.status()
+        day = day_of(time.time())
+        saved = self._metering.savings.on(day)
+        seconds = saved.seconds if saved.tokens else 0.0
+        return msgspec.structs.replace(
+            await self._operations.status(),
+            saved=SavedView(seconds=seconds, tokens=saved.tokens, day=day),
+        )
 
     async def models(self, _request: web.Request) -> list[InstanceView]:
         return self._operations.models()

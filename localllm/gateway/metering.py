@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import anyio
 from aiohttp import web
 
+from localllm.errors import LocalLLMError
 from localllm.gateway.metrics_snapshot import snapshot_of
 from localllm.hardware.machine import Machine
 from localllm.metrics.capture import Captures
 from localllm.metrics.counters import Counters
 from localllm.metrics.ledger import Ledger
+from localllm.metrics.ledger_totals import read_spared
+from localllm.metrics.live import Live
 from localllm.metrics.prometheus import CONTENT_TYPE, Exposition
 from localllm.metrics.requests import Requests
+from localllm.metrics.savings import Savings, day_of
 from localllm.metrics.traces import Traces, open_traces
 from localllm.paths import Paths
 from localllm.supervisor.bus import EventBus
 from localllm.supervisor.operations import Operations
+
+_log = logging.getLogger("localllm.metrics")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +37,7 @@ class Metering:
     counters: Counters
     ledger: Ledger
     captures: Captures
+    savings: Savings
     traces: Traces | None
 
     async def run(self, bus: EventBus) -> None:
@@ -48,14 +57,39 @@ class Metering:
                 self.counters.saw(envelope.event)
 
 
-def open_metering(paths: Paths, environment: Mapping[str, str]) -> Metering:
-    """Put it together; nothing is written before there is something to write."""
+def open_metering(
+    paths: Paths,
+    environment: Mapping[str, str],
+    prefill_tps: Callable[[str], float | None] = lambda _instance: None,
+) -> Metering:
+    """Put it together; nothing is written before there is something to write.
+
+    Args:
+        prefill_tps: How fast an instance reads, as its start or its plan has it.
+    """
     requests, counters = Requests(), Counters()
     ledger, traces = Ledger(paths.requests_db), open_traces(environment)
-    requests.when_one_ends += [counters.finished, ledger.offer]
+    savings = _resumed(Savings(prefill_tps), paths)
+
+    def account(live: Live) -> None:
+        spared = savings.finished(live)
+        counters.finished(live, spared)
+        ledger.offer(live, spared)
+
+    requests.when_one_ends.append(account)
     if traces is not None:
         requests.when_one_ends.append(traces.finished)
-    return Metering(requests, counters, ledger, Captures(paths.captures), traces)
+    return Metering(requests, counters, ledger, Captures(paths.captures), savings, traces)
+
+
+def _resumed(savings: Savings, paths: Paths) -> Savings:
+    """Have it go on from what was counted of this day before the daemon was started."""
+    day = day_of(time.time())
+    try:
+        savings.resume(day, read_spared(paths.requests_db, day))
+    except (LocalLLMError, OSError) as error:
+        _log.warning("what was saved today is counted from now on: why=%s", error)
+    return savings
 
 
 class MetricsEndpoint:

@@ -32,6 +32,7 @@ _PARAMETERS = {
     "id": "One of a model's names, or an instance. A slash in it is written %2F.",
     "agent": "An agent's id, as in claude-code.",
     "pull": "A pull's id, as in p1.",
+    "request": "A request's id, as GET /api/v1/requests and the header x-request-id have it.",
     "name": "A model on this disk, as GET /api/v1/store names it. A slash in it is written %2F.",
 }
 _ALWAYS = (BadRequest, Forbidden)

@@ -27,6 +27,7 @@ from localllm.gateway.requests.infill import Framing, InfillStream, infill_body,
 from localllm.gateway.requests.refusals import embeddings_error, infill_error, rerank_error
 from localllm.gateway.requests.rerank import check_rerank, rerank_answer
 from localllm.gateway.translate.anthropic_request import messages_request
+from localllm.gateway.translate.billing import BILLING, chat_without_billing
 from localllm.gateway.translate.responses_request import responses_request
 from localllm.gateway.translate.responses_store import Earlier
 from localllm.gateway.translate.translation import Translated
@@ -65,6 +66,7 @@ class Origin:
     Args:
         served: The id of the model that will answer; None: nobody serves it yet.
         earlier: What its client may go on from.
+        remove_billing_header: Whether a line of Claude Code's is left out of prompts.
         new_id: Makes an id that begins with what it is given.
         now: Seconds since 1970.
     """
@@ -76,6 +78,7 @@ class Origin:
     earlier: Earlier
     new_id: Callable[[str], str]
     now: Callable[[], float]
+    remove_billing_header: bool = True
 
     def as_it_comes(self, *, stream: bool) -> Output:
         """Pass an answer on as bytes."""
@@ -109,6 +112,7 @@ class Wanted:
 
     Args:
         is_generated: An answer is written, so that a name's manner counts.
+        removed: What was left out of its prompt, by name.
     """
 
     path: str
@@ -116,6 +120,7 @@ class Wanted:
     output: Output
     refusal: Refusal = engine_error
     is_generated: bool = True
+    removed: tuple[str, ...] = ()
 
 
 def want_chat(body: bytes, limits: Limits, origin: Origin) -> Wanted:
@@ -125,8 +130,10 @@ def want_chat(body: bytes, limits: Limits, origin: Origin) -> Wanted:
         BadRequest: It is none; the field is named. So it is with the others.
     """
     head = check_chat(body, limits)
-    sent = _with_choice(body, head.chosen_tool)
-    return Wanted(CHAT, sent, origin.as_it_comes(stream=head.stream))
+    kept = chat_without_billing(body) if origin.remove_billing_header else body
+    sent = _with_choice(kept, head.chosen_tool)
+    removed = () if kept is body else (BILLING,)
+    return Wanted(CHAT, sent, origin.as_it_comes(stream=head.stream), removed=removed)
 
 
 def want_completion(body: bytes, limits: Limits, origin: Origin) -> Wanted:
@@ -178,7 +185,12 @@ def want_response(body: bytes, limits: Limits, origin: Origin) -> Wanted:
 
 def want_messages(body: bytes, limits: Limits, origin: Origin) -> Wanted:
     """Read a request of Anthropic's Messages API."""
-    translated = messages_request(body, origin.new_id, served=origin.served)
+    translated = messages_request(
+        body,
+        origin.new_id,
+        served=origin.served,
+        remove_billing_header=origin.remove_billing_header,
+    )
     return _want_translated(translated, limits, origin, OF_MESSAGES)
 
 
@@ -187,7 +199,7 @@ def _want_translated(
 ) -> Wanted:
     head = check_translated(translated.chat, limits, words)
     body = _with_choice(msgspec.json.encode(translated.chat), head.chosen_tool)
-    return Wanted(CHAT, body, origin.translated(translated))
+    return Wanted(CHAT, body, origin.translated(translated), removed=translated.removed)
 
 
 def check_translated(

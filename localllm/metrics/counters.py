@@ -19,6 +19,7 @@ from localllm.metrics import names
 from localllm.metrics.callers import OTHER
 from localllm.metrics.live import Api, Live, Phase
 from localllm.metrics.names import Kind, Metric
+from localllm.metrics.savings import Spared
 from localllm.metrics.tallies import Count, Names, Spread
 
 NOBODY = "none"
@@ -29,7 +30,8 @@ _A_CODE = re.compile(r"[a-z][a-z0-9_]{0,47}")
 _CRASHED = frozenset({ModelState.BACKOFF, ModelState.FAILED})
 _WRITES = frozenset({Api.CHAT, Api.COMPLETIONS, Api.RESPONSES, Api.MESSAGES})
 _OF_A_MODEL = (
-    *(names.PROMPT_TOKENS, names.CACHED_TOKENS, names.GENERATED_TOKENS, names.REASONING_TOKENS),
+    *(names.PROMPT_TOKENS, names.CACHED_TOKENS, names.READ_TOKENS, names.SAVED_SECONDS),
+    *(names.GENERATED_TOKENS, names.REASONING_TOKENS),
     *(names.LOADS, names.CRASHES, names.RESTARTS),
 )
 _RESULTS = {Topic.SWITCHED: "switched", Topic.ROLLED_BACK: "rolled_back"}
@@ -79,7 +81,7 @@ class Counters:
         if any(taken.gaps):
             self.spreads[names.INTER_TOKEN].add(taken.gaps, taken.gaps_s, model)
 
-    def finished(self, live: Live) -> None:
+    def finished(self, live: Live, spared: Spared | None = None) -> None:
         """Count a request that is over, and what of it was not counted yet."""
         self.flowed(live)
         model = NOBODY if live.model is None else self._model(live.model)
@@ -89,11 +91,14 @@ class Counters:
         self.spreads[names.DURATION].observe(live.took_s(live.began), live.api.value, model)
         if live.model is not None:
             self._of_the_served(live, model)
+            if spared is not None and spared.seconds is not None:
+                self.counts[names.SAVED_SECONDS].add(model, amount=spared.seconds)
 
     def _of_the_served(self, live: Live, model: str) -> None:
         told = (
             (names.PROMPT_TOKENS, live.prompt_tokens),
             (names.CACHED_TOKENS, live.cached_tokens),
+            (names.READ_TOKENS, _read(live)),
             (names.REASONING_TOKENS, live.reasoning_tokens),
         )
         counts = () if live.api is Api.COUNT_TOKENS else told
@@ -127,6 +132,13 @@ class Counters:
             return "none"
         harmless = _A_CODE.fullmatch(live.error_code) is not None
         return self._codes.within(live.error_code) if harmless else OTHER
+
+
+def _read(live: Live) -> int | None:
+    """Tokens of its prompt that were not in the cache; None where nobody told its length."""
+    if live.prompt_tokens is None:
+        return None
+    return max(0, live.prompt_tokens - (live.cached_tokens or 0))
 
 
 def _snake(topic: Topic) -> str:

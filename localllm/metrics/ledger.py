@@ -20,6 +20,7 @@ from localllm.metrics.ledger_row import Row, row_of
 from localllm.metrics.ledger_schema import NewerLedger, is_damage
 from localllm.metrics.ledger_store import Keep, Store
 from localllm.metrics.live import Live
+from localllm.metrics.savings import Spared
 from localllm.metrics.tallies import Names
 
 _log = logging.getLogger("localllm.metrics")
@@ -76,12 +77,13 @@ class Ledger:
 
         self._one_at_a_time = CapacityLimiter(1)
 
-    def offer(self, live: Live) -> None:
-        """Remember a request that is over."""
+    def offer(self, live: Live, spared: Spared | None = None) -> None:
+        """Remember a request that is over, and what of it was in the cache."""
         if self._closed:
             self.dropped += 1
             return
-        self._queue.append(row_of(live, self._clients.within(live.caller.program_name)))
+        client = self._clients.within(live.caller.program_name)
+        self._queue.append(row_of(live, client, spared))
         self._drop_what_is_too_much()
         self._arrived.set()
 

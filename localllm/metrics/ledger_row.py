@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from datetime import UTC, datetime
 
 from localllm.metrics.live import Live
+from localllm.metrics.savings import Spared, day_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +42,17 @@ class Row:
     first_token_s: float | None
     longest_gap_s: float
     took_s: float
+    saved_tokens: int | None
+    """The cached ones, where an engine here has spared them."""
+
+    saved_s: float | None
+    """That reading those would have taken at least; None: nobody knows."""
 
 
 COLUMNS = tuple(field.name for field in fields(Row))
 
 
-def row_of(live: Live, client: str) -> Row:
+def row_of(live: Live, client: str, spared: Spared | None = None) -> Row:
     """Take of a request that is over what is kept of it.
 
     Args:
@@ -56,7 +61,7 @@ def row_of(live: Live, client: str) -> Row:
     return Row(
         id=live.id,
         began_at=live.began_at,
-        day=datetime.fromtimestamp(live.began_at, UTC).date().isoformat(),
+        day=day_of(live.began_at),
         api=live.api.value,
         asked=live.asked,
         model=live.model,
@@ -78,4 +83,6 @@ def row_of(live: Live, client: str) -> Row:
         first_token_s=live.to_first_token_s,
         longest_gap_s=live.longest_gap_s,
         took_s=live.took_s(live.began),
+        saved_tokens=None if spared is None else spared.tokens,
+        saved_s=None if spared is None else spared.seconds,
     )

@@ -65,6 +65,12 @@ MIGRATIONS: Sequence[Migration] = (
         ) WITHOUT ROWID
         """,
     ),
+    (
+        "ALTER TABLE requests ADD COLUMN saved_tokens INTEGER",
+        "ALTER TABLE requests ADD COLUMN saved_s REAL",
+        "ALTER TABLE daily ADD COLUMN saved_tokens INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE daily ADD COLUMN saved_s REAL NOT NULL DEFAULT 0",
+    ),
 )
 APPLICATION_ID = 0x6C6F636C
 """Says that a database is this ledger: "locl"."""

@@ -15,7 +15,7 @@ from localllm.metrics.live import Phase
 _DAY_S = 86_400.0
 _INSERT = f"INSERT INTO requests ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608  # names of ours
 _ADD = """
-    INSERT INTO daily VALUES (?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?)
+    INSERT INTO daily VALUES (?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (day, model, client) DO UPDATE SET
         requests = requests + 1,
         failed = failed + excluded.failed,
@@ -24,7 +24,9 @@ _ADD = """
         cached_tokens = cached_tokens + excluded.cached_tokens,
         generated_tokens = generated_tokens + excluded.generated_tokens,
         reasoning_tokens = reasoning_tokens + excluded.reasoning_tokens,
-        took_s = took_s + excluded.took_s
+        took_s = took_s + excluded.took_s,
+        saved_tokens = saved_tokens + excluded.saved_tokens,
+        saved_s = saved_s + excluded.saved_s
 """
 _OLDER = "DELETE FROM requests WHERE began_at < ?"
 _ALL_BUT_THE_NEWEST = """
@@ -138,4 +140,6 @@ def _daily(row: Row) -> tuple[object, ...]:
         row.generated_tokens,
         row.reasoning_tokens or 0,
         row.took_s,
+        row.saved_tokens or 0,
+        row.saved_s or 0.0,
     )

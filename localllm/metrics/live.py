@@ -1,7 +1,8 @@
 """One request, from the moment it is read to its last byte: how far it is, and how long it took.
 
 The gateway tells it what happens; it tells whoever keeps it (requests.py) of each new phase. It
-holds no prompt, no answer and no key. Times are monotonic seconds unless they say otherwise.
+holds no prompt, no answer and no key, but for the few words in `parting`, which are for those alone
+who ask for this one request. Times are monotonic seconds unless they say otherwise.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from localllm.api.parting_views import PartingView
 from localllm.metrics.callers import Caller
 
 GAP_BOUNDS_S = (
@@ -111,6 +113,13 @@ class Live:
     """As the engine counts them, once it has; the pieces of its stream until then."""
 
     reasoning_tokens: int | None = None
+    removed: tuple[str, ...] = ()
+    """What was taken out of its prompt, by name."""
+
+    parting: PartingView | None = None
+    """Where its prompt parts from one that is the same but for a little. Not for logs, files, metrics
+    and traces: words of both prompts are in it."""
+
     first_token_at: float | None = None
     last_token_at: float | None = None
     longest_gap_s: float = 0.0

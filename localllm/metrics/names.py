@@ -69,6 +69,12 @@ PROMPT_TOKENS = _counter(
 CACHED_TOKENS = _counter(
     "cached_prompt_tokens", "Tokens of prompts that were in the cache, so not read again.", "model"
 )
+READ_TOKENS = _counter("read_prompt_tokens", "Tokens of prompts that were read.", "model")
+SAVED_SECONDS = _counter(
+    "saved_seconds",
+    "What reading the cached tokens would have taken at least, where that is known.",
+    "model",
+)
 GENERATED_TOKENS = _counter("generated_tokens", "Tokens generated, as they come.", "model")
 REASONING_TOKENS = _counter(
     "reasoning_tokens", "Of the generated tokens those of reasoning, where engines tell.", "model"
@@ -153,7 +159,8 @@ HOST_MEMORY = _gauge("host_memory_bytes", "Memory of the host, or of our control
 HOST_AVAILABLE = _gauge("host_memory_available_bytes", "Memory that can be taken without swapping.")
 
 COUNTED = (
-    *(REQUESTS, CLIENT_REQUESTS, PROMPT_TOKENS, CACHED_TOKENS, GENERATED_TOKENS, REASONING_TOKENS),
+    *(REQUESTS, CLIENT_REQUESTS, PROMPT_TOKENS, CACHED_TOKENS, READ_TOKENS, SAVED_SECONDS),
+    *(GENERATED_TOKENS, REASONING_TOKENS),
     *(WAIT, FIRST_TOKEN, INTER_TOKEN, DURATION, LOADS, CRASHES, RESTARTS, SWITCHES, DECISIONS),
     MISSED_EVENTS,
 )

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from localllm.api.request_views import CaptureView, RequestsListView, RequestView
+import msgspec
+
+from localllm.api.request_views import (
+    CaptureView,
+    RequestDetailView,
+    RequestsListView,
+    RequestView,
+)
 from localllm.metrics.capture import Capturing
 from localllm.metrics.live import Live
 from localllm.metrics.requests import Requests
@@ -45,7 +52,14 @@ def render_request(live: Live, now: float) -> RequestView:
         longest_gap=live.longest_gap_s,
         status=live.status,
         error=live.error_code,
+        prefix_broken=live.parting is not None,
     )
+
+
+def render_detail(live: Live, now: float) -> RequestDetailView:
+    """Show all of one, a few words of its prompt among it."""
+    shown = msgspec.structs.asdict(render_request(live, now))
+    return RequestDetailView(**shown, removed=list(live.removed), parting=live.parting)
 
 
 def render_capture(capturing: Capturing) -> CaptureView:

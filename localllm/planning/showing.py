@@ -10,6 +10,7 @@ from localllm.planning.considering import advice
 from localllm.planning.deciding import Deciding, deciding
 from localllm.planning.decision import Decision, why_this
 from localllm.planning.desk import Desk
+from localllm.planning.offer_keeping import keeping_of
 from localllm.planning.views import Light, render_considered, render_machine, render_offered
 
 
@@ -46,6 +47,7 @@ def _render(asked: Deciding, decision: Decision) -> PlanView:
                     lacks or None,
                     explain=asked.request.explain and i == (index or 0),
                     from_engine=i == decision.asked,
+                    keeping=keeping_of(asked, one),
                 ),
             )
             for i, (one, lacks) in enumerate(zip(considered, decision.picked.lacks, strict=True))

@@ -17,6 +17,7 @@ from localllm.api.views import (
     PlacementView,
     PredictedSpeedView,
     ProbeView,
+    PromptsView,
     RangeView,
     SourceView,
 )
@@ -27,6 +28,7 @@ from localllm.fit.speed import Speed, first_token_s
 from localllm.hardware.machine import Device, Host, Machine
 from localllm.planning.considering import Considered, Judge
 from localllm.planning.offers import Offer
+from localllm.planning.prompt_keeping import PromptKeeping
 
 AGENT_PROMPT_TOKENS = 20_000
 """What a coding agent sends before its first word."""
@@ -114,6 +116,9 @@ class Light:
     from_engine: bool = False
     """Whether its buffers are the engine's own answer."""
 
+    keeping: PromptKeeping | None = None
+    """What of its prompts outlives its engine; None where none can run it."""
+
 
 def render_considered(considered: Considered, judge: Judge, light: Light) -> CandidateView:
     """Show one candidate."""
@@ -137,6 +142,7 @@ def render_considered(considered: Considered, judge: Judge, light: Light) -> Can
         memory_from="engine" if light.from_engine else "formula",
         header=offer.told.value,
         on_disk=offer.on_disk,
+        prompts=None if light.keeping is None else render_keeping(light.keeping),
         speed=render_speed(None if plan is None else plan.speed),
         quality=kld,
         quality_source=None if kld is None else offer.kld_source or _LADDER,
@@ -182,6 +188,11 @@ def render_speed(speed: Speed | None) -> PredictedSpeedView:
         ),
         source="measured" if speed.measured else "predicted",
     )
+
+
+def render_keeping(keeping: PromptKeeping) -> PromptsView:
+    """Show what of a model's prompts outlives its engine."""
+    return PromptsView(kept=keeping.kept.value, why=keeping.why)
 
 
 def _range(low: float | None, high: float | None) -> RangeView | None:

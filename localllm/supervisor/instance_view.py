@@ -16,7 +16,9 @@ from localllm.api.status_views import (
 from localllm.engines.diagnosis import diagnose
 from localllm.engines.extras import caveats
 from localllm.events import ModelState
+from localllm.planning.prompt_keeping import how_prompts_are_kept
 from localllm.planning.proof import broken_promises, placed
+from localllm.planning.views import render_keeping
 from localllm.supervisor.fleet import Fleet
 from localllm.supervisor.hosted import Hosted
 
@@ -88,6 +90,9 @@ def render_instance(fleet: Fleet, hosted: Hosted, now: float) -> InstanceView:
             waiting=hosted.waiting,
             total=hosted.total,
             remote=hosted.remote,
+        ),
+        prompts=render_keeping(
+            how_prompts_are_kept(planned, enabled=fleet.tools.prefix_folder is not None)
         ),
         kv_used=None,
         error=_error(hosted),

@@ -14,10 +14,10 @@ import gguf
 import numpy as np
 import pytest
 
-from localllm.engines.workers.http import Listening
+from localllm.engines.workers.http import Listening, Refusal
 from localllm.engines.workers.llama_cpp_python.model import Model
 from localllm.engines.workers.llama_cpp_python.request import Text
-from localllm.engines.workers.llama_cpp_python.worker import WorkerSettings
+from localllm.engines.workers.llama_cpp_python.worker import WorkerSettings, binding
 from tests.llama_cpp_python import require_llama_cpp_python
 
 pytestmark = [
@@ -116,10 +116,14 @@ def _as_window(writer: gguf.GGUFWriter, add: Add) -> None:
 
 @pytest.fixture(scope="module", params=["mamba", "gemma3"])
 def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Model:
-    file = write_model(tmp_path_factory.mktemp("models"), request.param)
+    return load(tmp_path_factory.mktemp("models"), request.param)
+
+
+def load(folder: Path, kind: str) -> Model:
+    file = write_model(folder, kind)
     settings = WorkerSettings(
         model=str(file),
-        alias=request.param,
+        alias=kind,
         context=CONTEXT,
         kv_type="f16",
         micro_batch=64,
@@ -129,8 +133,16 @@ def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         split=[],
         sampling={"temperature": 0.0},
         listening=Listening("unused", None),
+        prefix_folder=str(folder),
     )
-    return Model(settings)
+    model, lib = Model(settings), binding()
+    lib.llama_log_set(lib.llama_log_callback(), None)  # its own log ends with it, others may go on
+    return model
+
+
+def folder_of(model: Model) -> Path:
+    assert model.slot.folder is not None
+    return model.slot.folder
 
 
 def answer(model: Model, prompt: list[int], *, cached: bool = True) -> tuple[int, list[int]]:
@@ -172,3 +184,90 @@ def test_a_prompt_that_was_given_up_half_way_leaves_nothing_wrong_behind(model: 
 
     assert said == meant
     assert len(set(said)) > 1
+
+
+@pytest.mark.parametrize("kept", [600, 599, 598, 590, 300, 60, 1, 0])
+def test_a_prompt_means_the_same_after_what_is_held_was_saved_and_put_back(
+    model: Model, kept: int
+) -> None:
+    prompt = HELD[:kept] + NEW
+    _, meant = answer(model, prompt, cached=False)
+    model.read([*HELD, 0], cached=False, gone=lambda: False)
+    saved = model.slot.save("held")
+    answer(model, NEW, cached=False)
+
+    restored = model.slot.restore("held")
+    known, said = answer(model, prompt)
+
+    assert saved == restored
+    assert saved.tokens == len(HELD)
+    assert said == meant
+    assert known in {kept, 0}
+    assert known == kept or kept < len(HELD), "what goes on is known"
+
+
+@pytest.mark.parametrize(("kind", "known"), [("gemma3", len(HELD) - 1), ("mamba", 0)])
+def test_a_window_that_was_put_back_can_be_cut_by_one_token_and_a_state_cannot(
+    tmp_path: Path, kind: str, known: int
+) -> None:
+    """So the very prompt that was answered last is not read again as a whole."""
+    model = load(tmp_path, kind)
+    model.read([*HELD, 0], cached=False, gone=lambda: False)
+    model.slot.save("held")
+    model.slot.restore("held")
+
+    assert model.read(HELD, cached=True, gone=lambda: False) == known
+
+
+def test_the_end_of_what_broke_off_is_not_saved(model: Model) -> None:
+    model.read([*HELD, 0], cached=False, gone=lambda: False)
+    looks = itertools.count()
+    with pytest.raises(ConnectionAbortedError):
+        model.read([5, *HELD], cached=True, gone=lambda: next(looks) > 300)
+    _, meant = answer(model, [5, *HELD, *NEW], cached=False)
+    with pytest.raises(ConnectionAbortedError):
+        model.read([5, *HELD], cached=False, gone=lambda: next(looks) > 600)
+
+    saved = model.slot.save("broken-off")
+    model.slot.erase()
+    if saved.tokens:
+        model.slot.restore("broken-off")
+
+    assert answer(model, [5, *HELD, *NEW]) == (saved.tokens, meant)
+
+
+def test_another_models_file_is_refused_and_nothing_is_held_then(tmp_path: Path) -> None:
+    models = {kind: load(tmp_path, kind) for kind in ("mamba", "gemma3")}
+    for kind, model in models.items():
+        model.read([*HELD, 0], cached=False, gone=lambda: False)
+        model.slot.save(kind)
+
+    for model, other in ((models["mamba"], "gemma3"), (models["gemma3"], "mamba")):
+        with pytest.raises(Refusal, match="another model"):
+            model.slot.restore(other)
+        assert model.slot.erase() == 0
+
+
+def test_a_damaged_file_never_ends_the_process_nor_spoils_what_comes_after(model: Model) -> None:
+    """That it is whole the daemon knows by its hash; a byte of the state may be any."""
+    chance, folder = random.Random(3), folder_of(model)
+    _, meant = answer(model, HELD, cached=False)
+    model.read([*HELD, 0], cached=False, gone=lambda: False)
+    model.slot.save("whole")
+    whole = (folder / "whole").read_bytes()
+    refused = 0
+    for _ in range(300):
+        damaged = bytearray(whole)
+        state = 12 + 4 * len(HELD)
+        reach = chance.choice([40, 600, len(whole) - state])
+        for _ in range(chance.choice([1, 1, 4, 50])):
+            damaged[state + chance.randrange(reach)] = chance.randrange(256)
+        del damaged[chance.choice([len(whole), chance.randrange(len(whole))]) :]
+        (folder / "damaged").write_bytes(damaged)
+        try:
+            model.slot.restore("damaged")
+        except Refusal:
+            refused += 1
+
+    assert refused > 200
+    assert answer(model, HELD, cached=False)[1] == meant

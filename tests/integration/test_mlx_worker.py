@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import socket
 import subprocess
@@ -11,9 +10,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import asdict, dataclass
-from http.client import HTTPResponse
 from pathlib import Path
 from threading import Thread
 from types import SimpleNamespace
@@ -22,9 +20,8 @@ from typing import Any
 import pytest
 
 from localllm.engine_client.client import EngineClient
-from localllm.engines.base import Endpoint, LaunchSpec, Sampling, Serving
+from localllm.engines.base import Endpoint
 from localllm.engines.load_log import misplaced, parse_load_log
-from localllm.engines.mlx import Mlx
 from localllm.errors import ContextTooLong
 from localllm.formats.header import Format
 from localllm.gateway.engine_errors import engine_error
@@ -32,106 +29,16 @@ from localllm.store.headers import read_header
 from localllm.store.local import find_model
 from tests.engine_link import EngineLink
 from tests.mlx_smollm2 import mlx_smollm2
-from tests.unit.engines.a_serving import on_processor
+from tests.mlx_worker import CHAT, TEXT, Worker, free_port, running, serving, spec_of
 
 pytestmark = [pytest.mark.xdist_group("engine"), pytest.mark.timeout(300)]
 
 ROOT = Path(__file__).parents[2]
-CHAT, TEXT = "/v1/chat/completions", "/v1/completions"
 FRANCE = [{"role": "user", "content": "What is the capital of France?"}]
 FRANCE_TOKENS = 37
 KEY = "a key"
 SOON_S = 30.0
 """Far below what the answers here would take that nobody waits for any more."""
-
-
-def serving(**more: Any) -> Serving:
-    plain = {
-        "model_file": mlx_smollm2(),
-        "context": 1024,
-        "parallel": 1,
-        "micro_batch": 16,
-        "host_cache_bytes": 0,
-        "sampling": Sampling(temperature=0.0),
-    }
-    return on_processor(**{**plain, **more})
-
-
-@dataclass(frozen=True)
-class Worker:
-    endpoint: Endpoint
-    log: Path
-    process: subprocess.Popen[bytes]
-
-    @contextmanager
-    def asked(self, path: str, body: Any, key: str | None = None) -> Iterator[HTTPResponse]:
-        """Leave the block to leave the worker, at any place of its answer."""
-        key = key or self.endpoint.key
-        headers = {} if key is None else {"Authorization": f"Bearer {key}"}
-        with closing(EngineLink(self.endpoint)) as connection:
-            connection.request("POST", path, json.dumps(body), headers)
-            yield connection.getresponse()
-
-    def ask(self, path: str, **body: Any) -> dict[str, Any]:
-        with self.asked(path, body) as answer:
-            document: dict[str, Any] = json.loads(answer.read())
-            assert answer.status == 200, document
-            return document
-
-    def refusal(self, path: str, status: int = 400, **body: Any) -> dict[str, Any]:
-        with self.asked(path, body) as answer:
-            document = json.loads(answer.read())
-            assert answer.status == status, document
-            return dict(document["error"])
-
-    def stream(self, path: str, **body: Any) -> list[dict[str, Any]]:
-        with self.asked(path, {**body, "stream": True}) as answer:
-            assert answer.headers["Content-Type"] == "text/event-stream"
-            *events, last = answer.read().split(b"\n\n")[:-1]
-        assert last == b"data: [DONE]"
-        return [json.loads(event.removeprefix(b"data: ")) for event in events]
-
-    def get(self, path: str) -> tuple[int, dict[str, Any]]:
-        with closing(EngineLink(self.endpoint)) as connection:
-            connection.request("GET", path)
-            answer = connection.getresponse()
-            return answer.status, json.loads(answer.read())
-
-    def is_listening(self) -> bool:
-        try:
-            return self.get("/health") == (200, {"status": "ok"})
-        except OSError:
-            return False
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
-
-
-def spec_of(serving: Serving, endpoint: Endpoint) -> LaunchSpec:
-    engine = Mlx(dict(os.environ))
-    found = engine.find()
-    assert found.reason is None, f"{found.reason}: scripts/test installs mlx-lm[cpu]"
-    return engine.launch(found, serving, endpoint)
-
-
-@contextmanager
-def running(serving: Serving, endpoint: Endpoint, folder: Path) -> Iterator[Worker]:
-    spec, log = spec_of(serving, endpoint), folder / "log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            spec.argv, env={**os.environ, **spec.env}, stdout=output, stderr=output
-        )
-    worker = Worker(endpoint, log, process)
-    try:
-        while not worker.is_listening():
-            with pytest.raises(subprocess.TimeoutExpired):
-                process.wait(timeout=0.1)
-        yield worker
-    finally:
-        process.terminate()
-        process.wait()
 
 
 @pytest.fixture(scope="module")
@@ -440,7 +347,7 @@ def test_python_that_a_folder_brings_along_is_not_run(tmp_path: Path) -> None:
 def test_when_generating_fails_for_good_the_worker_ends_with_it() -> None:
     ask = f"""
 import json, threading, urllib.request, mlx_lm.server
-mlx_lm.server.BatchGenerator = None
+mlx_lm.server._make_sampler = None
 from localllm.engines.workers.mlx import server as mlx_server
 serve = mlx_server.WorkerServer.serve_forever
 def ask(server):

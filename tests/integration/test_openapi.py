@@ -194,7 +194,9 @@ def try_all(
         session.headers["Authorization"] = f"Bearer {TOKEN}"
         for call in described_calls(document):
             method, path = call.split()
-            for known in ({}, KNOWN) if "{" in path else ({},):
+            for known in (
+                ({}, {**KNOWN, "request": a_request(url, session)}) if "{" in path else ({},)
+            ):
                 prepare(call, f"{url}/api/v1", session)
                 strategy = api[path][method].as_strategy(mode, path_parameters=known or None)
                 seen.setdefault(call, set()).update(try_one(strategy, url, session))
@@ -208,6 +210,13 @@ def prepare(call: str, api: str, session: requests.Session) -> None:
     session.delete(f"{api}/capture")  # of which there is one at a time
     if call != "post /api/v1/capture":
         session.post(f"{api}/capture", json={"client": "*"}).raise_for_status()
+
+
+def a_request(url: str, session: requests.Session) -> str:
+    """Ask a model for something, and return the request's id."""
+    body = {"model": "small", "messages": [{"role": "user", "content": "hi"}]}
+    answer = session.post(f"{url}/v1/messages/count_tokens", json=body)
+    return answer.headers["x-request-id"]
 
 
 def try_one(cases: SearchStrategy[Any], url: str, session: requests.Session) -> set[int]:

@@ -21,10 +21,6 @@ Message = dict[str, object]
 Part = dict[str, object]
 """Of a message: a text or an image."""
 
-_BILLING = "x-anthropic-billing-header"
-"""A line that Claude Code puts first in its system prompt. It differs from session to session, so
-that no prompt would be found in the cache again (llama.cpp#21793)."""
-
 _INSTRUCTION = "<system-reminder>\n{}\n</system-reminder>"
 """How Claude Code itself marks what the user has not said."""
 
@@ -66,7 +62,6 @@ def _system_texts(content: Content | None, at: str) -> Iterator[str]:
     for place, block in sent.blocks(content, at):
         match block:
             case sent.Text(text):
-                text = text.partition("\n")[2] if text.startswith(_BILLING) else text
                 if text:
                     yield text
             case sent.Foreign():

@@ -9,6 +9,7 @@ from localllm.gateway.translate.anthropic_content import chat_messages
 from localllm.gateway.translate.anthropic_stream import MessagesAnswer, Thoughts
 from localllm.gateway.translate.anthropic_tools import chat_tools, found_tools
 from localllm.gateway.translate.anthropic_wire import Request, parse_request, wrong
+from localllm.gateway.translate.billing import BILLING, without_billing
 from localllm.gateway.translate.translation import Translated
 
 _TRANSLATED = frozenset(Request.__struct_fields__)
@@ -51,18 +52,24 @@ _STREAMED: dict[str, object] = {
 
 
 def messages_request(
-    body: bytes, new_id: Callable[[str], str], *, served: str | None = None
+    body: bytes,
+    new_id: Callable[[str], str],
+    *,
+    served: str | None = None,
+    remove_billing_header: bool = True,
 ) -> Translated:
     """Translate a request for `/v1/messages`.
 
     Args:
         served: The id of the model that will answer; None: it is not known yet.
         new_id: Makes an id that begins with what it is given.
+        remove_billing_header: Take out the line that is another one in each session.
 
     Raises:
         BadRequest: A value is wrong; it is named.
     """
-    request, members = parse_request(body)
+    sent, members = parse_request(body)
+    request = without_billing(sent) if remove_billing_header else sent
     if request.max_tokens is None:
         raise wrong("max_tokens", "the field is required")
     answer = MessagesAnswer(
@@ -72,16 +79,21 @@ def messages_request(
         new_id=new_id,
     )
     chat = _chat(request, members) | _STREAMED
-    return Translated(request.model, bool(request.stream), chat, answer)
+    removed = () if request is sent else (BILLING,)
+    return Translated(request.model, bool(request.stream), chat, answer, removed)
 
 
-def count_tokens_request(body: bytes) -> dict[str, object]:
+def count_tokens_request(body: bytes, *, remove_billing_header: bool = True) -> dict[str, object]:
     """Translate a request for `/v1/messages/count_tokens`: the chat whose prompt is to be counted.
+
+    Args:
+        remove_billing_header: As in `messages_request`.
 
     Raises:
         BadRequest: A value is wrong; it is named.
     """
-    return _chat(*parse_request(body))
+    request, members = parse_request(body)
+    return _chat(without_billing(request) if remove_billing_header else request, members)
 
 
 def _chat(request: Request, members: dict[str, Any]) -> dict[str, object]:

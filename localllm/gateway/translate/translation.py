@@ -66,3 +66,5 @@ class Translated:
     `return_progress` set: engines that do not know the last two pass over them."""
 
     answering: Answering
+    removed: tuple[str, ...] = ()
+    """What was left out of the prompt, by name."""

@@ -21,6 +21,8 @@ from localllm.api.views import ServeReply, ServeRequest
 from localllm.errors import LocalLLMError, NotRunning
 from localllm.fit.errors import UnsupportedArchitecture
 from localllm.gateway.http_errors import openai_error
+from localllm.metrics.showing import render_detail
+from tests.unit.metrics.a_live import World
 
 ROOT = Path(__file__).parents[3]
 REPLY = ServeReply(id="m", instance="m:q8:1", already=False, stand_in=False, reason="fits")
@@ -113,6 +115,24 @@ def test_a_models_name_is_one_segment_of_the_path(daemon: Daemon) -> None:
     assert daemon.client.stop("../a b?c").stopped == ["../a b?c"]
 
     assert daemon.asked[0].path == "/api/v1/models/..%2Fa%20b%3Fc/unload"
+
+
+def test_a_request_is_asked_for_by_its_id_and_gives_all_of_it(daemon: Daemon) -> None:
+    shown = render_detail(World().answered(), 100.0)
+    daemon.body = msgspec.json.encode(shown)
+
+    assert daemon.client.request("req/1") == shown
+
+    assert daemon.asked[0].path == "/api/v1/requests/req%2F1"
+
+
+def test_requests_and_what_broke_their_prefixes_can_be_asked_for(daemon: Daemon) -> None:
+    daemon.body = b'{"live":[],"recent":[],"changes":3}'
+    assert daemon.client.requests().changes == 3
+    daemon.body = b'{"programs":[]}'
+    assert daemon.client.partings().programs == []
+
+    assert [one.path for one in daemon.asked] == ["/api/v1/requests", "/api/v1/prefix/partings"]
 
 
 def test_a_log_comes_as_it_is_written(daemon: Daemon) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from localllm.api.status_views import (
     DaemonView,
@@ -12,11 +13,12 @@ from localllm.api.status_views import (
     InstanceView,
     LayersView,
     RequestsView,
+    SavedView,
     SpeedView,
     StatusView,
     UsedMemoryView,
 )
-from localllm.api.views import DeviceView, HolderView, HostView, ProbeView
+from localllm.api.views import DeviceView, HolderView, HostView, ProbeView, PromptsView
 from localllm.cli.render import render_probe, render_status
 
 MIB, GIB = 1 << 20, 1 << 30
@@ -186,3 +188,52 @@ def test_a_daemon_that_serves_nothing_says_how_long_it_is_up_and_what_to_do(
         "",
         "no model is served; localllm up starts one",
     ]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "tokens", "said"),
+    [
+        (724.6, 1_234_567, "saved 12 min 4 s today (UTC): 1.2 million tokens were not read again"),
+        (0.4, 900, "saved less than a second today (UTC): 900 tokens were not read again"),
+        (1.0, 1, "saved 1 s today (UTC): 1 token was not read again"),
+    ],
+)
+def test_what_warm_prompts_have_saved_today_is_said_before_the_models(
+    seconds: float, tokens: int, said: str
+) -> None:
+    saved = SavedView(seconds=seconds, tokens=tokens, day="2027-01-15")
+
+    lines = render_status(replace(a_status(a_model()), saved=saved))
+
+    assert lines[1:3] == [f"prompts kept warm {said}", ""]
+
+
+def test_seconds_that_nobody_can_tell_are_not_told() -> None:
+    saved = SavedView(seconds=None, tokens=12_345, day="2027-01-15")
+
+    lines = render_status(replace(a_status(a_model()), saved=saved))
+
+    assert lines[1] == "prompts kept warm: 12,345 tokens were not read again today (UTC)"
+
+
+def test_where_nothing_was_saved_nothing_is_said_of_it() -> None:
+    saved = SavedView(seconds=0.0, tokens=0, day="2027-01-15")
+
+    assert "\n".join(render_status(replace(a_status(a_model()), saved=saved))) == A_STATUS
+
+
+@pytest.mark.parametrize(
+    ("prompts", "said"),
+    [
+        (PromptsView(kept="saved", why=None), "kept on disk"),
+        (
+            PromptsView(kept="replayed", why="mlx saves nothing"),
+            "read again in idle time, since mlx saves nothing",
+        ),
+        (PromptsView(kept="not", why="it is off"), "kept in memory alone, since it is off"),
+    ],
+)
+def test_each_model_says_how_its_prompts_are_kept(prompts: PromptsView, said: str) -> None:
+    lines = render_status(a_status(a_model(prompts=prompts)))
+
+    assert lines[4:] == [f"smollm2: prompts are {said}"]

@@ -8,7 +8,7 @@ import click
 import pytest
 from msgspec.structs import replace
 
-from localllm.api.views import DeviceView, ModelView, PredictedSpeedView, ProbeView
+from localllm.api.views import DeviceView, ModelView, PredictedSpeedView, ProbeView, PromptsView
 from localllm.cli.bars import Look
 from localllm.cli.render_plan import render_plan
 from tests.unit.cli.a_plan import (
@@ -17,6 +17,7 @@ from tests.unit.cli.a_plan import (
     PLAIN,
     PREDICTED,
     a_candidate,
+    a_memory,
     a_placement,
     a_plan,
     shown,
@@ -157,3 +158,35 @@ def test_a_model_on_the_processor_has_one_figure_for_its_memory() -> None:
     assert lines[0] == "on AMD EPYC (57.0 GiB usable)"
     assert "takes" in lines[2]
     assert "host" not in lines[2]
+
+
+@pytest.mark.parametrize(
+    ("prompts", "said"),
+    [
+        (PromptsView(kept="saved", why=None), "kept on disk; "),
+        (
+            PromptsView(kept="replayed", why="mlx saves nothing"),
+            "read again in idle time, since mlx saves nothing; ",
+        ),
+        (PromptsView(kept="not", why="it is off"), "kept in memory alone, since it is off; "),
+        (None, ""),
+    ],
+)
+def test_of_the_choice_it_says_how_prompts_are_kept_and_what_memory_earlier_ones_may_take(
+    prompts: PromptsView | None, said: str
+) -> None:
+    chosen = a_candidate("Q4_K_M", prompts=prompts, memory=a_memory(weights=8192, host_cache=720))
+
+    lines = shown(a_plan(chosen, too_big("Q8_0", 26))).splitlines()
+
+    [after] = [i for i, line in enumerate(lines) if line.startswith("* m-27b Q4_K_M: ")]
+    assert lines[after + 1 : after + 3] == [
+        f"  prompts: {said}720 MiB of memory are set aside for earlier ones",
+        "",
+    ]
+
+
+def test_where_no_memory_is_left_for_earlier_prompts_none_is_said_to_be() -> None:
+    chosen = a_candidate("Q4_K_M", prompts=PromptsView(kept="saved", why=None))
+
+    assert "\n  prompts: kept on disk\n" in shown(a_plan(chosen, too_big("Q8_0", 26)))

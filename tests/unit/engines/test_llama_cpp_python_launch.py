@@ -10,7 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from localllm.engines.base import Endpoint, EngineDevice, Installed, LaunchSpec, Sampling, Serving
+from localllm.engines.base import (
+    SAVES_SLOTS,
+    Endpoint,
+    EngineDevice,
+    Installed,
+    LaunchSpec,
+    Sampling,
+    Serving,
+)
 from localllm.engines.llama_cpp_python import LlamaCppPython
 from localllm.engines.workers.http import KEY_VARIABLE, Listening
 from localllm.engines.workers.llama_cpp_python.server import Turns
@@ -80,7 +88,7 @@ def test_a_devices_list_holds_gpus_alone_and_noise_before_it_does_no_harm(
         EngineDevice("Vulkan0", DeviceKind.VULKAN, "AMD Radeon Graphics", 8, 7),
     )
     assert (found.most_at_once, found.formats) == (1, {Format.GGUF})
-    assert found.abilities == {"unix_socket"}
+    assert found.abilities == {"unix_socket", SAVES_SLOTS}
 
 
 @pytest.mark.parametrize(
@@ -137,6 +145,7 @@ def test_the_worker_reads_exactly_what_the_plan_says(
         split=[31],
         sampling={"temperature": 0.6, "top_k": 20},
         listening=listening,
+        prefix_folder=None,
     )
 
 
@@ -144,6 +153,12 @@ def test_on_the_processor_no_layer_is_on_a_device() -> None:
     told = json.loads(launch(on_processor(), Endpoint(port=1)).argv[-1])
 
     assert (told["whole"], told["devices"], told["split"]) == (False, [], [])
+
+
+def test_it_is_told_where_what_it_holds_is_saved() -> None:
+    spec = launch(on_processor(prefix_folder=Path("/state/prefixes")), Endpoint(port=1))
+
+    assert settings_from(spec.argv[-1]).prefix_folder == "/state/prefixes"
 
 
 def test_key_and_cards_go_by_the_environment() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from localllm.engines.base import Endpoint, Installed, LaunchSpec, Sampling, Serving
+from localllm.engines.base import SAVES_SLOTS, Endpoint, Installed, LaunchSpec, Sampling, Serving
 from localllm.engines.mlx import Mlx
 from localllm.engines.workers.http import KEY_VARIABLE, Listening
 from localllm.engines.workers.mlx.worker import WorkerSettings, settings_from
@@ -66,7 +66,7 @@ def test_the_real_package_tells_its_version_and_that_it_serves_mlx_alone(tmp_pat
     assert (found.engine, found.reason) == ("mlx", None), "scripts/test installs mlx-lm[cpu]"
     assert found.version is not None
     assert found.formats == {Format.MLX}
-    assert "unix_socket" in found.abilities
+    assert found.abilities == {"unix_socket", SAVES_SLOTS}
     assert found.origin == "the package mlx-lm"
 
 
@@ -143,7 +143,12 @@ def test_the_worker_reads_exactly_what_the_plan_says(
 ) -> None:
     sampling = Sampling(temperature=0.7, top_k=20)
 
-    spec = launch(on_device(METAL, model_file=FOLDER, sampling=sampling), endpoint)
+    spec = launch(
+        on_device(
+            METAL, model_file=FOLDER, sampling=sampling, prefix_folder=Path("/state/prefixes")
+        ),
+        endpoint,
+    )
 
     assert spec.argv[:-1] == ["python", "-m", "worker"]
     assert settings_from(spec.argv[-1]) == WorkerSettings(
@@ -158,6 +163,7 @@ def test_the_worker_reads_exactly_what_the_plan_says(
         layers=31,
         sampling={"temperature": 0.7, "top_k": 20},
         listening=listening,
+        prefix_folder="/state/prefixes",
     )
 
 

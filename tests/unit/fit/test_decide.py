@@ -234,17 +234,31 @@ def test_what_the_runtime_takes_is_not_there_for_a_context(spare: int, expected:
     ("usable", "expected"),
     [
         (16 * GIB, 4 * 180 * MIB),
-        (alone(8192) + 1 * GIB, 102 * MIB),
+        (alone(8192) + 3 * GIB, 307 * MIB),
+        (alone(8192) + 1 * GIB, 180 * MIB),
+        (alone(8192) + 180 * MIB, 180 * MIB),
+        (alone(8192) + 180 * MIB - 1, 17 * MIB),
         (alone(8192), 0),
     ],
-    ids=["four contexts", "a tenth of what is left", "nothing is left"],
+    ids=[
+        "four contexts",
+        "a tenth of what is left",
+        "one context, which is more than that",
+        "all that is left, which is one context",
+        "a tenth of less than a context",
+        "nothing is left",
+    ],
 )
 def test_earlier_prompts_may_take_of_the_host(usable: int, expected: int) -> None:
     assert on_host(usable).host_cache_bytes == expected
 
 
-def test_earlier_prompts_never_take_more_than_8_gib() -> None:
-    assert on_host(4096 * GIB, header=LLAMA).host_cache_bytes == 8 * GIB
+def test_several_earlier_prompts_never_take_more_than_8_gib_and_a_single_one_may() -> None:
+    several = on_host(4096 * GIB, Wish(context=32_768), header=LLAMA)
+    single = on_host(4096 * GIB, Wish(context=131_072), header=LLAMA)
+
+    assert (several.memory.kv_cache, several.host_cache_bytes) == (4 * GIB, 8 * GIB)
+    assert (single.memory.kv_cache, single.host_cache_bytes) == (16 * GIB, 16 * GIB)
 
 
 def test_a_card_with_a_known_bandwidth_gets_a_speed_and_twice_the_bandwidth_more() -> None:

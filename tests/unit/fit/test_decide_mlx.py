@@ -8,10 +8,10 @@ import pytest
 
 from localllm.events import DeviceId
 from localllm.fit.decide_mlx import plan_mlx
-from localllm.fit.mlx import Reading, peak_bytes
+from localllm.fit.mlx import Reading, cache_bytes, peak_bytes
 from localllm.fit.plan import Budget, Plan, Verdict, Wish
 from localllm.fit.shape import shape_of
-from tests.unit.fit.a_header import GIB, llama_8b
+from tests.unit.fit.a_header import GIB, MIB, llama_8b
 
 HOST = Budget(DeviceId("cpu"), "the host", 4 * GIB, None, is_host=True)
 MODEL = shape_of(llama_8b())
@@ -67,6 +67,38 @@ def test_without_a_device_it_is_planned_for_the_processor_whose_attention_takes_
     assert plan.verdict is Verdict.FITS
     assert plan.context < 8192
     assert plan.memory.total <= usable
+
+
+def one(context: int) -> int:
+    return cache_bytes(MODEL, Reading(tokens=context))
+
+
+@pytest.mark.parametrize(
+    ("spare", "expected"),
+    [
+        (0, 0),
+        (one(131_072) - 1, (one(131_072) - 1) // 10 // MIB * MIB),
+        (one(131_072), one(131_072)),
+        (4096 * GIB, one(131_072)),
+    ],
+    ids=["nothing is left", "less than one context", "one context", "8 GiB are less than one"],
+)
+def test_earlier_prompts_take_what_the_device_has_left_and_cost_no_context(
+    spare: int, expected: int
+) -> None:
+    plan = on_a_mac(peak(131_072) + spare)
+
+    assert (plan.context, plan.host_cache_bytes) == (131_072, expected)
+    assert plan.prompts_on == "metal:0"
+    assert plan.memory.total + plan.host_cache_bytes <= peak(131_072) + spare
+
+
+def test_four_earlier_prompts_are_enough() -> None:
+    assert on_a_mac(512 * GIB, Wish(context=8192)).host_cache_bytes == 4 * one(8192)
+
+
+def test_what_does_not_fit_keeps_no_earlier_prompts() -> None:
+    assert on_a_mac(peak(2048) - 1).host_cache_bytes == 0
 
 
 def test_a_machine_without_a_host_is_a_mistake() -> None:

@@ -17,7 +17,8 @@ import pytest
 from localllm.metrics.ledger_row import Row, row_of
 from localllm.metrics.ledger_schema import MIGRATIONS, NewerLedger, is_damage, open_ledger
 from localllm.metrics.ledger_store import Keep, Store
-from localllm.metrics.ledger_totals import read_totals
+from localllm.metrics.ledger_totals import read_spared, read_totals
+from localllm.metrics.savings import Spared
 from tests.unit.metrics.a_live import NOON, World
 
 DAY_S = 86_400.0
@@ -79,6 +80,56 @@ def test_a_step_that_fails_half_way_leaves_the_older_version(tmp_path: Path) -> 
     assert sql(file, "PRAGMA user_version") == [(len(MIGRATIONS),)]
     assert "cost" not in {row[1] for row in sql(file, "PRAGMA table_info(requests)")}
     assert count(file) == 3
+
+
+def a_file_of_the_first_version(file: Path) -> None:
+    """With a day's total of what was cached before anybody counted what that saves."""
+    with closing(open_ledger(file, MIGRATIONS[:1])) as db:
+        db.execute(
+            "INSERT INTO requests (id, began_at, day, api, program, client, stream, phase,"
+            " cached_tokens, generated_tokens, longest_gap_s, took_s)"
+            " VALUES ('old', 1.8e9, '2027-01-15', 'chat', 'a/1', 'a', 0, 'done', 20, 3, 0.1, 2)"
+        )
+        db.execute("INSERT INTO daily VALUES ('2027-01-15', 'm', 'a', 1, 0, 0, 50, 20, 3, 0, 2)")
+
+
+def test_a_ledger_from_before_savings_is_read_as_it_is_and_keeps_its_rows_when_written(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "requests.sqlite3"
+    a_file_of_the_first_version(file)
+    [before] = read_totals(file)
+
+    store = Store(file, Keep())
+    store.write([replace(ROW, model="m", client="a", saved_tokens=20, saved_s=1.5)])
+    store.close()
+
+    [after] = read_totals(file)
+    assert (before.cached_tokens, before.saved_tokens, before.saved_s) == (20, 0, 0.0)
+    assert (after.requests, after.cached_tokens) == (2, 40)
+    assert (after.saved_tokens, after.saved_s) == (20, 1.5)
+    assert sql(file, "SELECT id, saved_tokens, saved_s FROM requests ORDER BY number") == [
+        ("old", None, None), ("req_1", 20, 1.5),
+    ]  # fmt: skip
+    assert sql(file.with_name("requests.sqlite3.v1"), "PRAGMA user_version") == [(1,)]
+
+
+def test_what_was_saved_in_a_day_is_over_all_models_and_clients(tmp_path: Path) -> None:
+    file = tmp_path / "requests.sqlite3"
+    assert read_spared(file, "2027-01-15") == Spared(0, None)
+    store = Store(file, Keep())
+    saved = replace(ROW, saved_tokens=20, saved_s=1.5)
+    store.write(
+        [
+            *(saved, replace(saved, model="other"), replace(saved, client="another")),
+            replace(saved, day="2027-01-16"),
+            replace(saved, saved_tokens=7, saved_s=None),
+            replace(saved, saved_tokens=None, saved_s=None),
+        ]
+    )
+    store.close()
+
+    assert read_spared(file, "2027-01-15") == Spared(67, 4.5)
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from localllm.metrics.counters import Counters
 from localllm.metrics.live import Api
 from localllm.metrics.names import Kind
 from localllm.metrics.prometheus import Exposition
+from localllm.metrics.savings import Spared
 from localllm.metrics.snapshot import Snapshot
 from tests.unit.metrics.a_live import World
 from tests.unit.metrics.a_snapshot import INSTANCE, SNAPSHOT
@@ -32,7 +33,9 @@ class Scraped(World):
     def __init__(self, snapshot: Snapshot = SNAPSHOT) -> None:
         super().__init__()
         self.counters = Counters()
-        self.requests.when_one_ends.append(self.counters.finished)
+        self.requests.when_one_ends.append(
+            lambda live: self.counters.finished(live, Spared(20, 1.5))
+        )
         self.exposition = Exposition(self.counters, self.requests, lambda: snapshot)
 
     def samples(self) -> Samples:
@@ -61,6 +64,8 @@ def test_an_answered_request_is_in_every_sum() -> None:
         ("client_requests_total", "client=claude-cli"): 1,
         ("prompt_tokens_total", "model=m"): 50,
         ("cached_prompt_tokens_total", "model=m"): 20,
+        ("read_prompt_tokens_total", "model=m"): 30,
+        ("saved_seconds_total", "model=m"): 1.5,
         ("generated_tokens_total", "model=m"): 3,
         ("reasoning_tokens_total", "model=m"): 1,
         ("request_wait_seconds_count", "model=m"): 1,

@@ -11,6 +11,7 @@ from localllm.prefix.entries import Entry
 from localllm.prefix.shelf import Made, Shelf
 from tests.unit.prefix.a_prompt import blocks
 
+CHAT = "/v1/chat/completions"
 LONG = "abcdefghijklmnopqrstuvwx"
 
 
@@ -38,6 +39,16 @@ class World:
 
     def saved(self, letters: str = LONG, data: bytes = b"cache" * 20) -> Entry:
         entry = self.save(letters, data)
+        assert entry is not None
+        return entry
+
+    def saved_text(
+        self, letters: str = LONG, body: bytes = b'{"messages":[]}' * 10, **changes: object
+    ) -> Entry:
+        """Have a request kept."""
+        said = {"key": "model", "model": "m", "tokens": 800, "path": CHAT, **changes}
+        made = Made(outline=blocks(letters), **said)  # type: ignore[arg-type]
+        entry = self.shelf.take_in_text(body, made)
         assert entry is not None
         return entry
 

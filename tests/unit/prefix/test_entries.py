@@ -8,11 +8,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from localllm.prefix.entries import Entry, choose_entry, choose_victims, superseded
+from localllm.prefix.entries import (
+    Entry,
+    choose_entry,
+    choose_to_warm,
+    choose_victims,
+    superseded,
+)
 from tests.unit.prefix.a_prompt import an_entry, blocks, outline, text_of
 
 LONG = "abcdefghijklmnopqrstuvwx"  # 24 blocks are about 770 tokens
 DAY_S = 86_400.0
+
+
+def a_text(name: str, letters: str = "a", **changes: Any) -> Entry:
+    return an_entry(name, letters, path="/v1/chat/completions", **changes)
 
 
 def ids(entries: list[Entry]) -> list[str]:
@@ -47,6 +57,13 @@ def test_of_several_that_have_as_much_the_smallest_is_put_back_and_then_the_late
 
     assert choose_entry([large, small], "model", wanted) == small
     assert choose_entry([large, later, small], "model", wanted) == later
+
+
+def test_a_requests_text_is_never_put_back_into_a_slot() -> None:
+    text, slot = a_text("1", LONG), an_entry("2", LONG[:18])
+
+    assert choose_entry([text], "model", blocks(LONG)) is None
+    assert choose_entry([text, slot], "model", blocks(LONG)) == slot
 
 
 def test_without_any_nothing_is_put_back() -> None:
@@ -136,3 +153,52 @@ def test_superseded_is_exactly_what_is_a_beginning(one: str, other: str) -> None
     old, new = an_entry("1", one), an_entry("2", other)
 
     assert bool(superseded([old], new)) == other.startswith(one)
+
+
+def test_a_slot_and_a_text_of_the_same_prompt_do_not_stand_for_each_other() -> None:
+    slot, text = an_entry("1", "ab"), a_text("2", "ab")
+
+    assert ids(list(superseded([slot, text], an_entry("9", "abc")))) == ["1"]
+    assert ids(list(superseded([slot, text], a_text("9", "abc")))) == ["2"]
+
+
+@pytest.mark.parametrize(
+    ("less", "more"),
+    [
+        ({"tokens": 1000}, {"tokens": 2000}),
+        ({"tokens": 1500, "uses": 0}, {"tokens": 1000, "uses": 1}),
+        ({"used_at": 0.0}, {"used_at": DAY_S}),
+        ({"used_at": 0.0, "uses": 1}, {"used_at": 2 * DAY_S, "uses": 0}),
+        ({"size_bytes": 1, "tokens": 1000}, {"size_bytes": 1_000_000, "tokens": 1001}),
+    ],
+)
+def test_what_saves_most_is_made_ready_first_whatever_its_size(
+    less: dict[str, Any], more: dict[str, Any]
+) -> None:
+    worse, better = an_entry("1", **less), an_entry("2", **more)
+
+    for entries in ([worse, better], [better, worse]):
+        assert choose_to_warm(entries, "model", now=2 * DAY_S) == [better, worse]
+
+
+def test_what_nobody_has_used_for_a_week_is_not_made_ready() -> None:
+    entries = [an_entry("1", used_at=0.0), an_entry("2", used_at=1.0)]
+
+    assert ids(list(choose_to_warm(entries, "model", now=7 * DAY_S))) == ["2"]
+
+
+def test_another_models_memory_is_not_made_ready() -> None:
+    assert choose_to_warm([an_entry(key="other"), a_text("1", key="other")], "model", 0.0) == []
+
+
+def test_of_texts_two_are_read_and_of_slots_all_are_put_back() -> None:
+    texts = [a_text(f"t{tokens}", tokens=tokens) for tokens in (1, 3, 5, 7)]
+    slots = [an_entry(f"s{tokens}", tokens=tokens) for tokens in (2, 4, 6, 8)]
+
+    chosen = choose_to_warm([*texts, *slots], "model", now=0.0)
+
+    assert ids(list(chosen)) == ["s8", "t7", "s6", "t5", "s4", "s2"]
+
+
+def test_a_file_is_named_for_what_is_in_it() -> None:
+    assert (an_entry("1").file, a_text("1").file) == ("1.kv", "1.request")

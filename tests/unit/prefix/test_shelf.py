@@ -237,3 +237,20 @@ def test_a_tenth_of_the_free_disk_is_taken_unless_the_user_says_otherwise(
 
 def test_the_disk_is_asked_also_where_the_folder_is_not_there_yet(tmp_path: Path) -> None:
     assert 0 < read_budget_bytes(tmp_path / "a" / "b", None) <= 20 * GIB
+
+
+def test_what_was_abandoned_goes_once_it_is_there(world: World) -> None:
+    early, late = world.shelf.new_file(), world.shelf.new_file()
+    for name in (early, late, "../stranger.kv"):
+        world.shelf.abandon(name)
+    (world.folder.parent / "stranger.kv").write_bytes(b"mine")
+    (world.folder / early).write_bytes(b"half")
+
+    first = world.saved("a")
+    assert world.names() == {first.file, f"{first.id}.json"}
+
+    (world.folder / late).write_bytes(b"half")
+    second = world.saved("b")
+    assert world.ids() == {first.id, second.id}
+    assert len(world.names()) == 4
+    assert (world.folder.parent / "stranger.kv").exists()
