@@ -89,6 +89,9 @@ class MemoryView(View, frozen=True, kw_only=True):
     """Of what guesses tokens ahead: weights, cache and buffers."""
 
     overhead: int
+    checkpoints: int
+    """Of slots, on the host: what windows and states held at earlier places of a prompt."""
+
     total: int
     host_cache: int
     """Beside the total: host memory that earlier prompts may take."""

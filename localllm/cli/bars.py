@@ -55,8 +55,11 @@ def can_show_blocks(encoding: str) -> bool:
 
 
 def sizes_of(memory: MemoryView) -> Sequence[int]:
-    """Bytes of each piece; recurrent state counts with the cache, which it stands for."""
-    kept = memory.kv_cache + memory.recurrent_state
+    """Bytes of each piece; recurrent state counts with the cache, which it stands for.
+
+    So do checkpoints, which are what a cache or a state held before.
+    """
+    kept = memory.kv_cache + memory.recurrent_state + memory.checkpoints
     return memory.weights, kept, memory.total - memory.weights - kept
 
 

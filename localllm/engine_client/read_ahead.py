@@ -9,15 +9,32 @@ import msgspec
 
 from localllm.engine_client.client import EngineClient
 
-_OF_THE_ANSWER = ("stream_options", "max_completion_tokens", "return_progress", "timings_per_token")
+PATHS = frozenset({"/v1/chat/completions", "/v1/completions"})
+"""Where requests have this form."""
+
+_OF_THE_ANSWER = frozenset(
+    {"timings_per_token", "max_completion_tokens", "max_output_tokens", "n_predict", "min_tokens"}
+)
+"""llama.cpp goes by `n_predict` before `max_tokens`."""
+
+_STREAMED = {
+    "max_tokens": 1,
+    "stream": True,
+    "stream_options": {"include_usage": True},
+    "return_progress": True,
+}
+"""Only what is written to is seen to have gone: llama.cpp looks for the client while it sends, and a
+prompt without progress is read to its end whoever has left."""
+
+_DATA = b"data: {"
 
 
 class _Usage(msgspec.Struct):
     prompt_tokens: int
 
 
-class _Answer(msgspec.Struct):
-    usage: _Usage
+class _Piece(msgspec.Struct):
+    usage: _Usage | None = None
 
 
 async def read_ahead(client: EngineClient, path: str, body: bytes, slot: int | None) -> int | None:
@@ -34,10 +51,18 @@ async def read_ahead(client: EngineClient, path: str, body: bytes, slot: int | N
         members = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
         kept = {name: value for name, value in members.items() if name not in _OF_THE_ANSWER}
         where = {} if slot is None else {"id_slot": slot}
-        asked = msgspec.json.encode({**kept, "stream": False, "max_tokens": 1, **where})
+        asked = msgspec.json.encode({**kept, **_STREAMED, **where})
         async with client.post(path, asked, fresh=True) as answer:
-            if answer.status != HTTPStatus.OK:
-                return None
-            return msgspec.json.decode(await answer.read(), type=_Answer).usage.prompt_tokens
-    except (aiohttp.ClientError, OSError, msgspec.DecodeError, UnicodeDecodeError):
+            return await _count(answer) if answer.status == HTTPStatus.OK else None
+    except (aiohttp.ClientError, OSError, msgspec.DecodeError, UnicodeDecodeError, ValueError):
         return None
+
+
+async def _count(answer: aiohttp.ClientResponse) -> int | None:
+    """Follow it to its end, where the engine says how much it was."""
+    tokens = None
+    async for line in answer.content:
+        if line.startswith(_DATA):
+            usage = msgspec.json.decode(line[len(_DATA) - 1 :], type=_Piece).usage
+            tokens = tokens if usage is None else usage.prompt_tokens
+    return tokens

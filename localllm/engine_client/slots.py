@@ -6,7 +6,7 @@ there, or thrown away. Files are named only: the engine knows their folder.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -29,7 +29,10 @@ class _Slot(msgspec.Struct):
     """Source: server_slot::to_json in llama.cpp's tools/server; the counts are there while it works."""
 
     is_processing: bool
+    id: int = 0
     n_prompt_tokens: int = 0
+    """Of one that does not work: what it holds, the answer among it."""
+
     n_prompt_tokens_processed: int = 0
     next_token: list[_Next] = []
 
@@ -47,14 +50,26 @@ class Slots:
 
 async def look_at_slots(client: EngineClient) -> Slots | None:
     """Ask; None where the engine does not tell, or does not answer at all."""
+    slots = await _ask(client)
+    return None if slots is None else _read([slot for slot in slots if slot.is_processing])
+
+
+async def look_at_held(client: EngineClient) -> Mapping[int, int] | None:
+    """Ask how many tokens each slot that does not work holds; None where the engine does not tell."""
+    slots = await _ask(client)
+    if slots is None:
+        return None
+    return {slot.id: slot.n_prompt_tokens for slot in slots if not slot.is_processing}
+
+
+async def _ask(client: EngineClient) -> Sequence[_Slot] | None:
     try:
         async with client.get(_PATH) as answer:
             if answer.status != HTTPStatus.OK:
                 return None
-            slots = msgspec.json.decode(await answer.read(), type=list[_Slot])
+            return msgspec.json.decode(await answer.read(), type=list[_Slot])
     except (aiohttp.ClientError, OSError, msgspec.DecodeError):
         return None
-    return _read([slot for slot in slots if slot.is_processing])
 
 
 def _read(working: Sequence[_Slot]) -> Slots:

@@ -84,7 +84,9 @@ def estimate(
 
 def question(found: Installed, serving: Serving, folder: Path) -> Question:
     """Say how to ask: as to serve, but measured, aloud, and with a socket in `folder`."""
-    alone = replace(serving, projector_file=None, drafting=None, adapters=(), engine_args=())
+    alone = replace(
+        serving, projector_file=None, drafting=None, adapters=(), engine_args=(), checkpoints=0
+    )
     spec = _launch(found, alone, _endpoint(found, folder))
     if found.engine == Xllamacpp.name:
         return Question((sys.executable, "-P", "-m", _WORKER, spec.argv[-1]), spec.env)

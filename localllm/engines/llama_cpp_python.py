@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 
 from localllm.engines.base import (
+    SAVES_SLOTS,
     Endpoint,
     Installed,
     LaunchSpec,
@@ -47,7 +48,7 @@ class LlamaCppPython:
             told.version,
             program,
             told.devices,
-            frozenset({"unix_socket"}),
+            frozenset({"unix_socket", SAVES_SLOTS}),
             most_at_once=1,
             origin="the package llama-cpp-python",
             hint=told.hint,
@@ -70,6 +71,7 @@ class LlamaCppPython:
             listening=Listening(
                 None if endpoint.socket is None else str(endpoint.socket), endpoint.port
             ),
+            prefix_folder=None if serving.prefix_folder is None else str(serving.prefix_folder),
         )
         key = {} if endpoint.key is None else {KEY_VARIABLE: endpoint.key}
         return LaunchSpec(

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 from localllm.engines.base import (
+    SAVES_SLOTS,
     Endpoint,
     Installed,
     LaunchSpec,
@@ -53,7 +54,7 @@ class Mlx:
             told.version,
             program,
             told.devices,
-            frozenset({"unix_socket"}),
+            frozenset({"unix_socket", SAVES_SLOTS}),
             formats=self.formats,
             origin="the package mlx-lm",
         )
@@ -98,6 +99,7 @@ def _settings(serving: Serving, endpoint: Endpoint) -> WorkerSettings:
         listening=Listening(
             None if endpoint.socket is None else str(endpoint.socket), endpoint.port
         ),
+        prefix_folder=None if serving.prefix_folder is None else str(serving.prefix_folder),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from weakref import WeakKeyDictionary
 
 import anyio
 
@@ -32,8 +33,8 @@ class Spot:
     body: bytes
     placed: Placed | None = None
 
-    def came_to_its_end(self, live: Live) -> None:
-        """Say that all of prompt and answer is in the slot now."""
+    def holds_all(self, live: Live) -> None:
+        """Say that all of the prompt, and what came of the answer, is in the slot now."""
         if self.placed is not None and live.prompt_tokens is not None:
             self.placed.tokens = live.prompt_tokens + live.generated_tokens
 
@@ -50,8 +51,10 @@ class Placing:
     keeping: Keeping
     secret: bytes
     enabled: bool = True
-    _keys: dict[tuple[str, int], str] = field(default_factory=dict[tuple[str, int], str])
-    """By instance and run; one run of each."""
+    _keys: WeakKeyDictionary[EngineClient, str | None] = field(
+        default_factory=WeakKeyDictionary[EngineClient, "str | None"]
+    )
+    """By the client of one process: what comes under the same name later has another."""
 
     @asynccontextmanager
     async def spot(
@@ -59,9 +62,13 @@ class Placing:
     ) -> AsyncGenerator[Spot]:
         """Take a slot for one request, if its engine has such and it is one that reads a prompt."""
         parts = prompt_parts(path, body)
-        engine = await self.engine(lent.hosted, lent.client) if parts else None
+        engine = await self.engine(lent.hosted, lent.client)
         if engine is None:
             yield Spot(body)
+            return
+        if not parts:
+            async with self.keeping.unplaced(engine):
+                yield Spot(body)
             return
         prompt = Prompt(outline_of(parts, self.secret), path, body, conversation)
         async with self.keeping.placed(engine, prompt) as placed:
@@ -72,43 +79,56 @@ class Placing:
 
     async def engine(self, hosted: Hosted, client: EngineClient) -> Engine | None:
         """Say what of an instance counts for its prompts; None where nothing of them is kept."""
-        planned, run = hosted.planned, hosted.runner.record.run
+        planned = hosted.planned
         keeping = how_prompts_are_kept(planned, enabled=self.enabled)
         if keeping.kept is Kept.NOT:
             return None
+        key = await self._key(hosted, client)
+        if key is None:
+            return None
         return Engine(
             instance=hosted.id,
-            run=run,
             slots=min(hosted.serving.parallel, _MOST_SLOTS),
             pins=keeping.pins_slots,
             kept=keeping.kept,
-            key=await self._key(hosted, run),
+            key=key,
             model=planned.stored.id,
             client=client,
+            cells=hosted.serving.context if _shares_cells(hosted) else None,
         )
 
-    async def _key(self, hosted: Hosted, run: int) -> str:
-        known = self._keys.get((hosted.id, run))
-        if known is None:
-            known = await anyio.to_thread.run_sync(_key_of, hosted)
-            for older in [one for one in self._keys if one[0] == hosted.id]:
-                del self._keys[older]
-            self._keys[hosted.id, run] = known
-        return known
+    async def _key(self, hosted: Hosted, client: EngineClient) -> str | None:
+        if client not in self._keys:
+            self._keys[client] = await anyio.to_thread.run_sync(_key_of, hosted)
+        return self._keys[client]
 
 
-def _key_of(hosted: Hosted) -> str:
-    """What a slot's bytes depend on: the file and its build, how they are kept, what is laid over it."""
+def _shares_cells(hosted: Hosted) -> bool:
+    """Whether all slots have one cache, where what is idle leaves for what comes."""
+    return hosted.planned.choice.installed.engine in {"llama-server", "xllamacpp"}
+
+
+def _key_of(hosted: Hosted) -> str | None:
+    """What a slot's bytes depend on: the file and its build, how they are kept, what is laid over it.
+
+    None where a file is not there any more: an engine that has it open serves on.
+    """
     planned, serving = hosted.planned, hosted.serving
     installed = planned.choice.installed
-    adapters = [(identity_of(one.file), one.scale) for one in serving.adapters]
+    try:
+        model = identity_of(serving.model_file)
+        adapters = [(identity_of(one.file), one.scale) for one in serving.adapters]
+    except OSError:
+        return None
     return key_of(
         [
-            identity_of(serving.model_file),
+            model,
             serving.file_bytes,
             installed.engine,
             installed.version,
             serving.kv_type,
+            serving.checkpoints,
+            serving.engine_args,  # the user's own: they may change how positions are counted
             *adapters,
         ]
     )

@@ -12,6 +12,7 @@ import msgspec
 from localllm.gateway.members import read_members
 
 _ONE = frozenset({b"1", b"null"})
+_OF_INFILL = ("input_extra", "input_prefix")
 _BEFORE = ("tools", "chat_template_kwargs", "reasoning_effort")
 
 
@@ -30,6 +31,8 @@ def prompt_parts(path: str, body: bytes) -> Sequence[bytes]:
                 messages = msgspec.json.decode(members["messages"], type=list[msgspec.Raw])
                 before = [bytes(members[name]) for name in _BEFORE if name in members]
                 return [*before, *(bytes(message) for message in messages)]
+            case "/infill":
+                return [bytes(members[name]) for name in _OF_INFILL if name in members]
             case "/v1/completions" if bytes(members["prompt"]).startswith(b'"'):
                 return [bytes(members["prompt"])]
             case _:

@@ -114,8 +114,13 @@ class Relay:
             async with self.placing.spot(lent, call.path, body, conversation) as spot:
                 request = answer_of(lent.client, call.path, spot.body, call.wanted.refusal)
                 async with request as answer:
-                    response = await call.output.pass_on(Source(answer, hosted.flow, gone))
-                    spot.came_to_its_end(call.live)
+                    try:
+                        response = await call.output.pass_on(Source(answer, hosted.flow, gone))
+                    except BaseException:  # the client has gone
+                        if call.live.generated_tokens:  # then the prompt was read as a whole
+                            spot.holds_all(call.live)
+                        raise
+                    spot.holds_all(call.live)
                     return response
 
     async def _elsewhere(self, call: Call, error: LocalLLMError) -> web.StreamResponse:

@@ -14,6 +14,8 @@ from localllm.gateway.placing import Placing
 from localllm.prefix.warming import Warming
 from localllm.supervisor.fleet import Fleet
 
+_GONE = frozenset({ModelState.BACKOFF, ModelState.STOPPED, ModelState.FAILED})
+
 
 @dataclass(frozen=True, slots=True)
 class WarmingUp:
@@ -31,13 +33,17 @@ class WarmingUp:
                     match envelope.event:
                         case StateChanged(instance=instance, new=ModelState.READY):
                             tasks.start_soon(self._warm, instance)
+                        case StateChanged(instance=instance, new=new) if new in _GONE:
+                            self.warming.keeping.forget(instance)
                         case _:
                             pass
 
     async def _warm(self, instance: InstanceId) -> None:
         hosted = next((one for one in self.fleet.instances() if one.id == instance), None)
-        client = None if hosted is None else hosted.client(self.connect)
-        if hosted is None or client is None:
+        if hosted is None or not hosted.takes_requests():  # it may be another run that loads
+            return
+        client = hosted.client(self.connect)
+        if client is None:
             return
         engine = await self.placing.engine(hosted, client)
         if engine is not None:

@@ -107,6 +107,11 @@ def common(holding: Holding, wanted: Outline) -> int:
     return 0 if holding.outline is None else holding.outline.common_bytes(wanted)
 
 
+def is_beginning_of(holding: Holding, wanted: Outline) -> bool:
+    """Whether a prompt begins with all that a slot holds: whatever comes of it, that stays there."""
+    return holding.is_worth_keeping and _lost_tokens(holding, wanted) == 0
+
+
 def _goes_on(holding: Holding, wanted: Outline, conversation: str | None) -> bool:
     """Whether a slot's own conversation has another past now; titles and sub-agents begin otherwise."""
     same = conversation is not None and holding.conversation == conversation

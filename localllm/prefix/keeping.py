@@ -7,18 +7,21 @@ Where an engine cannot save a slot, the request is kept, and read again before a
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager
 
 import anyio
 
+from localllm.engine_client.slots import erase_slot
 from localllm.planning.prompt_keeping import Kept
+from localllm.prefix.crowding import cells_needed, choose_leaving
 from localllm.prefix.entries import Entry
-from localllm.prefix.holding import Holding, choose_slot
+from localllm.prefix.holding import Holding, choose_slot, is_beginning_of
+from localllm.prefix.looking import look_at_crowded
 from localllm.prefix.outline import BYTES_PER_TOKEN, Outline
 from localllm.prefix.prompt import Prompt
 from localllm.prefix.running import Engine, Placed, Run
-from localllm.prefix.saving import put_back, save
+from localllm.prefix.saving import on_disk, put_back, save
 from localllm.prefix.shelf import Shelf
 
 IDLE_S = 1.5
@@ -56,17 +59,20 @@ class Keeping:
                 await self._stirred.wait()
             await anyio.sleep(_LOOK_EVERY_S)
             for run in tuple(self._runs.values()):
-                if self.is_quiet(run):
-                    await self._save_all(run)
+                while run.unsaved and self.is_quiet(run):  # who comes waits for one at most
+                    await self._save_one(run)
 
     def is_quiet(self, run: Run, for_s: float = IDLE_S) -> bool:
         """Tell whether nobody has used an engine for a while."""
         return run.is_idle and self._clock() - run.idle_since >= for_s
 
     def run_of(self, engine: Engine) -> Run:
-        """Find what a process holds; another run of it holds nothing."""
+        """Find what a process holds; another run of it holds nothing.
+
+        By its client: one that was stopped for good and comes again counts its runs anew.
+        """
         known = self._runs.get(engine.instance)
-        if known is None or known.engine.run != engine.run:
+        if known is None or known.engine.client is not engine.client:
             holdings = [Holding(slot) for slot in range(engine.slots)]
             known = self._runs[engine.instance] = Run(engine, holdings, self._clock())
         return known
@@ -81,28 +87,59 @@ class Keeping:
 
         What the slot held is saved before, and what is on disk of the prompt is put there.
         """
+        with self.used(engine) as run:
+            async with run.placing:
+                place = await self._place(run, prompt)
+            if place is None:
+                yield None
+                return
+            placed = Placed(place, prompt)
+            try:
+                yield placed
+            finally:
+                self._let_go(run, placed)
+
+    @contextmanager
+    def used(self, engine: Engine) -> Generator[Run]:
+        """Have an engine do nothing else meanwhile: a request is on its way to it."""
         run = self.run_of(engine)
+        run.users += 1
         run.stop_reading_ahead()
-        async with run.placing:
-            place = await self._place(run, prompt)
-        if place is None:
-            yield None
-            return
-        placed = Placed(place, prompt)
         try:
-            yield placed
+            yield run
         finally:
-            self._let_go(run, placed)
+            run.users -= 1
+            run.idle_since = self._clock()
 
     async def farewell(self, instance: str) -> None:
         """Save what an engine holds that is about to be ended."""
         run = self._runs.pop(instance, None)
         if run is not None:
             run.stop_reading_ahead()
-            await self._save_all(run)
+            while run.unsaved:
+                await self._save_one(run)
+
+    def forget(self, instance: str) -> None:
+        """Keep nothing of an engine that has ended, by itself or without a farewell."""
+        self._runs.pop(instance, None)
+
+    @asynccontextmanager
+    async def unplaced(self, engine: Engine) -> AsyncGenerator[None]:
+        """Let a request through that takes several slots, or any: what they hold then nobody knows."""
+        with self.used(engine) as run:
+            if not engine.pins:
+                yield
+                return
+            while run.unsaved:
+                await self._save_one(run)
+            try:
+                yield
+            finally:
+                run.empty(one.slot for one in run.holdings if not one.is_busy)
 
     async def _place(self, run: Run, prompt: Prompt) -> int | None:
         outline = prompt.outline
+        await look_at_crowded(run, outline)
         entry = await self._find_on_disk(run, outline)
         on_disk_bytes = 0 if entry is None else entry.outline.common_bytes(outline)
         place = choose_slot(
@@ -115,41 +152,56 @@ class Keeping:
             if place.pushes_out is not None:
                 await self._save(run, place.pushes_out)
             gain = on_disk_bytes // BYTES_PER_TOKEN - place.common_tokens
-            if entry is not None and gain >= _WORTH_PUTTING_BACK_TOKENS:
+            if gain < _WORTH_PUTTING_BACK_TOKENS:
+                entry = None
+            await self._make_room(run, place.slot, cells_needed(outline, entry))
+            if entry is not None:
                 await self._put_back(run, place.slot, entry)
         except BaseException:  # the client has gone
             run.put(place.slot, is_busy=False)
             raise
         return place.slot
 
+    async def _make_room(self, run: Run, slot: int, needed: int) -> None:
+        """Have idle slots leave a cache that would be too full, before the engine has them do so."""
+        if run.engine.cells is None:
+            return
+        for leaving in choose_leaving(run.holdings, slot, needed, run.engine.cells):
+            await self._save(run, leaving)
+            if await erase_slot(run.engine.client, leaving.slot):
+                run.empty([leaving.slot])
+
     async def _find_on_disk(self, run: Run, outline: Outline) -> Entry | None:
-        if self.shelf is None or run.engine.kept is not Kept.SAVED:
+        shelf, key = self.shelf, run.engine.key
+        if shelf is None or run.engine.kept is not Kept.SAVED:
             return None
-        return await anyio.to_thread.run_sync(self.shelf.best, run.engine.key, outline)
+        return await on_disk(lambda: shelf.best(key, outline, run.refused))
 
     async def _put_back(self, run: Run, slot: int, entry: Entry) -> None:
-        assert self.shelf is not None, "it was found there"
-        if await put_back(self.shelf, run, slot, entry):
-            await anyio.to_thread.run_sync(self.shelf.touch, entry)
+        shelf = self.shelf
+        assert shelf is not None, "it was found there"
+        if await put_back(shelf, run, slot, entry):
+            await on_disk(lambda: shelf.touch(entry))
 
     def _let_go(self, run: Run, placed: Placed) -> None:
-        now, known, prompt = self._clock(), placed.tokens is not None, placed.prompt
-        run.put(
-            placed.slot,
-            outline=prompt.outline,
-            tokens=placed.tokens or 0,
-            used_at=now,
-            is_busy=False,
-            is_saved=not known,  # of what broke off nobody knows how much is there
-            conversation=prompt.conversation,
-            prompt=prompt if run.engine.kept is Kept.REPLAYED else None,
-        )
-        run.idle_since = now
+        prompt, known = placed.prompt, placed.tokens is not None
+        run.put(placed.slot, used_at=self._clock(), is_busy=False)
+        if known or not is_beginning_of(run.holdings[placed.slot], prompt.outline):
+            run.put(
+                placed.slot,
+                outline=prompt.outline,
+                tokens=placed.tokens or 0,
+                is_saved=not known,  # of what broke off nobody knows how much is there
+                conversation=prompt.conversation,
+                prompt=prompt if known and run.engine.kept is Kept.REPLAYED else None,
+            )
         self._stirred.set()
 
-    async def _save_all(self, run: Run) -> None:
+    async def _save_one(self, run: Run) -> None:
+        """Save the most that is not saved, if it still is not once it is our turn."""
         async with run.placing:
-            for holding in sorted(run.unsaved, key=lambda one: -one.tokens):
+            holding = max(run.unsaved, key=lambda one: one.tokens, default=None)
+            if holding is not None:
                 await self._save(run, holding)
 
     async def _save(self, run: Run, holding: Holding) -> None:

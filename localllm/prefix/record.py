@@ -14,6 +14,8 @@ from localllm.prefix.outline import Outline
 FORMAT = 2
 _Positive = Annotated[int, msgspec.Meta(gt=0)]
 _Counted = Annotated[int, msgspec.Meta(ge=0)]
+_Path = Annotated[str, msgspec.Meta(pattern=r"^/v1/(chat/)?completions\Z")]
+"""What is in it is sent there: to no other host, whatever somebody has written into the file."""
 
 
 class _Head(msgspec.Struct, frozen=True):
@@ -33,7 +35,7 @@ class _Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     saved_at: float
     used_at: float
     uses: _Counted
-    path: str | None
+    path: _Path | None
 
 
 def read_record(file: Path) -> Entry | None:

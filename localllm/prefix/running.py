@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 import anyio
@@ -15,10 +15,9 @@ from localllm.prefix.prompt import Prompt
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """One run of an instance."""
+    """One run of an instance, which has a client of its own."""
 
     instance: str
-    run: int
     slots: int
     pins: bool
     """Whether a request can be sent to one of them; else the engine chooses."""
@@ -29,6 +28,8 @@ class Engine:
 
     model: str
     client: EngineClient
+    cells: int | None = None
+    """Tokens that all slots together can hold; None: each has its own, or nobody knows."""
 
 
 @dataclass(slots=True)
@@ -54,12 +55,21 @@ class Run:
     placing: anyio.Lock = field(default_factory=anyio.Lock)
     """One at a time: a slot that is chosen is taken."""
 
+    warming: anyio.Lock = field(default_factory=anyio.Lock)
+    """One at a time: what is read ahead is known here, so that it can be stopped."""
+
     reading_ahead: anyio.CancelScope | None = None
     """What is read though nobody has asked for it yet."""
 
+    users: int = 0
+    """Requests that have come and are not done, those among them that have no slot yet, or none at all."""
+
+    refused: set[str] = field(default_factory=set[str])
+    """Ids of what the engine would not take, though it is as it was written."""
+
     @property
     def is_idle(self) -> bool:
-        return not any(one.is_busy for one in self.holdings)
+        return not self.users
 
     @property
     def unsaved(self) -> Sequence[Holding]:
@@ -71,6 +81,11 @@ class Run:
 
     def put(self, slot: int, **changes: object) -> None:
         self.holdings[slot] = replace(self.holdings[slot], **changes)  # type: ignore[arg-type]
+
+    def empty(self, slots: Iterable[int]) -> None:
+        """Note that some hold nothing any more, or nobody knows what."""
+        for slot in tuple(slots):
+            self.holdings[slot] = replace(Holding(slot), used_at=self.holdings[slot].used_at)
 
     def stop_reading_ahead(self) -> None:
         """Have the engine free for who asks."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -70,6 +70,7 @@ class Shelf:
         self._budget_bytes = budget_bytes
         self._now = now
         self._known: dict[str, tuple[_Stamp, Entry | None]] = {}
+        self._abandoned: set[str] = set()
 
     def entries(self) -> Sequence[Entry]:
         """List what can be used, as far as can be told without reading it."""
@@ -92,9 +93,16 @@ class Shelf:
             and there[entry.file].st_size == entry.size_bytes
         ]
 
-    def best(self, key: str, wanted: Outline) -> Entry | None:
-        """Find what has most of a prompt."""
-        return choose_entry(self.entries(), key, wanted)
+    def best(
+        self, key: str, wanted: Outline, without: Container[str] = frozenset()
+    ) -> Entry | None:
+        """Find what has most of a prompt.
+
+        Args:
+            without: Ids of those that do not count.
+        """
+        counting = [one for one in self.entries() if one.id not in without]
+        return choose_entry(counting, key, wanted)
 
     def has_room(self, size_bytes: int) -> bool:
         """Tell whether so much may be kept at all, others making room."""
@@ -120,6 +128,7 @@ class Shelf:
         Returns:
             None if it cannot be kept; it is removed then.
         """
+        self._remove_abandoned()
         file, now = self._folder / name, self._now()
         size_bytes = size_of(file) if DATA_NAME.fullmatch(name) else None
         if not size_bytes or size_bytes != written_bytes or not self.has_room(size_bytes):
@@ -170,6 +179,10 @@ class Shelf:
         """Remove what an engine was to write and did not, or not as a whole."""
         if DATA_NAME.fullmatch(name):
             self.remove(Path(name).stem)
+
+    def abandon(self, name: str) -> None:
+        """Give up what an engine writes, or is about to: it goes with the next that is taken in."""
+        self._abandoned.add(name)
 
     def check(self, entry: Entry) -> bool:
         """Tell whether a file is what was taken in; one that is not is removed. Blocks: it is read.
@@ -238,6 +251,12 @@ class Shelf:
         room_bytes = self._budget_bytes() - self._strange_bytes() - new.size_bytes
         self._make_room(room_bytes, [one for one in others if one not in old])
         return new
+
+    def _remove_abandoned(self) -> None:
+        for name in tuple(self._abandoned):
+            if size_of(self._folder / name) is not None:
+                self._abandoned.discard(name)
+                self.give_up(name)
 
     def _make_room(self, budget_bytes: int, entries: Sequence[Entry]) -> None:
         for one in choose_victims(entries, budget_bytes, self._now()):

@@ -15,11 +15,13 @@ from dataclasses import dataclass
 import anyio
 
 from localllm.engine_client.read_ahead import read_ahead
+from localllm.planning.prompt_keeping import Kept
+from localllm.prefix.crowding import is_crowded
 from localllm.prefix.entries import Entry, choose_to_warm
 from localllm.prefix.holding import common
 from localllm.prefix.keeping import IDLE_S, Keeping
 from localllm.prefix.running import Engine, Run
-from localllm.prefix.saving import put_back
+from localllm.prefix.saving import on_disk, put_back
 from localllm.prefix.shelf import Shelf
 
 _log = logging.getLogger(__name__)
@@ -54,24 +56,26 @@ class Warming:
         if shelf is None:
             return
         run = self.keeping.run_of(engine)
-        entries = await anyio.to_thread.run_sync(shelf.entries)
-        for entry in choose_to_warm(entries, engine.key, self.now()):
-            if not entry.is_text:
-                await self._put_back(shelf, run, entry)
-            elif self.reads_ahead:
-                await self._read(shelf, run, entry)
+        async with run.warming:
+            entries = await on_disk(shelf.entries)
+            for entry in choose_to_warm(entries, engine.key, self.now()):
+                if entry.is_text and self.reads_ahead:
+                    await self._read(shelf, run, entry)
+                elif not entry.is_text and engine.kept is Kept.SAVED:
+                    await self._put_back(shelf, run, entry)
 
     async def _put_back(self, shelf: Shelf, run: Run, entry: Entry) -> None:
         if not await self._comes_to_rest(run, _FIRST_PAUSE_S):
             return
         async with run.placing:
-            slot = _place_for(run, entry)
-            if slot is not None and run.is_idle:
-                if await put_back(shelf, run, slot, entry):
-                    _log.info("put back: instance=%s tokens=%d", run.engine.instance, entry.tokens)
+            slot, is_free = _place_for(run, entry), run.is_idle and self.keeping.is_current(run)
+            if slot is None or not is_free:  # somebody has come, or it is about to end
+                return
+            if await put_back(shelf, run, slot, entry):
+                _log.info("put back: instance=%s tokens=%d", run.engine.instance, entry.tokens)
 
     async def _read(self, shelf: Shelf, run: Run, entry: Entry) -> None:
-        body = await anyio.to_thread.run_sync(shelf.read_text, entry)
+        body = await on_disk(lambda: shelf.read_text(entry))
         for attempt in range(_TRIES):
             pause_s = _FIRST_PAUSE_S if attempt == 0 else IDLE_S
             if body is None or not await self._comes_to_rest(run, pause_s):
@@ -85,7 +89,15 @@ class Warming:
         assert entry.path is not None, "it is a request"
         with anyio.CancelScope() as scope:
             run.reading_ahead = scope
-            run.put(slot, outline=entry.outline, tokens=0, conversation=None, is_saved=True)
+            used_at = run.idle_since  # so that a small request goes elsewhere
+            run.put(
+                slot,
+                outline=entry.outline,
+                tokens=0,
+                conversation=None,
+                used_at=used_at,
+                is_saved=True,
+            )
             pinned = slot if run.engine.pins else None
             tokens = await read_ahead(run.engine.client, entry.path, body, pinned)
             run.put(slot, tokens=tokens or 0)
@@ -103,11 +115,17 @@ class Warming:
 
 
 def _place_for(run: Run, entry: Entry) -> int | None:
-    """Find an empty slot, best the one that has a part of it; None where one has all, or none is empty."""
-    wanted = entry.outline
+    """Find a slot that holds nothing of worth, best one that has a part of it, or else nothing at all.
+
+    Returns:
+        None where one has all of it, where all are of worth, or where the cache has no room for it.
+    """
+    wanted, cells = entry.outline, run.engine.cells
+    if cells is not None and is_crowded(run.holdings, entry.tokens, cells):
+        return None
     there = [one for one in run.holdings if one.tokens]
     if any(common(one, wanted) >= _ALL * wanted.size_bytes for one in there):
         return None
-    empty = [one for one in run.holdings if not one.tokens and not one.is_busy]
-    best = max(empty, key=lambda one: common(one, wanted), default=None)
+    free = [one for one in run.holdings if not one.is_worth_keeping and not one.is_busy]
+    best = max(free, key=lambda one: (common(one, wanted), one.outline is None), default=None)
     return None if best is None else best.slot

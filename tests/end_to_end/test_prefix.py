@@ -96,6 +96,22 @@ def test_small_requests_and_other_agents_push_no_prompt_out(here: Installation) 
     assert [agent.turn("once more") <= MOST_AGAIN for agent in agents] == [True] * 4
 
 
+def test_agents_whose_prompts_have_no_room_beside_each_other_lose_none(
+    install: Callable[..., Installation],
+) -> None:
+    here = install()
+    here.ok("up", str(smollm2()), "--context", "1536", "--parallel", "2", within_s=120)
+    one, other = Agent(here, "A"), Agent(here, "B")
+    one.turn("hi")
+    other.turn("hi")
+    assert one.tokens + other.tokens > 1536, "the engine would empty a slot by itself"
+
+    read = [agent.turn("once more") for agent in (one, other, one, other)]
+
+    assert max(read) <= MOST_AGAIN
+    here.ok("down")
+
+
 def test_a_prompt_outlives_down_a_killed_engine_and_a_killed_daemon(here: Installation) -> None:
     agent = Agent(here, "A")
     agent.turn("hi")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from math import prod
 from pathlib import Path
 
@@ -45,11 +45,17 @@ def write_delta_net(file: Path) -> Path:
     for key, value in {**KEYS, "block_count": BLOCKS + 1, "nextn_predict_layers": 1}.items():
         say = writer.add_array if isinstance(value, tuple) else writer.add_uint32
         say(f"qwen35.{key}", list(value) if isinstance(value, tuple) else value)
-    _say_vocabulary(writer)
-    random = np.random.default_rng(0)
     table = tensors_of("qwen35", KEYS, tied=False)
     assert table is not None
-    for name, shape in (*table, *_heads()):
+    write_random(writer, (*table, *_heads()))
+    return file
+
+
+def write_random(writer: gguf.GGUFWriter, table: Iterable[tuple[str, tuple[int, ...]]]) -> None:
+    """Write a vocabulary and these tensors, of random numbers, and close the file."""
+    _say_vocabulary(writer)
+    random = np.random.default_rng(0)
+    for name, shape in table:
         stored = _stored(name, shape)
         block, block_bytes = gguf.GGML_QUANT_SIZES[stored]
         rows = (*reversed(shape[1:]), shape[0] // block * block_bytes)
@@ -59,7 +65,6 @@ def write_delta_net(file: Path) -> Path:
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-    return file
 
 
 def _heads() -> Iterator[tuple[str, tuple[int, ...]]]:

@@ -132,7 +132,8 @@ class SlottedEngine:
         }
         said = {"role": "assistant", "content": slot.text[len(text) :]}
         choice = {"index": 0, "finish_reason": "stop", "message": said}
-        return web.json_response({"choices": [choice], "usage": usage})
+        document = {"choices": [choice], "usage": usage}
+        return _streamed(document) if body.get("stream") else web.json_response(document)
 
     def _slot_for(self, body: dict[str, Any], text: str) -> Slot:
         if "id_slot" in body:
@@ -235,3 +236,10 @@ async def a_slotted_engine(
         engine.go_on()
         with anyio.CancelScope(shield=True):
             await runner.cleanup()
+
+
+def _streamed(document: dict[str, Any]) -> web.Response:
+    progress, last = {"choices": [], "prompt_progress": {}}, {**document, "choices": []}
+    events = [json.dumps(progress), json.dumps(last), "[DONE]"]
+    text = "".join(f"data: {event}\n\n" for event in events)
+    return web.Response(text=text, content_type="text/event-stream")

@@ -141,6 +141,20 @@ def test_a_turn_begins_as_the_last_one_did(bench: Any, agent: str) -> None:
     assert {**following, where: None} == {**before, where: None}
 
 
+@pytest.mark.parametrize("agent", ["claude-code", "codex", "opencode"])
+def test_an_engine_that_calls_no_tools_is_asked_the_same_without_them(
+    bench: Any, agent: str
+) -> None:
+    one = bench("shapes").conversation(agent, "m", scale=0.1, seed=3)
+
+    without = one.without_tools().request.body
+
+    assert "tools" in one.request.body
+    assert not [name for name in without if "tool" in name]
+    assert {**one.request.body, **without} == one.request.body
+    assert bench("shapes").side_requests(one.without_tools())
+
+
 def test_a_seed_makes_the_same_texts_and_a_session_its_own_id(bench: Any) -> None:
     shapes = bench("shapes")
     one, same, other, session = (
@@ -158,6 +172,7 @@ class APlace:
     """Stands for a daemon: what its answers took is scripted."""
 
     name = "m"
+    calls_tools = True
 
     def __init__(
         self, port: int, folder: Path, *, start_s: float = 0.0, dies: bool = False

@@ -58,17 +58,24 @@ async def test_an_engine_that_dies_while_it_saves_leaves_nothing_half(tmp_path: 
         assert (desk.server.is_dead, desk.names()) == (True, [])
 
 
-async def test_what_an_engine_does_not_take_back_empties_the_slot_and_is_removed(
+async def test_what_an_engine_does_not_take_back_is_read_and_tried_again_by_its_next_run_alone(
     tmp_path: Path,
 ) -> None:
     async with a_desk(tmp_path) as desk:
-        talk = Talk("one")
+        talk, other = Talk("one"), Talk("two")
         await saved(desk, talk)
         desk.server.faults["restore"] = Fault.REFUSES
+        async with desk.placed(talk.body()):
+            pass
+        async with desk.placed(talk.body()):
+            pass
+        assert [what for what, _ in desk.server.done].count("restore") == 1
 
-        assert await desk.turn(talk) >= WHOLE
+        desk.another_run()
+        desk.server.faults.clear()
 
-        assert desk.names() == []
+        assert await desk.turn(other) >= WHOLE
+        assert await desk.turn(talk) <= MOST_AGAIN
 
 
 async def test_what_an_engine_dies_of_is_removed_and_not_given_to_its_next_run(

@@ -23,6 +23,7 @@ from tests.fakes.slotted_engine import BYTES_PER_TOKEN, Fault
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]
 MOST_AGAIN = 64
 WHOLE = 1000
+WATCHED = {"stream": True, "stream_options": {"include_usage": True}, "return_progress": True}
 
 
 async def test_requests_are_read_ahead_for_their_prompt_alone_two_at_most(tmp_path: Path) -> None:
@@ -45,7 +46,7 @@ async def test_requests_are_read_ahead_for_their_prompt_alone_two_at_most(tmp_pa
         ]
         for chat in desk.server.chats:
             del chat["messages"]
-        said = {"seed": 7, "stream": False, "max_tokens": 1}
+        said = {"seed": 7, "max_tokens": 1, **WATCHED}
         assert desk.server.chats == [{**said, "id_slot": 0}, {**said, "id_slot": 1}]
         assert [await desk.turn(talk) <= MOST_AGAIN for talk in talks] == [False, True, True]
         assert {entry.uses for entry in desk.entries()} == {0}

@@ -98,7 +98,7 @@ async def test_an_engine_that_was_restarted_has_read_what_will_be_asked_for(tmp_
 
             await warmed.until_read(times, "it is read once by each run")
         [body, _] = [json.loads(chat["body"]) for chat in warmed.house.chats(WORD)]
-        assert (body["stream"], body["max_tokens"]) == (False, 1)
+        assert (body["stream"], body["max_tokens"]) == (True, 1)
 
 
 async def test_a_model_that_is_stopped_and_served_again_is_warmed(tmp_path: Path) -> None:

@@ -46,6 +46,7 @@ def a_llama_server(
     name: str = "llama-server",
     *,
     usage: str = USAGE,
+    version: str = VERSION,
     on_list_devices: str = print_out(LISTING),
 ) -> Path:
     """Write a program that answers as llama-server does."""
@@ -54,7 +55,7 @@ def a_llama_server(
 #!/bin/sh
 case "$1" in
 --help) {print_out(usage)};;
---version) {{ {print_out(VERSION)}}} >&2 ;;
+--version) {{ {print_out(version)}}} >&2 ;;
 --list-devices) {on_list_devices};;
 esac
 """)
@@ -96,6 +97,49 @@ def test_what_its_slots_hold_goes_into_a_folder_where_the_build_can(
     assert said in " ".join(argv)
     assert ("--slot-save-path" in argv) is bool(more)
     assert "--slot-save-path" not in LlamaServer(None, {}).launch(found, on_processor(), PORT).argv
+
+
+@pytest.mark.parametrize(
+    ("said", "able"),
+    [
+        ("10434 (7e4c0a9)", False),
+        ("11549 (7e4c0a9)", True),
+        ("0.1.0-dev (build 11600, commit 7e4c0a9)", True),
+        ("0.1.0-dev (build 1, commit 7e4c0a9)", False),
+        ("unknown", False),
+    ],
+)
+def test_its_build_tells_whether_checkpoints_are_saved(
+    tmp_path: Path, said: str, able: bool
+) -> None:
+    a_llama_server(tmp_path, version=f"version: {said}\n")
+
+    found = find(tmp_path)
+
+    assert found.version == said
+    assert ("saves_checkpoints" in found.abilities) is able
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ("-ctxcp, --ctx-checkpoints, --swa-checkpoints N\n", "--ctx-checkpoints"),
+        ("--swa-checkpoints N\n", "--swa-checkpoints"),
+        ("", None),
+    ],
+)
+@pytest.mark.parametrize("count", [0, 3])
+def test_as_many_checkpoints_are_kept_as_are_planned_whatever_the_flag_is_called(
+    tmp_path: Path, flags: str, said: str | None, count: int
+) -> None:
+    others = USAGE.replace("-ctxcp, --ctx-checkpoints, --swa-checkpoints N\n", "")
+    a_llama_server(tmp_path, usage=others + flags)
+
+    argv = LlamaServer(None, {}).launch(find(tmp_path), on_processor(checkpoints=count), PORT).argv
+
+    told = [word for word in argv if word.startswith("--") and "checkpoints" in word]
+    assert told == ([] if said is None else [said])
+    assert said is None or argv[argv.index(said) + 1] == str(count)
 
 
 def test_a_build_for_one_backend_is_found_under_its_own_name(tmp_path: Path) -> None:

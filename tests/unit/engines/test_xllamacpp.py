@@ -74,7 +74,7 @@ def test_the_real_wheel_tells_its_version_and_the_processor_is_no_device_of_it()
     assert found.version is not None
     assert found.version[:2] == "20"
     assert "CPU" not in [d.name for d in found.devices]
-    assert found.abilities == {"unix_socket", "saves_slots"}
+    assert found.abilities == {"unix_socket", "saves_slots", "saves_checkpoints"}
 
 
 def test_a_devices_list_holds_gpus_alone_and_noise_before_it_does_no_harm(tmp_path: Path) -> None:
@@ -86,6 +86,24 @@ def test_a_devices_list_holds_gpus_alone_and_noise_before_it_does_no_harm(tmp_pa
         ("Vulkan0", DeviceKind.VULKAN, "AMD Radeon Graphics"),
     ]
     assert [(d.memory_total, d.memory_free) for d in found.devices] == [(8, 7), (8, 7)]
+
+
+@pytest.mark.parametrize(
+    ("version", "able"),
+    [
+        ("2026.10.11549", True),
+        ("2026.11.12001+cu128", True),
+        ("2026.9.11548", False),
+        ("0.2.13", False),
+        ("unknown", False),
+    ],
+)
+def test_the_last_number_of_its_version_tells_whether_it_saves_checkpoints(
+    tmp_path: Path, version: str, able: bool
+) -> None:
+    found = find_with(tmp_path, WHEEL.replace("2026.1", version))
+
+    assert ("saves_checkpoints" in found.abilities) is able
 
 
 @pytest.mark.parametrize(
@@ -142,6 +160,7 @@ def test_the_worker_reads_exactly_what_the_plan_says(
         micro_batch=512,
         threads=6,
         host_cache_mib=720,
+        checkpoints=0,
         whole=True,
         devices=["CUDA0"],
         split=[31],
@@ -180,6 +199,12 @@ def test_what_goes_with_a_model_reaches_the_worker() -> None:
     assert told.draft == DraftSettings("/models/small.gguf", 5, "q8_0", "CUDA0", 13)
     assert [tuple(adapter) for adapter in told.adapters] == [("/models/a.gguf", 0.5)]
     assert (told.task, told.pooling, told.batch) == ("embed", "last", 512)
+
+
+def test_the_worker_keeps_as_many_checkpoints_as_are_planned() -> None:
+    told = parse_settings(launch(on_processor(checkpoints=3), Endpoint(port=1)).argv[-1])
+
+    assert told.checkpoints == 3
 
 
 def test_what_its_slots_hold_goes_into_the_folder_that_is_said() -> None:

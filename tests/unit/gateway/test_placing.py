@@ -94,6 +94,7 @@ def chat(**members: Any) -> dict[str, Any]:
         (CHAT, chat(n=1, id_slot=3)),
         (CHAT, chat(tools=[], stream=True)),
         (COMPLETIONS, {"prompt": "once upon"}),
+        ("/infill", {"input_prefix": "a", "input_suffix": "b"}),
     ],
 )
 async def test_what_reads_one_prompt_is_sent_to_a_slot(
@@ -111,7 +112,6 @@ async def test_what_reads_one_prompt_is_sent_to_a_slot(
         (COMPLETIONS, {"prompt": ["once", "twice"]}),
         (COMPLETIONS, {"prompt": [1, 2, 3]}),
         (EMBEDDINGS, {"input": "hi"}),
-        ("/infill", {"input_prefix": "a", "input_suffix": "b"}),
     ],
 )
 async def test_what_takes_several_slots_or_reads_no_prompt_is_left_to_the_engine(
@@ -294,7 +294,7 @@ def test_prompt_and_answer_are_in_the_slot_at_the_end_if_the_engine_has_counted(
     live.prompt_tokens, live.generated_tokens = prompt, 7
     placed = Placed(0, Prompt(outline(b"hi"), CHAT, b"{}"))
 
-    Spot(b"{}", placed).came_to_its_end(live)
-    Spot(b"{}").came_to_its_end(live)
+    Spot(b"{}", placed).holds_all(live)
+    Spot(b"{}").holds_all(live)
 
     assert placed.tokens == tokens

@@ -301,8 +301,8 @@ def test_what_a_start_took_beyond_its_plan_is_known_for_the_same_plan(
     assert excess_bytes(None, SETTING) == 0
 
 
-def test_a_log_does_not_speak_of_a_runtime_or_a_projector() -> None:
-    memory = Memory(1, 2, 3, 4, recurrent_state=5, projector=60, overhead=70)
+def test_a_log_does_not_speak_of_a_runtime_a_projector_or_what_comes_with_prompts() -> None:
+    memory = Memory(1, 2, 3, 4, recurrent_state=5, projector=60, overhead=70, checkpoints=80)
 
     assert in_the_log(memory) == 15
 

@@ -14,10 +14,11 @@ from localllm.events import DeviceId
 from localllm.fit.plan import Draft, Verdict
 from localllm.formats.adapter import AdapterHeader
 from localllm.hardware.machine import CPU
+from localllm.planning.choice import Choice
 from localllm.planning.companions import Companions
-from localllm.planning.planner import require_fit, serving_of
+from localllm.planning.planner import budgets_of, require_fit, serving_of
 from tests.unit.fit.a_header import smollm2
-from tests.unit.planning.a_machine import GIB, a_card, a_mac_gpu, a_machine, a_plan, cuda
+from tests.unit.planning.a_machine import GIB, a_card, a_mac_gpu, a_machine, a_plan, an_engine, cuda
 
 CARD = a_card()
 GPU = CARD.id
@@ -62,6 +63,32 @@ def test_the_cache_of_earlier_prompts_counts_as_needed_on_the_host() -> None:
     placed = planned.plan.need
     assert planned.plan.host_cache_bytes > 0
     assert planned.need == {GPU: placed[GPU], CPU: placed[CPU] + planned.plan.host_cache_bytes}
+
+
+def test_the_cache_of_earlier_prompts_counts_where_the_engine_has_it() -> None:
+    planned = a_plan(device=CARD, seen=cuda())
+
+    there = replace(planned, plan=replace(planned.plan, prompts_on=GPU))
+
+    placed = planned.plan.need
+    assert there.need == {GPU: placed[GPU] + planned.plan.host_cache_bytes, CPU: placed[CPU]}
+
+
+def test_the_engine_keeps_the_checkpoints_that_are_planned() -> None:
+    planned = a_plan()
+    hybrid = replace(planned, plan=replace(planned.plan, checkpoints=3))
+
+    assert serving_of(hybrid, silence_s=1.0).checkpoints == 3
+    assert serving_of(planned, silence_s=1.0).checkpoints == 0
+
+
+def test_checkpoints_in_a_memory_that_is_shared_are_of_the_larger_share() -> None:
+    gpu = a_mac_gpu(memory_usable=24 * GIB)
+
+    survey = a_machine(gpu, usable=28 * GIB)
+    budgets = budgets_of(Choice(an_engine("xllamacpp"), (gpu,)), survey)
+
+    assert [budget.shares_host for budget in budgets] == [True, False]
 
 
 def test_a_card_gives_its_runtime_a_share_before_any_buffer() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from localllm.engines.base import SAVES_SLOTS, Task
+from localllm.engines.base import SAVES_CHECKPOINTS, SAVES_SLOTS, Task
 from localllm.fit.plan import Draft
 from localllm.planning.companions import Companions
 from localllm.planning.planner import Planned
@@ -15,8 +15,8 @@ from localllm.planning.prompt_keeping import Kept, PromptKeeping, how_prompts_ar
 from tests.unit.planning.a_machine import a_plan
 
 
-def able(planned: Planned) -> Planned:
-    installed = replace(planned.choice.installed, abilities=frozenset({SAVES_SLOTS}))
+def able(planned: Planned, *more: str) -> Planned:
+    installed = replace(planned.choice.installed, abilities=frozenset({SAVES_SLOTS, *more}))
     return replace(planned, choice=replace(planned.choice, installed=installed))
 
 
@@ -32,13 +32,28 @@ def test_what_slots_hold_is_saved_where_the_engine_can() -> None:
     assert how_prompts_are_kept(able(a_plan())) == PromptKeeping(Kept.SAVED, pins_slots=True)
 
 
+def going_back(checkpoints: int = 3) -> Planned:
+    """One with states or windows."""
+    planned = a_plan()
+    plan = replace(planned.plan, checkpoint_bytes=1 << 20, checkpoints=checkpoints)
+    return replace(planned, plan=plan)
+
+
+def test_states_and_windows_are_saved_with_their_checkpoints() -> None:
+    planned = able(going_back(), SAVES_CHECKPOINTS)
+
+    assert how_prompts_are_kept(planned) == PromptKeeping(Kept.SAVED, pins_slots=True)
+
+
 @pytest.mark.parametrize(
     ("planned", "why"),
     [
         (replace(able(a_plan()), companions=Companions(draft=Draft(2))), "a draft has read"),
         (reading_images(able(a_plan())), "where images are read"),
+        (able(going_back()), "xllamacpp does not save the checkpoints"),
+        (able(going_back(0), SAVES_CHECKPOINTS), "no memory for checkpoints"),
     ],
-    ids=["with a draft", "with images"],
+    ids=["with a draft", "with images", "without their checkpoints", "without any"],
 )
 def test_where_the_engine_cannot_save_them_they_are_read_again_in_their_slots(
     planned: Planned, why: str

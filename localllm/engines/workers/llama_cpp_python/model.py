@@ -16,6 +16,7 @@ from typing import Any
 from localllm.engines.workers.http import Refusal, invalid
 from localllm.engines.workers.llama_cpp_python.loading import load, print_log
 from localllm.engines.workers.llama_cpp_python.request import Chat, Request, Text
+from localllm.engines.workers.llama_cpp_python.slot import Slot
 from localllm.engines.workers.llama_cpp_python.worker import WorkerSettings, binding
 
 Gone = Callable[[], bool]
@@ -48,6 +49,8 @@ class Model:
         self._vocabulary = self._lib.llama_model_get_vocab(self._llm.model)
         self._template = self._formatter()
         self._sampling = settings.sampling
+        folder = None if settings.prefix_folder is None else Path(settings.prefix_folder)
+        self.slot = Slot(self._lib, self._llm, folder)
         self.context = min(settings.context, int(self._llm.n_ctx()))  # it may round up
         self.fingerprint = f"llama-cpp-python-{self._lib.__version__}"
 
@@ -173,8 +176,13 @@ class Model:
             return same
         memory = self._lib.llama_get_memory(self._llm.ctx)
         earliest = self._lib.llama_memory_seq_pos_min(memory, 0)
-        window = max(1, self._lib.llama_model_n_swa(self._llm.model))
-        return same if earliest <= max(0, same - window) else 0
+        return same if earliest <= max(0, same - self._looks_back) else 0
+
+    @property
+    def _looks_back(self) -> int:
+        """How many tokens before a new one have to be held: a window less the new one, or a state's last."""
+        window = int(self._lib.llama_model_n_swa(self._llm.model))  # 0: it has none
+        return max(1, window - 1)
 
     @contextlib.contextmanager
     def _abandoned_if(self, gone: Gone) -> Iterator[None]:

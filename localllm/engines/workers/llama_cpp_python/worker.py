@@ -43,6 +43,8 @@ class WorkerSettings:
     """Defaults of requests, by OpenAI's names."""
 
     listening: Listening
+    prefix_folder: str | None = None
+    """Where what is held of a prompt is saved, and found again; None: nowhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ def main(argument: str) -> None:
         _print_devices()
         return
     settings = settings_from(argument)
-    os.umask(0o077)  # the socket is the user's alone
+    os.umask(0o077)  # the socket and what is saved are the user's alone
     from localllm.engines.workers.llama_cpp_python.server import serve  # noqa: PLC0415  # costs a second
 
     serve(settings)

@@ -9,16 +9,19 @@ not: errors, default lengths, stop sequences and keys are ours.
 
 from __future__ import annotations
 
+import importlib
 from argparse import Namespace
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from queue import Empty, Queue
 from threading import Event
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from jinja2 import TemplateError
-from mlx_lm.models.cache import LRUPromptCache
+from mlx_lm.generate import BatchGenerator
 from mlx_lm.server import (
     CompletionRequest,
     GenerationArguments,
@@ -29,15 +32,16 @@ from mlx_lm.server import (
 )
 
 from localllm.engines.workers.http import invalid, too_long
+from localllm.engines.workers.mlx.prompts import Prompts
+from localllm.engines.workers.mlx.slots import Slots
 
 _LOOK_S = 0.2
 """How often it is looked whether the client is still there, while nothing comes."""
 
-_KEPT_PROMPTS = 256
-"""Their bytes are what counts; this bounds the search."""
-
 _BAD_MESSAGES = (TemplateError, LookupError, TypeError, ValueError)
 """What templates, and those who prepare messages for them, raise at what they cannot take."""
+
+_Result = TypeVar("_Result")
 
 Attend = Callable[[], None]
 """Raises where the client has gone."""
@@ -48,6 +52,9 @@ class Arguments(GenerationArguments):
     """What is known of a request before its prompt is: `max_tokens` is cut to what is left."""
 
     from_cache: bool = True
+    slot: int | None = None
+    """Where it is noted what the request leaves among the kept prompts; None: nowhere."""
+
     unwanted: bool = False
     """Set from another thread, when the client has gone."""
 
@@ -80,22 +87,34 @@ class Provider(ModelProvider):
             raise SystemExit(f"the model cannot be loaded: {self._failure}")
 
 
-class _Prompts(LRUPromptCache):
-    """The prompts that are kept. A request can pass them by, and always has a token to read.
+class _Errand(Generic[_Result]):
+    """Something to be done in the generating thread, between two steps of it."""
 
-    mlx-lm 0.32 gives a prompt that is kept as a whole an empty rest, and its thread dies of it.
-    """
+    def __init__(self, do: Callable[[Prompts, object], _Result]) -> None:
+        self._do = do
+        self.done: Future[_Result] = Future()
 
-    passed_by = False
+    def carry_out(self, prompts: Prompts, model: object) -> None:
+        """Do it; what goes wrong is its caller's affair, and not the thread's."""
+        try:
+            self.done.set_result(self._do(prompts, model))
+        except Exception as error:  # noqa: BLE001  # raised again where the result is wanted
+            self.done.set_exception(error)
 
-    def fetch_nearest_cache(self, model: Any, tokens: list[int]) -> tuple[Any, list[int]]:  # noqa: ANN401
-        if self.passed_by:
-            return None, tokens
-        cache, rest = super().fetch_nearest_cache(model, tokens)
-        if rest:
-            return cache, rest
-        cache, rest = super().fetch_nearest_cache(model, tokens[:-1])
-        return cache, [*rest, tokens[-1]]
+
+class Batches(BatchGenerator):
+    """Batches that keep what was read of a request that is broken off: its client may ask again."""
+
+    def __init__(self, *told: Any, keep: Callable[[list[int], Any], None], **more: Any) -> None:  # noqa: ANN401
+        super().__init__(*told, **more)
+        self._keep = keep
+
+    def remove(self, uids: Sequence[int], return_prompt_caches: bool = False) -> Any:  # noqa: ANN401, FBT001, FBT002
+        begun = [uid for uid, (stage, _) in self._find_uids(uids).items() if stage > 0]
+        for cache, tokens in self.extract_cache(begun).values():
+            if tokens:
+                self._keep(tokens[:], cache)
+        return super().remove(uids, return_prompt_caches)
 
 
 class Generator(ResponseGenerator):
@@ -106,9 +125,42 @@ class Generator(ResponseGenerator):
         kept_bytes: What prompts may take, those of running requests among them.
     """
 
-    def __init__(self, provider: Provider, *, context: int, kept_bytes: int) -> None:
-        self._context, self._prompts = context, _Prompts(_KEPT_PROMPTS, kept_bytes)
+    def __init__(
+        self, provider: Provider, *, context: int, kept_bytes: int, slots: int = 0
+    ) -> None:
+        self._context, self._prompts = context, Prompts(kept_bytes, Slots(slots))
+        server: Any = importlib.import_module("mlx_lm.server")
+        server.BatchGenerator = partial(Batches, keep=self._keep)  # there is no other place for it
         super().__init__(provider, self._prompts)
+
+    def do(self, errand: Callable[[Prompts, object], _Result], attend: Attend) -> _Result:
+        """Do something with the kept prompts in the thread that they belong to, and wait for it.
+
+        Raises:
+            Exception: What the errand raises.
+        """
+        asked = _Errand(errand)
+        self.requests.put(asked)
+        while True:
+            attend()
+            try:
+                return asked.done.result(timeout=_LOOK_S)
+            except TimeoutError:
+                if not self.is_healthy:
+                    raise RuntimeError("the thread that generates has died") from None
+
+    def _next_request(self, timeout: float | None = None) -> Any:  # noqa: ANN401
+        asked = super()._next_request(timeout)
+        if isinstance(asked, _Errand):
+            asked.carry_out(self._prompts, self.model_provider.model_key)
+            return None
+        return asked
+
+    def _keep(self, tokens: list[int], cache: Any) -> None:  # noqa: ANN401
+        self._prompts.insert_cache(self.model_provider.model_key, tokens, cache)
+
+    def _log_cache_stats(self) -> None:
+        """Say nothing: it counts what nobody reads."""
 
     def _tokenize(self, tokenizer: Any, request: CompletionRequest, args: Arguments) -> Any:  # noqa: ANN401
         """Refuse here what does not fit: what is raised reaches the one who asked."""
@@ -122,6 +174,8 @@ class Generator(ResponseGenerator):
             raise too_long(prompt_tokens, self._context)
         args.max_tokens = min(args.max_tokens, self._context - prompt_tokens)
         self._prompts.passed_by = not args.from_cache
+        images = told[-1]
+        self._prompts.slots.begin(args.slot, told[0] if images is None else images.cache_key)
         return told
 
     def _tokens(self, tokenizer: Any, request: CompletionRequest, args: Arguments) -> Any:  # noqa: ANN401

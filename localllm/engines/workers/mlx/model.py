@@ -23,6 +23,7 @@ from localllm.engines.workers.mlx.generation import (
 )
 from localllm.engines.workers.mlx.memory import Limits
 from localllm.engines.workers.mlx.request import Abilities, Chat, Request, Text
+from localllm.engines.workers.mlx.slot_files import SlotFiles
 from localllm.engines.workers.mlx.worker import WorkerSettings
 
 FINGERPRINT = f"mlx-lm-{mlx_lm.__version__}"
@@ -45,9 +46,13 @@ class Model:
         self._settings = settings
         self._provider = Provider(_as_mlx_says(settings, limits))
         self._generator = Generator(
-            self._provider, context=settings.context, kept_bytes=limits.caches
+            self._provider,
+            context=settings.context,
+            kept_bytes=limits.caches,
+            slots=settings.parallel,
         )
         self._provider.wait_until_loaded()
+        self.slot_files = SlotFiles(self._generator, settings)
 
     @property
     def abilities(self) -> Abilities:
@@ -132,6 +137,7 @@ class Model:
             seed=None if request.seed is None or request.seed < 0 else request.seed % _SEEDS,
             chat_template_kwargs=request.template_settings if isinstance(request, Chat) else None,
             from_cache=request.cache_prompt is not False,
+            slot=request.id_slot,
         )
 
     def _sampling(self, request: Request) -> SamplingArguments:

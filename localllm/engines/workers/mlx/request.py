@@ -39,6 +39,8 @@ class Request(Fields, kw_only=True):
 
     logit_bias: dict[str, _Bias] | None = None
     response_format: ResponseFormat | None = None
+    id_slot: int | None = None
+    """llama.cpp's name: where to note what the request leaves in the cache."""
 
     @property
     def alternatives(self) -> int | None:

@@ -11,6 +11,7 @@ from localllm.engines.workers.http import WorkerHandler, WorkerServer
 from localllm.engines.workers.mlx.memory import log_load, plan_limits, set_limits
 from localllm.engines.workers.mlx.model import FINGERPRINT, Model, tools_of
 from localllm.engines.workers.mlx.request import Chat, Request, Text, checked
+from localllm.engines.workers.mlx.slots import slot_request
 from localllm.engines.workers.mlx.telling import Telling
 from localllm.engines.workers.mlx.worker import WorkerSettings
 from localllm.engines.workers.tokens import TEMPLATE_PATH, TOKEN_PATHS, tokens_document
@@ -32,7 +33,7 @@ def serve(settings: WorkerSettings) -> None:
 
 class _Server(WorkerServer):
     def __init__(self, settings: WorkerSettings, model: Model) -> None:
-        self.model, self.alias = model, settings.alias
+        self.model, self.alias, self.slots = model, settings.alias, settings.parallel
         super().__init__(settings.listening, _Handler)
 
 
@@ -49,6 +50,8 @@ class _Handler(WorkerHandler):
             chat = checked(body, Chat, model.abilities)
             assert isinstance(chat, Chat), "it was asked for"
             self.send_document({"prompt": model.prompt_text(chat, body)})
+        elif (asked := slot_request(path, body, self.server.slots)) is not None:
+            self.send_document(self.server.model.slot_files.answer(asked, self._require_client))
         else:
             super().answer(path, body)  # which refuses
 

@@ -45,6 +45,8 @@ class WorkerSettings:
     """Defaults of requests, by OpenAI's names."""
 
     listening: Listening
+    prefix_folder: str | None
+    """Where files with what slots hold are; None: nothing is saved."""
 
 
 def settings_from(text: str) -> WorkerSettings:
