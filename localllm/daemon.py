@@ -132,7 +132,8 @@ class Daemon:
             )
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._watch_signals, tasks.cancel_scope)
-                for one in (self._fleet.run, operations.orders.run, self._watch.run, watchdog.run):
+                watches = (self._watch.run, operations.glances.run, watchdog.run)
+                for one in (self._fleet.run, operations.orders.run, *watches):
                     tasks.start_soon(one)
                 if self._settings.supervision.after_out_of_memory == "smaller":
                     shrinking = Shrinking(self._fleet, operations.orders, _oom_kills)

@@ -74,6 +74,11 @@ class Paths:
         return self.state / "captures"
 
     @property
+    def agents(self) -> Path:
+        """What was written into agents' files, so that it can be taken back."""
+        return self.state / "agents"
+
+    @property
     def tokenizers(self) -> Path:
         """What tokenizers made of a fixed text."""
         return self.state / "tokenizers.json"

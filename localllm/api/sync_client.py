@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import http.client
+import socket
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote, urlencode
 
 import msgspec
 
 from localllm.api.daemon_file import DaemonFile, read_daemon_file
 from localllm.api.event_views import EventView
+from localllm.api.now_views import NowView
 from localllm.api.parting_views import PartingsView
 from localllm.api.pull_views import PullRequest, PullView
 from localllm.api.request_views import RequestDetailView, RequestsListView
@@ -29,6 +31,9 @@ from localllm.api.views import (
 )
 from localllm.errors import LocalLLMError, NotRunning, by_code
 from localllm.fit.errors import UnsupportedArchitecture  # noqa: F401  # for by_code to find
+
+if TYPE_CHECKING:  # heavy
+    from localllm.api.agent_views import AgentView, FoundAgentsView
 
 _TIMEOUT_S = 600.0
 """A stop answers when the running requests are done, a switch when every engine was asked."""
@@ -54,9 +59,25 @@ class DaemonClient:
 
     def __init__(self, daemon: DaemonFile) -> None:
         self.daemon = daemon
+        self._open: set[socket.socket] = set()
+        self._is_closed = False
+
+    def close(self) -> None:
+        """End what is being read: may be called by another thread than the one that waits for it.
+
+        A chat that is cut so raises NotRunning, logs and events end. The client is of no use after.
+        """
+        self._is_closed = True
+        for each in tuple(self._open):
+            with suppress(OSError):  # the other side was faster
+                each.shutdown(socket.SHUT_RDWR)
 
     def status(self) -> StatusView:
         return self._ask("GET", "/api/v1/status", StatusView)
+
+    def now(self, recent: int = 50) -> NowView:
+        """How all is at this moment, at once; of the requests that are over, `recent` at most."""
+        return self._ask("GET", f"/api/v1/now?{urlencode({'recent': recent})}", NowView)
 
     def models(self) -> list[InstanceView]:
         """The models alone, without a look at the hardware."""
@@ -101,6 +122,18 @@ class DaemonClient:
     def partings(self) -> PartingsView:
         """What broke the prefix of agents' prompts."""
         return self._ask("GET", "/api/v1/prefix/partings", PartingsView)
+
+    def agents(self) -> FoundAgentsView:
+        """Which agents there are, and which of them are installed and connected."""
+        from localllm.api.agent_views import FoundAgentsView  # noqa: PLC0415  # heavy
+
+        return self._ask("GET", "/api/v1/agents", FoundAgentsView)
+
+    def agent(self, agent: str) -> AgentView:
+        """How one is pointed at what is served."""
+        from localllm.api.agent_views import AgentView  # noqa: PLC0415  # heavy
+
+        return self._ask("GET", f"/api/v1/agents/{quote(agent, safe='')}", AgentView)
 
     def stop(self, model: str) -> StopReply:
         return self._ask("POST", f"/api/v1/models/{quote(model, safe='')}/unload", StopReply)
@@ -173,11 +206,12 @@ class DaemonClient:
         if body is not None:
             headers["Content-Type"] = "application/json"
         try:
-            connection.request(method, path, body, headers)
-            answer = connection.getresponse()
-            if answer.status >= http.client.BAD_REQUEST:
-                raise _refusal(answer.status, answer.read())
-            yield answer
+            with self._counted_in(connection):
+                connection.request(method, path, body, headers)
+                answer = connection.getresponse()
+                if answer.status >= http.client.BAD_REQUEST:
+                    raise _refusal(answer.status, answer.read())
+                yield answer
         except TimeoutError as error:
             raise LocalLLMError(
                 "The daemon does not answer.",
@@ -188,6 +222,19 @@ class DaemonClient:
             raise not_running(str(error)) from error
         finally:
             connection.close()
+
+    @contextmanager
+    def _counted_in(self, connection: http.client.HTTPConnection) -> Generator[None]:
+        """Open it, where `close` finds it; the connection itself may let go of its socket early."""
+        connection.connect()
+        opened = connection.sock
+        self._open.add(opened)
+        try:
+            if self._is_closed:
+                raise not_running("this client was closed")
+            yield
+        finally:
+            self._open.discard(opened)
 
 
 def connect(file: Path) -> DaemonClient | None:

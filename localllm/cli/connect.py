@@ -63,7 +63,7 @@ def command(
 
 def records(paths: Paths) -> Path:
     """Where it is remembered what was written."""
-    return paths.state / "agents"
+    return paths.agents
 
 
 def _list(paths: Paths, *, as_json: bool) -> None:

@@ -14,6 +14,7 @@ _VERBS = {
     "up": "Start serving: probe, plan, get the model, start, warm up.",
     "down": "Drain, stop every engine and the daemon.",
     "status": "Show the daemon and its models.",
+    "tui": "Watch it all on one screen, and switch models there.",
     "probe": "Show what hardware was found, and how.",
     "plan": "Show what would run here: context, memory, speed, reason.",
     "run": "Ask a model once, or chat with it.",

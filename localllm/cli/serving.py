@@ -41,6 +41,7 @@ from localllm.units import DURATION
 
 Ask = Callable[[DaemonClient, ServeRequest], ServeReply]
 F = TypeVar("F", bound=Callable[..., object])
+T = TypeVar("T")
 
 
 def _a_duration(_context: click.Context, _option: click.Parameter, text: str | None) -> str | None:
@@ -97,24 +98,49 @@ def serve_and_wait(
     Args:
         ask: How the daemon is asked for it: beside others, or in their place.
     """
+
+    def waited(client: DaemonClient, reply: ServeReply) -> tuple[StatusView, ServeReply]:
+        wait_for(client, reply.instance, Progress())
+        return client.status(), reply
+
+    return _serve_then(waited, paths, port, lambda client: _serve(client, paths, wanted, ask, may))
+
+
+def begin_to_serve(paths: Paths, port: int | None, wanted: ServeRequest, may: Permission) -> None:
+    """As `serve_and_wait`, beside others, but return once the model is on its way."""
+
+    def begun(client: DaemonClient) -> ServeReply:
+        return _serve(client, paths, wanted, DaemonClient.serve, may)
+
+    _serve_then(lambda _client, _reply: None, paths, port, begun)
+
+
+def _serve_then(
+    then: Callable[[DaemonClient, ServeReply], T],
+    paths: Paths,
+    port: int | None,
+    begin: Callable[[DaemonClient], ServeReply],
+) -> T:
     try:
-        return _serve_and_wait(paths, port, wanted, ask, may)
+        return _serve_once(then, paths, port, begin)
     except _WasEnding:  # `down` was quicker
         say("the daemon has just ended; starting another one")
-        return _serve_and_wait(paths, port, wanted, ask, may)
+        return _serve_once(then, paths, port, begin)
 
 
-def _serve_and_wait(
-    paths: Paths, port: int | None, wanted: ServeRequest, ask: Ask, may: Permission
-) -> tuple[StatusView, ServeReply]:
+def _serve_once(
+    then: Callable[[DaemonClient, ServeReply], T],
+    paths: Paths,
+    port: int | None,
+    begin: Callable[[DaemonClient], ServeReply],
+) -> T:
     with a_daemon(paths, port) as client:
         try:
-            reply = _serve(client, paths, wanted, ask, may)
+            reply = begin(client)
         except (NotReady, NotRunning) as error:
             wait_until_gone(client, paths)
             raise _WasEnding from error
-        wait_for(client, reply.instance, Progress())
-        return client.status(), reply
+        return then(client, reply)
 
 
 def _serve(

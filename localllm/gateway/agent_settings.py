@@ -11,10 +11,11 @@ from typing import Any
 import anyio
 from aiohttp import web
 
+from localllm.agents.finding import find_agents
 from localllm.agents.places import Whereabouts
 from localllm.agents.profile import find_agent, read_agents
 from localllm.agents.settings import render_settings
-from localllm.api.agent_views import AgentView, show_settings
+from localllm.api.agent_views import AgentView, FoundAgentsView, show_found, show_settings
 from localllm.api.connections import connection_of
 from localllm.api.status_views import InstanceView
 from localllm.gateway.models import Models
@@ -22,7 +23,7 @@ from localllm.supervisor.operations import Operations
 
 
 class AgentSettings:
-    """`GET /api/v1/agents/{agent}`.
+    """`GET /api/v1/agents`, and `…/{agent}`.
 
     Args:
         needs_key: Whether programs of this machine need an API key.
@@ -32,6 +33,10 @@ class AgentSettings:
         self._operations = operations
         self._models = models
         self._needs_key = needs_key
+
+    async def list(self, _request: web.Request) -> FoundAgentsView:
+        """Look which agents there are, which are installed, and which were connected."""
+        return await anyio.to_thread.run_sync(self._found)  # it looks at files
 
     async def show(self, request: web.Request) -> AgentView:
         """Fill an agent's profile in with what is served now.
@@ -46,6 +51,11 @@ class AgentSettings:
         # in a thread, since it looks at files
         return await anyio.to_thread.run_sync(self._settings, name, entries, models)
 
+    def _found(self) -> FoundAgentsView:
+        desk = self._operations.desk
+        found = find_agents(read_agents(desk.profiles), _whereabouts(), desk.paths.agents)
+        return show_found(found)
+
     def _settings(
         self, name: str, entries: Sequence[Mapping[str, Any]], models: Sequence[InstanceView]
     ) -> AgentView:
@@ -58,5 +68,8 @@ class AgentSettings:
             None,
             needs_key=self._needs_key,
         )
-        where = Whereabouts(Path.home(), os.environ, macos=sys.platform == "darwin")
-        return show_settings(render_settings(agent, connection, where))
+        return show_settings(render_settings(agent, connection, _whereabouts()))
+
+
+def _whereabouts() -> Whereabouts:
+    return Whereabouts(Path.home(), os.environ, macos=sys.platform == "darwin")

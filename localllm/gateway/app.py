@@ -18,10 +18,12 @@ from localllm.gateway.bodies import MEMORY, Memory
 from localllm.gateway.client_stream import OpenStreams, Patience
 from localllm.gateway.control import Control
 from localllm.gateway.endpoints import Endpoints
+from localllm.gateway.known_machine import KnownMachine
 from localllm.gateway.last_prompts import LastPrompts
 from localllm.gateway.metering import Metering, MetricsEndpoint
 from localllm.gateway.middleware import guard, sign_answers
 from localllm.gateway.models import Models
+from localllm.gateway.now_routes import NowRoutes
 from localllm.gateway.placing import Placing
 from localllm.gateway.relay import Relay
 from localllm.gateway.remote import RemoteBackend
@@ -76,12 +78,14 @@ class Gateway:
             self.settings.allow_grammars,
             self.settings.prefix.remove_billing_header,
         )
-        metrics = MetricsEndpoint(self.operations, self.metering, self.started)
+        machine = KnownMachine(self.operations.desk.probe)
+        metrics = MetricsEndpoint(self.operations, self.metering, machine, self.started)
         models = Models(self.operations.naming, self.started)
         needs_key = self.settings.auth == "always"
         agents = AgentSettings(self.operations, models, needs_key=needs_key)
         shown = RequestRoutes(self.metering.requests, prompts)
-        control = Control(self.operations, self.metering, agents, shown, self.shut_down)
+        now = NowRoutes(self.operations, self.metering, machine)
+        control = Control(self.operations, self.metering, agents, (shown, now), self.shut_down)
         app = web.Application(
             middlewares=[guard(self.rules)],  # type: ignore[list-item]
             client_max_size=most_bytes,

@@ -9,9 +9,9 @@ import msgspec
 from aiohttp import web
 
 from localllm.agents.errors import NoSuchAgent, NotConnectable
-from localllm.api.agent_views import AgentView
+from localllm.api.agent_views import AgentView, FoundAgentsView
 from localllm.api.request_views import CaptureRequest, CaptureView
-from localllm.api.status_views import InstanceView, SavedView, StatusView
+from localllm.api.status_views import InstanceView, StatusView
 from localllm.api.views import (
     PinReply,
     PlanRequest,
@@ -36,13 +36,13 @@ from localllm.gateway.agent_settings import AgentSettings
 from localllm.gateway.api_routes import ApiRoute, plain, routes_of, with_body, with_query
 from localllm.gateway.following import Following
 from localllm.gateway.metering import Metering
+from localllm.gateway.now_routes import NowRoutes
 from localllm.gateway.openapi import Operation
 from localllm.gateway.pull_routes import PullRoutes
 from localllm.gateway.request_routes import RequestRoutes
 from localllm.gateway.store_routes import StoreRoutes
 from localllm.metrics.capture import Capturing
-from localllm.metrics.savings import day_of
-from localllm.metrics.showing import render_capture
+from localllm.metrics.showing import render_capture, render_saved
 from localllm.supervisor.operations import Operations
 from localllm.supervisor.orders import How
 from localllm.supervisor.resolving import WHATEVER
@@ -66,12 +66,12 @@ class Control:
         operations: Operations,
         metering: Metering,
         agents: AgentSettings,
-        requests: RequestRoutes,
+        shown: Sequence[RequestRoutes | NowRoutes],
         shut_down: Callable[[], None],
     ) -> None:
         self._operations = operations
         self._agents = agents
-        self._requests = requests
+        self._shown = shown
         self._metering = metering
         self._shut_down = shut_down
 
@@ -85,7 +85,7 @@ class Control:
         return [
             *self._shows(),
             *self._changes(),
-            *self._requests.table(),
+            *(route for routes in self._shown for route in routes.table()),
             *self._more(),
             *PullRoutes(store).table(),
             *StoreRoutes(store).table(),
@@ -181,6 +181,11 @@ class Control:
                 self.stop_capture,
             ),
             plain(
+                Operation("GET", f"{_V1}/agents", "Which agents there are, and which are here."),
+                FoundAgentsView,
+                self._agents.list,
+            ),
+            plain(
                 Operation(
                     "GET",
                     f"{_V1}/agents/{{agent}}",
@@ -204,13 +209,8 @@ class Control:
         return _shown(self._metering.captures.stop())
 
     async def status(self, _request: web.Request) -> StatusView:
-        day = day_of(time.time())
-        saved = self._metering.savings.on(day)
-        seconds = saved.seconds if saved.tokens else 0.0
-        return msgspec.structs.replace(
-            await self._operations.status(),
-            saved=SavedView(seconds=seconds, tokens=saved.tokens, day=day),
-        )
+        saved = render_saved(self._metering.savings, time.time())
+        return msgspec.structs.replace(await self._operations.status(), saved=saved)
 
     async def models(self, _request: web.Request) -> list[InstanceView]:
         return self._operations.models()

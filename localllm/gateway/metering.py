@@ -11,8 +11,10 @@ import anyio
 from aiohttp import web
 
 from localllm.errors import LocalLLMError
+from localllm.gateway.known_machine import KnownMachine
 from localllm.gateway.metrics_snapshot import snapshot_of
 from localllm.hardware.machine import Machine
+from localllm.metrics.by_instance import ByInstance
 from localllm.metrics.capture import Captures
 from localllm.metrics.counters import Counters
 from localllm.metrics.ledger import Ledger
@@ -38,6 +40,7 @@ class Metering:
     ledger: Ledger
     captures: Captures
     savings: Savings
+    by_instance: ByInstance
     traces: Traces | None
 
     async def run(self, bus: EventBus) -> None:
@@ -69,17 +72,19 @@ def open_metering(
     """
     requests, counters = Requests(), Counters()
     ledger, traces = Ledger(paths.requests_db), open_traces(environment)
-    savings = _resumed(Savings(prefill_tps), paths)
+    savings, by_instance = _resumed(Savings(prefill_tps), paths), ByInstance()
 
     def account(live: Live) -> None:
         spared = savings.finished(live)
         counters.finished(live, spared)
+        by_instance.finished(live)
         ledger.offer(live, spared)
 
     requests.when_one_ends.append(account)
     if traces is not None:
         requests.when_one_ends.append(traces.finished)
-    return Metering(requests, counters, ledger, Captures(paths.captures), savings, traces)
+    captures = Captures(paths.captures)
+    return Metering(requests, counters, ledger, captures, savings, by_instance, traces)
 
 
 def _resumed(savings: Savings, paths: Paths) -> Savings:
@@ -99,20 +104,20 @@ class MetricsEndpoint:
         started_at: Unix seconds.
     """
 
-    def __init__(self, operations: Operations, metering: Metering, started_at: float) -> None:
+    def __init__(
+        self, operations: Operations, metering: Metering, known: KnownMachine, started_at: float
+    ) -> None:
         self._operations = operations
+        self._known = known
         self._metering = metering
         self._started_at = started_at
         self._machine: Machine | None = None
-        self._one_at_a_time = anyio.Lock()
         self._exposition = Exposition(
             metering.counters, metering.requests, lambda: snapshot_of(*self._facts())
         )
 
     async def show(self, _request: web.Request) -> web.Response:
-        async with self._one_at_a_time:
-            if self._machine is None:  # it has the same devices as long as it runs
-                self._machine = await anyio.to_thread.run_sync(self._operations.desk.probe)
+        self._machine = await self._known.get()
         body = self._exposition.render()
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE})
 

@@ -50,14 +50,14 @@ def _instance(hosted: Hosted) -> InstanceNow:
         slots=planned.plan.parallel,
         active=hosted.in_flight,
         waiting=hosted.waiting,
-        kv_used_ratio=_kv_used(hosted),
+        kv_used_ratio=kv_used_ratio(hosted),
         predicted_bytes=planned.plan.memory.total,
         measured_bytes=None if load is None else load.total_bytes,
         resident_bytes=None if measured is None else measured.resident_bytes,
     )
 
 
-def _kv_used(hosted: Hosted) -> float | None:
+def kv_used_ratio(hosted: Hosted) -> float | None:
     """By what the watchdog was last told, each second while the engine works."""
     if hosted.told_tokens is None:
         return None
@@ -71,9 +71,9 @@ def _device(
     hot: Mapping[str, str],
 ) -> DeviceNow:
     now: DeviceVitals = UNTOLD if vitals is None else vitals.devices.get(device.id, UNTOLD)
-    free = now.memory_free
+    free, busy = now.memory_free, now.utilization
     if device.id == CPU and vitals is not None:
-        free = vitals.memory_available
+        free, busy = vitals.memory_available, vitals.utilization
     total = device.memory_total
     return DeviceNow(
         device=device.id,
@@ -83,7 +83,7 @@ def _device(
         used_bytes=None if total is None or free is None else total - free,
         power_w=now.power_w,
         temperature_c=now.temperature_c,
-        utilization_ratio=now.utilization,
+        utilization_ratio=busy,
         lost=device.id in lost,
         throttled=device.id in hot,
     )

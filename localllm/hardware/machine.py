@@ -82,6 +82,13 @@ class Device:
     memory_usable: int | None = None
     """Bytes that a plan may spend now: what is free less what is kept for the desktop."""
 
+    memory_reserve: int | None = None
+    """Bytes that plans leave to the desktop or the system, whether it holds them now or not.
+    What `memory_usable` has as its source tells of this and of the limit below, too."""
+
+    wired_limit: int | None = None
+    """On Apple's chips: bytes that the GPU may take at most."""
+
     unified: bool = False
     bandwidth: int | None = None
     """Memory bandwidth in bytes per second."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from localllm.hardware.apple import Mac, decide_wired_limit, metal_device, probe_mac
@@ -82,8 +82,12 @@ def decide_usable_on_card(free: int | None, total: int | None, *, reserve: int) 
 
 def decide_usable_on_host(available: int, total: int) -> int:
     """Keep 5 % of memory (1 GiB at least) for the system, but never half of what is left."""
-    reserve = min(max(GIB, total // 20), available // 2)
-    return available - reserve
+    return available - min(host_reserve(total), available // 2)
+
+
+def host_reserve(total: int) -> int:
+    """What is kept for the system where nothing is short."""
+    return max(GIB, total // 20)
 
 
 def decide_usable_by_metal(wired_limit: int, *, available: int, total: int) -> int:
@@ -128,36 +132,47 @@ def with_profile(device: Device, cards: tuple[Card, ...], host: Host, mac: Mac |
         cpu_cores=None if mac is None else mac.cores,
         memory_bytes=device.memory_total,
     )
-    usable, reason = (
-        _usable_on_card(device, card, host) if mac is None else _usable_by_metal(mac, host)
-    )
+    bounded = _bounded_on_card(device, card, host) if mac is None else _bounded_by_metal(mac, host)
     profile = (
         {} if card is None else dict.fromkeys(("bandwidth", "half_precision_flops"), card.source)
     )
     return replace(
         device,
-        memory_usable=usable,
+        memory_usable=bounded.usable,
+        memory_reserve=bounded.reserve,
+        wired_limit=bounded.wired,
         bandwidth=None if card is None else card.bandwidth,
         half_precision_flops=None if card is None else card.half_precision_flops,
-        sources={**device.sources, **profile, "memory_usable": reason},
+        sources={**device.sources, **profile, "memory_usable": bounded.reason},
     )
 
 
-def _usable_on_card(device: Device, card: Card | None, host: Host) -> tuple[int | None, str]:
+@dataclass(frozen=True, slots=True)
+class _Bounded:
+    """What of a device's memory may be spent, in bytes."""
+
+    usable: int | None
+    reserve: int | None
+    reason: str
+    wired: int | None = None
+
+
+def _bounded_on_card(device: Device, card: Card | None, host: Host) -> _Bounded:
     reserve = DEFAULT_RESERVE_BYTES if card is None else card.reserve_bytes
     reserve += WSL_RESERVE_BYTES if host.wsl else 0
     usable = decide_usable_on_card(device.memory_free, device.memory_total, reserve=reserve)
     kept = f", {gib(reserve)} left to the desktop" if reserve else ""
-    return usable, device.source + kept
+    return _Bounded(usable, reserve, device.source + kept)
 
 
-def _usable_by_metal(mac: Mac, host: Host) -> tuple[int | None, str]:
+def _bounded_by_metal(mac: Mac, host: Host) -> _Bounded:
     limit = decide_wired_limit(mac)
     if limit is None:
-        return None, ""
+        return _Bounded(None, None, "")
     wired, source = limit
     usable = decide_usable_by_metal(wired, available=host.memory_available, total=host.memory_total)
-    return usable, source if usable == wired else f"psutil; {source} would allow more"
+    reason = source if usable == wired else f"psutil; {source} would allow more"
+    return _Bounded(usable, host_reserve(host.memory_total), reason, wired)
 
 
 def cpu_device(host: Host) -> Device:
@@ -172,6 +187,7 @@ def cpu_device(host: Host) -> Device:
         memory_total=host.memory_total,
         memory_free=host.memory_available,
         memory_usable=usable,
+        memory_reserve=host_reserve(host.memory_total),
         sources={
             "memory_total": host.sources["memory_total"],
             "memory_free": host.sources["memory_available"],

@@ -71,6 +71,14 @@ UNTOLD = DeviceVitals(lost=None, memory_free=None, throttled=None, temperature_c
 
 
 @dataclass(frozen=True, slots=True)
+class Worked:
+    """What all processors did since the computer was started, in seconds."""
+
+    busy_s: float
+    whole_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Vitals:
     """One look at the host, and at the devices that can be asked."""
 
@@ -95,6 +103,13 @@ class Vitals:
     throttle_count: int | None = None
     """How often the processor was slowed down, ever: for the next look; None: nobody counts."""
 
+    worked: Worked | None = None
+    """For the next look."""
+
+    utilization: float | None = None
+    """Share of the processors' time since the look before in which they computed, from 0 to 1; None
+    for the first look, and for one that comes too soon after another."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Bound:
@@ -115,6 +130,9 @@ BOUNDS = (
 
 SPENT_SHARE = 0.1
 """With less than this left of memory and of swap, earlyoom would end programs."""
+
+LEAST_WORKED_S = 0.1
+"""Of all processors together: systems count in hundredths, so of less the share says nothing."""
 
 FULL_SPEED = 100
 """Percent."""
@@ -144,8 +162,8 @@ def read_vitals(
         ask: What asks macOS, in a child process with a deadline; called on Darwin only.
     """
     if (system or platform.system()) == "Darwin":
-        return _read_mac(devices, ask or _ask)
-    groups = list_groups(root)
+        return _read_mac(devices, ask or _ask, before)
+    groups, worked = list_groups(root), read_worked()
     memory = read_host_memory(root, groups)
     pressure, why = decide_pressure(memory)
     count = read_throttle_count(root)
@@ -157,6 +175,8 @@ def read_vitals(
         oom_kills=read_oom_kills(root, groups),
         devices=_probe_cuda(devices, root),
         throttle_count=count,
+        worked=worked,
+        utilization=decide_utilization(None if before is None else before.worked, worked),
     )
 
 
@@ -187,6 +207,23 @@ def parse_pressure_level(text: str) -> Pressure:
     return _PRESSURES.get(text.rpartition(":")[2].strip(), Pressure.NONE)
 
 
+def read_worked() -> Worked:
+    """Add up what the system counts of all processors; what guests did is in the user's time too."""
+    times = psutil.cpu_times()
+    told = times._asdict()
+    waiting = told["idle"] + told.get("iowait", 0.0)
+    whole = sum(times) - told.get("guest", 0.0) - told.get("guest_nice", 0.0)
+    return Worked(whole - waiting, whole)
+
+
+def decide_utilization(before: Worked | None, now: Worked) -> float | None:
+    """Tell how busy processors were in between."""
+    if before is None or now.whole_s - before.whole_s < LEAST_WORKED_S:
+        return None
+    share = (now.busy_s - before.busy_s) / (now.whole_s - before.whole_s)
+    return min(1.0, max(0.0, share))
+
+
 def parse_thermal_level(text: str) -> str | None:
     """Read what notifyutil prints, "name level", and say so if it slows the chip down."""
     level = _THERMAL_LEVELS.get(text.partition(" ")[2].strip())
@@ -209,7 +246,7 @@ def _is_swap_spent(memory: HostMemory) -> bool:
     )
 
 
-def _read_mac(devices: Sequence[Device], ask: Ask) -> Vitals:
+def _read_mac(devices: Sequence[Device], ask: Ask, before: Vitals | None) -> Vitals:
     metal = [device.id for device in devices if device.kind is DeviceKind.METAL]
     memory = psutil.virtual_memory()
     pressure = parse_pressure_level(ask(PRESSURE_COMMAND))
@@ -217,7 +254,7 @@ def _read_mac(devices: Sequence[Device], ask: Ask) -> Vitals:
         throttled = parse_thermal_level(ask(THERMAL_COMMAND))
     else:
         throttled = parse_speed_limit(ask(SPEED_COMMAND))
-    left = _say_left(memory.available, memory.total)
+    left, worked = _say_left(memory.available, memory.total), read_worked()
     chip = DeviceVitals(
         lost=None, memory_free=memory.available, throttled=throttled, temperature_c=None
     )
@@ -228,6 +265,8 @@ def _read_mac(devices: Sequence[Device], ask: Ask) -> Vitals:
         throttled=throttled,
         oom_kills=None,
         devices=dict.fromkeys(metal, chip),
+        worked=worked,
+        utilization=decide_utilization(None if before is None else before.worked, worked),
     )
 
 

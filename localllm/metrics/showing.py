@@ -10,17 +10,19 @@ from localllm.api.request_views import (
     RequestsListView,
     RequestView,
 )
+from localllm.api.status_views import SavedView
 from localllm.metrics.capture import Capturing
 from localllm.metrics.live import Live
-from localllm.metrics.requests import Requests
+from localllm.metrics.requests import KEPT, Requests
+from localllm.metrics.savings import Savings, day_of
 
 
-def render_requests(requests: Requests) -> RequestsListView:
-    """Show those under way, and the last that are over."""
+def render_requests(requests: Requests, *, recent: int = KEPT) -> RequestsListView:
+    """Show those under way, and the last that are over: `recent` of them at most."""
     now = requests.clock()
     return RequestsListView(
         live=[render_request(live, now) for live in requests.live()],
-        recent=[render_request(live, now) for live in requests.recent()],
+        recent=[render_request(live, now) for live in requests.recent()[:recent]],
         changes=requests.changes,
     )
 
@@ -60,6 +62,14 @@ def render_detail(live: Live, now: float) -> RequestDetailView:
     """Show all of one, a few words of its prompt among it."""
     shown = msgspec.structs.asdict(render_request(live, now))
     return RequestDetailView(**shown, removed=list(live.removed), parting=live.parting)
+
+
+def render_saved(savings: Savings, now: float) -> SavedView:
+    """Show what warm prompts have spared today; `now` is in Unix seconds."""
+    day = day_of(now)
+    saved = savings.on(day)
+    seconds = saved.seconds if saved.tokens else 0.0
+    return SavedView(seconds=seconds, tokens=saved.tokens, day=day)
 
 
 def render_capture(capturing: Capturing) -> CaptureView:

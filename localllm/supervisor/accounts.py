@@ -9,6 +9,9 @@ from localllm.events import ModelState as S
 from localllm.supervisor.hosted import Hosted
 
 _TAKES_MEMORY = frozenset({S.WARMING, S.READY, S.DRAINING, S.STOPPING})
+HOLDS_MEMORY = _TAKES_MEMORY | {S.STARTING}
+"""Has it, or is about to: for those who show it."""
+
 _SETTLED = frozenset({S.STOPPED, S.FAILED, S.READY})
 
 

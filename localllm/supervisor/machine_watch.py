@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import anyio
@@ -74,12 +74,20 @@ class MachineWatch:
     """Those that were looked at, since one that is lost is looked at though nobody uses it."""
 
     _looking: bool = False
+    _one_look: anyio.Lock = field(default_factory=anyio.Lock)
     _before: Vitals | None = None
+    _glanced: tuple[float, Vitals] | None = None
+    """When on the loop's clock, and what was seen without being acted upon."""
+
     _slept: float | None = None
 
     @property
     def vitals(self) -> Vitals | None:
-        """The last look; None before the first, or where none has come back."""
+        """The newest look; None before the first, or where none has come back."""
+        if self._glanced is not None:
+            at, seen = self._glanced
+            if anyio.current_time() - at < self.every_s:
+                return seen
         return self._before
 
     async def run(self) -> None:
@@ -100,22 +108,44 @@ class MachineWatch:
         for log in cut:
             self.fleet.say(Topic.LOG_CUT, f"{log} had grown to its cap")
 
+    async def glance(self, devices: Sequence[Device]) -> None:
+        """Look at these, for who watches; acts on nothing, and leaves it where a look is under way.
+
+        What an act is decided by stays that which was seen at the turn before it.
+        """
+        if self._one_look.locked():
+            return
+        vitals = await self._look_once(devices, self._before_a_glance())
+        if vitals is not None:
+            self._glanced = anyio.current_time(), vitals
+
     async def _look(self) -> Vitals | None:
-        """Look in a thread; None where the look before has not come back, or this one does not."""
-        if self._looking:
-            return None
-        self._looking = True
         used = {d.id: d for h in self.fleet.instances() for d, _, _ in h.planned.used}
         self._known = {**{i: d for i, d in self._known.items() if i in self.fleet.lost}, **used}
-        with anyio.move_on_after(_LOOK_WITHIN_S):
-            return await anyio.to_thread.run_sync(
-                self._look_at, [*self._known.values()], abandon_on_cancel=True
-            )
-        return None
+        return await self._look_once([*self._known.values()], self._before)
 
-    def _look_at(self, devices: Sequence[Device]) -> Vitals:
+    def _before_a_glance(self) -> Vitals | None:
+        """What slowed it down counts since the turn, and the processor's work since the last glance."""
+        last = None if self._glanced is None else self._glanced[1]
+        if self._before is None or last is None:
+            return self._before or last
+        return replace(self._before, worked=last.worked)
+
+    async def _look_once(self, devices: Sequence[Device], before: Vitals | None) -> Vitals | None:
+        """Look in a thread; None where the look before has not come back, or this one does not."""
+        async with self._one_look:
+            if self._looking:
+                return None
+            self._looking = True
+            with anyio.move_on_after(_LOOK_WITHIN_S):
+                return await anyio.to_thread.run_sync(
+                    self._look_at, [*devices], before, abandon_on_cancel=True
+                )
+            return None
+
+    def _look_at(self, devices: Sequence[Device], before: Vitals | None) -> Vitals:
         try:
-            return self.look(devices, self._before)
+            return self.look(devices, before)
         finally:
             self._looking = False
 

@@ -22,6 +22,7 @@ from localllm.supervisor.accounts import held
 from localllm.supervisor.arranging import work_out
 from localllm.supervisor.asks import Asks
 from localllm.supervisor.fleet import Fleet
+from localllm.supervisor.glances import Glances
 from localllm.supervisor.hosted import Hosted
 from localllm.supervisor.instance_view import render_instance
 from localllm.supervisor.machine_watch import MachineWatch
@@ -49,10 +50,12 @@ class Operations:
     naming: Naming = field(init=False)
     pulls: Pulls = field(init=False)
     store: Storekeeping = field(init=False)
+    glances: Glances = field(init=False)
 
     def __post_init__(self) -> None:
         self.orders = Orders(self.desk, self.fleet, Asks(self.desk.paths.serving))
         self.naming = Naming(self.desk, self.fleet, self.orders.asks)
+        self.glances = Glances(self.watch)
         self.pulls = Pulls(self.desk, self.fleet.tools.bus)
         self.store = Storekeeping(self.desk, self.fleet, self.orders, self.pulls)
 
@@ -91,16 +94,19 @@ class Operations:
 
     async def status(self) -> StatusView:
         return StatusView(
-            daemon=DaemonView(
-                version=__version__,
-                pid=self.pid,
-                uptime=anyio.current_time() - self.started_at,
-                endpoint=self.endpoint,
-                log=str(self.desk.paths.daemon_log),
-            ),
+            daemon=self.daemon(),
             hardware=await anyio.to_thread.run_sync(lambda: render_machine(self.desk.probe())),
             warnings=[*self.watch.warnings],
             models=[await self._with_use_of_cache(h) for h in self.fleet.instances()],
+        )
+
+    def daemon(self) -> DaemonView:
+        return DaemonView(
+            version=__version__,
+            pid=self.pid,
+            uptime=anyio.current_time() - self.started_at,
+            endpoint=self.endpoint,
+            log=str(self.desk.paths.daemon_log),
         )
 
     async def _with_use_of_cache(self, hosted: Hosted) -> InstanceView:

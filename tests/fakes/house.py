@@ -111,6 +111,8 @@ class House:
     doubts: list[str]
     """What is found odd about engines that get warm from now on."""
 
+    operations: Operations
+
     def serve(self, planned: Planned) -> Hosted:
         hosted, _ = self.fleet.serve(planned, serving_of(planned, silence_s=20.0))
         return hosted
@@ -197,6 +199,7 @@ async def a_house(  # noqa: PLR0913  # each is what a few tests are about
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(fleet.run)
             tasks.start_soon(gateway.streams.run)
+            tasks.start_soon(gateway.operations.glances.run)
             await tasks.start(gateway.operations.pulls.run)
             await anyio.wait_all_tasks_blocked()
             async with (
@@ -205,7 +208,7 @@ async def a_house(  # noqa: PLR0913  # each is what a few tests are about
                     f"http://127.0.0.1:{port}", timeout=aiohttp.ClientTimeout(DEADLINE_S)
                 ) as http,
             ):
-                yield House(port, fleet, app, http, logs, record, given, doubts)
+                yield House(port, fleet, app, http, logs, record, given, doubts, gateway.operations)
             await fleet.close()
             await anyio.wait_all_tasks_blocked()
             tasks.cancel_scope.cancel()

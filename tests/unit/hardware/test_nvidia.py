@@ -38,6 +38,8 @@ def test_a_card_is_described_by_its_driver(probe_in: Probe) -> None:
         "compute_capability": "12.0",
         "uuid": "GPU-5090aaaa-0000-0000-0000-000000000001",
         "pci_bus": "00000000:01:00.0",
+        "memory_reserve": GIB,
+        "wired_limit": None,
         "power_limit_w": 575.0,
     }
 

@@ -78,8 +78,9 @@ def test_the_processor_comes_last_and_needs_no_bandwidth(probe_in: Probe) -> Non
 def test_every_known_fact_has_a_source_and_no_other_has(probe_in: Probe) -> None:
     for device in probe_in("halfway")["devices"]:
         described = {"id", "kind", "name", "source", "unified", "sources"}
+        behind_usable = {"memory_reserve", "wired_limit"}
         known = {fact for fact in device if device[fact] is not None}
-        assert set(device["sources"]) == known - described
+        assert set(device["sources"]) == known - described - behind_usable
 
 
 def test_under_wsl_windows_desktop_gets_its_share_too(probe_in: Probe, tmp_path: Path) -> None:
@@ -109,3 +110,12 @@ def test_importing_the_probe_loads_no_driver() -> None:
 
     assert "localllm.hardware.probe" in loaded
     assert "pynvml" not in loaded
+
+
+def test_what_is_left_to_others_is_told_also_of_memory_that_is_taken(probe_in: Probe) -> None:
+    machine = probe_in("rtx5090")
+
+    card, cpu = machine["devices"]
+    assert card["memory_reserve"] == GIB
+    assert cpu["memory_reserve"] == max(GIB, cpu["memory_total"] // 20)
+    assert (card["wired_limit"], cpu["wired_limit"]) == (None, None)

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,10 @@ from localllm.hardware.vitals import (
     SPEED_COMMAND,
     THERMAL_COMMAND,
     Pressure,
+    Worked,
     decide_pressure,
     decide_throttled,
+    decide_utilization,
     parse_pressure_level,
     parse_speed_limit,
     parse_thermal_level,
@@ -416,6 +419,31 @@ def test_the_first_look_sees_no_throttling_and_the_next_sees_what_came_after(
 
     assert (first.throttled, same.throttled) == (None, None)
     assert grown.throttled == "slowed down to cool, 2x since the last look"
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "utilization"),
+    [
+        (None, Worked(5.0, 10.0), None),
+        (Worked(5.0, 10.0), Worked(5.0, 10.05), None),  # too soon to tell
+        (Worked(5.0, 10.0), Worked(7.0, 18.0), 0.25),
+        (Worked(5.0, 10.0), Worked(4.9, 18.0), 0.0),  # the kernel takes waiting back at times
+    ],
+)
+def test_how_busy_processors_are_is_what_they_did_since_the_look_before(
+    before: Worked | None, now: Worked, utilization: float | None
+) -> None:
+    assert decide_utilization(before, now) == utilization
+
+
+def test_the_first_look_cannot_tell_how_busy_it_is_and_a_later_one_can() -> None:
+    first = read_vitals([])
+    idle = Worked(0.0, 0.0)
+    later = read_vitals([], before=replace(first, worked=idle))
+
+    assert first.utilization is None
+    assert later.utilization is not None
+    assert 0 < later.utilization < 1
 
 
 def test_a_processor_that_does_not_count_is_not_known_to_be_slowed_down(tmp_path: Path) -> None:

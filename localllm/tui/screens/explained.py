@@ -1,0 +1,45 @@
+"""Each number of one plan with its formula, over the plan's table."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.screen import ModalScreen
+from textual.widgets import Footer, Static
+
+
+class Explained(ModalScreen[None]):
+    """Shows lines; they scroll.
+
+    Args:
+        lines: Harmless already.
+    """
+
+    DEFAULT_CSS = """
+    Explained { align: center middle; }
+    Explained > VerticalScroll {
+        width: 96%; height: 80%; background: $surface; border: round $primary; padding: 0 1;
+    }
+    Explained.-narrow > VerticalScroll { width: 100%; height: 1fr; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,enter,e", "close", "Close", id="close", tooltip="Back to the plan")
+    ]
+
+    def __init__(self, name: str, lines: list[str]) -> None:
+        super().__init__()
+        self._head = name
+        self._lines = lines
+
+    def compose(self) -> ComposeResult:
+        with VerticalScroll() as box:
+            box.border_title = "number by number"
+            yield Static("\n".join([self._head, "", *self._lines]), id="formulas", markup=False)
+        yield Footer()
+
+    def action_close(self) -> None:
+        """Go back."""
+        self.dismiss()
