@@ -95,6 +95,7 @@ class Daemon:
             read_awake_gap,
             settings.supervision.watch_every_s,
             (paths.daemon_log,),
+            spare_slot=self._keeping.spare_slot,
         )
 
     async def run(self) -> None:

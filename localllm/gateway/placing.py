@@ -13,6 +13,7 @@ from localllm.engine_client.client import EngineClient
 from localllm.gateway.members import with_members
 from localllm.gateway.prompt_parts import prompt_parts
 from localllm.metrics.live import Live
+from localllm.planning.planner import Planned
 from localllm.planning.prompt_keeping import Kept, how_prompts_are_kept
 from localllm.prefix.identity import identity_of, key_of
 from localllm.prefix.keeping import Keeping
@@ -103,6 +104,11 @@ class Placing:
         return self._keys[client]
 
 
+def _turns_by_context(planned: Planned) -> bool:
+    """Whether the context decides how positions are turned. Source: get_rope_factors in llama.cpp."""
+    return any(one.name.startswith("rope_factors_") for one in planned.header.tensors)
+
+
 def _shares_cells(hosted: Hosted) -> bool:
     """Whether all slots have one cache, where what is idle leaves for what comes."""
     return hosted.planned.choice.installed.engine in {"llama-server", "xllamacpp"}
@@ -128,6 +134,7 @@ def _key_of(hosted: Hosted) -> str | None:
             installed.version,
             serving.kv_type,
             serving.checkpoints,
+            serving.context if _turns_by_context(planned) else None,
             serving.engine_args,  # the user's own: they may change how positions are counted
             *adapters,
         ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from localllm.engines.base import SAVES_SLOTS, Task
+from localllm.engines.base import SAVES_CHECKPOINTS, SAVES_SLOTS, Task
 from localllm.planning.planner import Planned
 
 
@@ -60,4 +60,20 @@ def _why_not_saved(planned: Planned, engine: str) -> str | None:
         return f"{engine} saves nothing where images are read"
     if planned.companions.draft is not None:
         return f"{engine} saves nothing of what a draft has read"
+    return _why_it_could_not_go_back(planned, engine)
+
+
+def _why_it_could_not_go_back(planned: Planned, engine: str) -> str | None:
+    """Say why what was saved would be read again at the first difference; of most models it is not.
+
+    How MLX keeps windows and states is its worker's own affair: its plans have no checkpoints.
+    """
+    if not planned.plan.checkpoint_bytes:
+        return None
+    if not planned.plan.checkpoints:
+        return "there is no memory for checkpoints, which this model needs to go back in a prompt"
+    if SAVES_CHECKPOINTS not in planned.choice.installed.abilities:
+        return (
+            f"{engine} does not save the checkpoints that this model needs to go back in a prompt"
+        )
     return None

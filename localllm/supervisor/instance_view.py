@@ -60,7 +60,7 @@ def render_instance(fleet: Fleet, hosted: Hosted, now: float) -> InstanceView:
             total=planned.plan.layers,
         ),
         memory=UsedMemoryView(
-            predicted=planned.plan.memory.total,
+            predicted=planned.plan.memory.at_load,
             measured=None if load is None else load.total_bytes,
             resident=None if measured is None else measured.resident_bytes,
         ),

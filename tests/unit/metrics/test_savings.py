@@ -140,7 +140,7 @@ def test_an_answer_in_one_piece_tells_nothing_of_the_speed_and_is_spared_all_the
     assert world.asked(cached=1000, took_s=None) == Spared(1000, pytest.approx(10.0))
 
 
-def test_a_day_ends_at_midnight_in_utc_and_what_began_before_is_not_todays() -> None:
+def test_a_day_ends_at_midnight_in_utc_and_what_began_before_is_yesterdays() -> None:
     world = Counted(lambda _: 100.0)
     world.asked(cached=100)
     yesterday = _begun(world)
@@ -152,8 +152,19 @@ def test_a_day_ends_at_midnight_in_utc_and_what_began_before_is_not_todays() -> 
     late = world.savings.finished(yesterday)
 
     assert late == Spared(1000, 10.0), "the ledger gets it"
-    assert world.savings.on(TODAY) == NOTHING
+    assert world.savings.on(TODAY) == Spared(1100, 11.0)
     assert world.savings.on(day_of(NOON + DAY_S)) == Spared(300, 3.0)
+
+
+def test_a_clock_that_was_years_ahead_and_was_set_costs_no_day() -> None:
+    world = Counted(lambda _: 100.0)
+    world.began_at += 3650 * DAY_S
+    world.asked(cached=300)
+
+    world.began_at = NOON
+    world.asked(cached=100)
+
+    assert world.savings.on(TODAY) == Spared(100, 1.0)
 
 
 def _begun(world: World) -> Live:
