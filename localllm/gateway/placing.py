@@ -9,12 +9,13 @@ from weakref import WeakKeyDictionary
 
 import anyio
 
+from localllm.config import Prefix
 from localllm.engine_client.client import EngineClient
 from localllm.gateway.members import with_members
 from localllm.gateway.prompt_parts import prompt_parts
 from localllm.metrics.live import Live
 from localllm.planning.planner import Planned
-from localllm.planning.prompt_keeping import Kept, how_prompts_are_kept
+from localllm.planning.prompt_keeping import AS_IT_COMES, Kept, how_prompts_are_kept
 from localllm.prefix.identity import identity_of, key_of
 from localllm.prefix.keeping import Keeping
 from localllm.prefix.outline import outline_of
@@ -46,12 +47,12 @@ class Placing:
 
     Args:
         secret: This installation's own, for outlines.
-        enabled: By the user's settings.
+        wanted: The user's settings.
     """
 
     keeping: Keeping
     secret: bytes
-    enabled: bool = True
+    wanted: Prefix = AS_IT_COMES
     _keys: WeakKeyDictionary[EngineClient, str | None] = field(
         default_factory=WeakKeyDictionary[EngineClient, "str | None"]
     )
@@ -81,8 +82,8 @@ class Placing:
     async def engine(self, hosted: Hosted, client: EngineClient) -> Engine | None:
         """Say what of an instance counts for its prompts; None where nothing of them is kept."""
         planned = hosted.planned
-        keeping = how_prompts_are_kept(planned, enabled=self.enabled)
-        if keeping.kept is Kept.NOT:
+        keeping = how_prompts_are_kept(planned, self.wanted)
+        if keeping.kept is Kept.NOT and not keeping.pins_slots:
             return None
         key = await self._key(hosted, client)
         if key is None:

@@ -82,6 +82,15 @@ def _nobody_knows(_instance: str) -> float | None:
     return None
 
 
+def _read_s(live: Live) -> float | None:
+    """What reading a prompt took: as the engine says, else until its first token came."""
+    if live.read_s is not None:
+        return live.read_s
+    if live.first_token_at is None or live.admitted_at is None:
+        return None
+    return live.first_token_at - live.admitted_at
+
+
 class Savings:
     """Mutable, and used on the event loop alone.
 
@@ -123,11 +132,9 @@ class Savings:
             del self._sums[next(iter(self._sums))]
 
     def _learn(self, live: Live) -> None:
-        prompt, cached = live.prompt_tokens, live.cached_tokens
-        if prompt is None or cached is None or live.first_token_at is None:
-            return
-        assert live.admitted_at is not None, "an engine has it"
-        self._pace(live).saw(prompt - cached, live.first_token_at - live.admitted_at)
+        prompt, cached, read_s = live.prompt_tokens, live.cached_tokens, _read_s(live)
+        if prompt is not None and cached is not None and read_s is not None:
+            self._pace(live).saw(prompt - cached, read_s)
 
     def _token_s(self, live: Live) -> float | None:
         assert live.instance is not None, "an engine has it"

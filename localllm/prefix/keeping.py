@@ -242,7 +242,7 @@ class Keeping:
 
     async def _save(self, run: Run, holding: Holding, within_s: float) -> None:
         with self._patience(within_s) as there:
-            if there and self.shelf is not None:
+            if there and self.shelf is not None and run.engine.kept is not Kept.NOT:
                 await save(self.shelf, run, holding)
         run.put(holding.slot, is_saved=True)  # tried once
 

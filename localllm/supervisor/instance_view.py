@@ -91,9 +91,7 @@ def render_instance(fleet: Fleet, hosted: Hosted, now: float) -> InstanceView:
             total=hosted.total,
             remote=hosted.remote,
         ),
-        prompts=render_keeping(
-            how_prompts_are_kept(planned, enabled=fleet.tools.prefix_folder is not None)
-        ),
+        prompts=render_keeping(how_prompts_are_kept(planned, fleet.tools.prefix)),
         kv_used=None,
         error=_error(hosted),
     )

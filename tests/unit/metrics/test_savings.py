@@ -52,6 +52,18 @@ def test_cached_tokens_save_what_reading_took_of_this_instance() -> None:
     assert world.today == spared
 
 
+def test_what_the_engine_says_that_reading_took_goes_before_what_we_see() -> None:
+    world = Counted()
+    live = world.begin(Api.CHAT)
+    live.admitted("m:1", "m", "xllamacpp")
+    live.read_s = 2.0
+    live.used(prompt=1000, cached=0, generated=1)
+    live.ended(200)
+    world.savings.finished(live)
+
+    assert world.asked(cached=1000) == Spared(1000, pytest.approx(2.0)), "it was not streamed"
+
+
 def test_before_anything_was_measured_tokens_are_counted_and_seconds_are_not() -> None:
     world = Counted()
 
