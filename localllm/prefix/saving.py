@@ -83,7 +83,8 @@ async def _save_slot(shelf: Shelf, run: Run, holding: Holding) -> Entry | None:
         shelf.abandon(name)  # the engine may write it all the same, or only now
         raise
     if saved is None:
-        shelf.abandon(name)
+        shelf.abandon(name)  # it may have taken too long, and be written yet
+        await on_disk(lambda: shelf.give_up(name))
         return None
     run.bytes_per_token = saved.size_bytes / saved.tokens
     is_all = saved.tokens >= _ALL * holding.tokens
