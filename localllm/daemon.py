@@ -95,6 +95,7 @@ class Daemon:
             read_awake_gap,
             settings.supervision.watch_every_s,
             (paths.daemon_log,),
+            spare_slot=self._keeping.spare_slot,
         )
 
     async def run(self) -> None:
@@ -116,7 +117,7 @@ class Daemon:
             )
             prefix = self._settings.prefix
             secret = read_or_make_key(self._paths.prefix_key)
-            placing = Placing(self._keeping, secret, enabled=prefix.enabled)
+            placing = Placing(self._keeping, secret, prefix)
             warming = Warming(self._keeping, reads_ahead=prefix.warm)
             warming_up = WarmingUp(self._fleet, _connect, placing, warming)
             gateway = Gateway(
@@ -182,7 +183,8 @@ class Daemon:
             examine=notes.examine,
             budgets=self._desk.budgets_now,
             cache_share=supervision.cache_share,
-            prefix_folder=self._paths.prefixes if self._settings.prefix.enabled else None,
+            prefix_folder=self._paths.prefixes,
+            prefix=self._settings.prefix,
             farewell=self._keeping.farewell,
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from typing import Any
@@ -44,6 +44,9 @@ class _Stream:
 
     first_s: float | None = None
     text: list[str] = field(default_factory=list[str])
+    begun: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """The usage that it began with, where the API tells one."""
+
     counted: tuple[int, int, int] | None = None
 
 
@@ -59,11 +62,25 @@ def ask(port: int, request: Request) -> Reading:
         if word is not None:
             told.first_s = told.first_s or time.monotonic() - began
             told.text.append(word)
-        told.counted = counted_in(event) or told.counted
+        if event.get("type") == "message_start":
+            told.begun = event["message"]["usage"]
+        told.counted = counted_in(event, told.begun) or told.counted
     if told.counted is None:
         raise NotAnswered(f"{request.path} told no usage")
     first_s = told.first_s or time.monotonic() - began
     return Reading(*told.counted, first_s, "".join(told.text))
+
+
+def words_of(port: int, request: Request) -> Iterator[str]:
+    """Ask, and yield each token's text as it comes.
+
+    Raises:
+        NotAnswered: It was refused, or broke off.
+    """
+    for event in _events(port, request):
+        word = word_in(event)
+        if word is not None:
+            yield word
 
 
 def count(port: int, request: Request) -> None:
@@ -127,11 +144,15 @@ def word_in(event: dict[str, Any]) -> str | None:
     return "" if kind.startswith("response.") and kind.endswith(".delta") else None
 
 
-def counted_in(event: dict[str, Any]) -> tuple[int, int, int] | None:
-    """Tokens of the prompt, of it those from the cache, and of the answer; None if not told here."""
+def counted_in(event: Mapping[str, Any], begun: Mapping[str, Any]) -> tuple[int, int, int] | None:
+    """Tokens of the prompt, of it those from the cache, and of the answer; None if not told here.
+
+    Args:
+        begun: The usage that a message began with; engines do not repeat it at the end.
+    """
     kind = event.get("type")
     if kind == "message_delta":
-        usage = event["usage"]
+        usage = {**begun, **event["usage"]}
         cached = usage.get("cache_read_input_tokens") or 0
         whole = usage["input_tokens"] + cached + (usage.get("cache_creation_input_tokens") or 0)
         return whole, cached, usage["output_tokens"]

@@ -21,7 +21,10 @@ from tests.fakes import vulkan_engine
 from tests.fakes.installation import Installation, wait_until
 from tests.smollm2 import smollm2
 
-ENGINES = ("xllamacpp", "llama-server", "mlx")
+ENGINES = ("xllamacpp", "llama-server", "llama-cpp-python", "mlx")
+NO_TOOLS = ("llama-cpp-python", "mlx")
+"""The worker of the one, and SmolLM2's template on the other, know of none."""
+
 EMBEDDED = "smollm2-135m-instruct"
 """By this name a request has it loaded."""
 
@@ -33,6 +36,13 @@ FULL_BYTES = 1 << 20
 BROKEN = ("backoff", "failed")
 BIG_BYTES = 1 << 16
 """From which on a file holds a cache, and does not tell of one."""
+
+_NO_HOST_CACHE = """
+from localllm.fit import decide
+assert hasattr(decide, "_host_cache_bytes")
+decide._host_cache_bytes = lambda *_: 0
+"""
+"""Read by each Python that is started; there is no setting for it, since the plan decides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +56,11 @@ class Place:
     other: str
     words: tuple[str, ...]
     """Flags of `up` and `switch`."""
+
+    config: str
+    """What config.toml says, but for prompts."""
+
+    calls_tools: bool = True
 
     @property
     def port(self) -> int:
@@ -70,6 +85,19 @@ class Place:
 
     def down(self) -> None:
         self.here.ok("down", within_s=PATIENCE_S)
+
+    def restart(self, prefix: str) -> None:
+        """Serve anew with nothing saved, and with these lines of `[prefix]` in config.toml."""
+        self.down()
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.here.configure(f"{self.config}[prefix]\n{prefix}\n")
+        self.up()
+
+    def keep_none_in_memory(self) -> None:
+        """From the next start on, engines get no memory for earlier prompts, as where none is left."""
+        home = self.here.home
+        (home / "sitecustomize.py").write_text(_NO_HOST_CACHE)
+        self.here.environment["PYTHONPATH"] = f"{home}:{self.here.environment['PYTHONPATH']}"
 
     def switch(self, *, back: bool) -> None:
         model = self.model if back else self.other
@@ -148,17 +176,21 @@ class Place:
 
 
 @contextmanager
-def a_place(engine: str, context: int) -> Iterator[Place]:
-    """Serve, in a folder of its own; all of it is ended and removed with the block."""
+def a_place(engine: str, context: int, prefix: str = "") -> Iterator[Place]:
+    """Serve, in a folder of its own; all of it is ended and removed with the block.
+
+    Args:
+        prefix: Lines of `[prefix]` in config.toml.
+    """
     folder = Path(tempfile.mkdtemp(prefix="llp"))
     here = Installation(folder)
     try:
         config = f'allow_cpu = true\nengine = "{engine}"\n'
         if engine == "llama-server":
             config += f'llama_server = "{vulkan_engine.program()}"\n'
-        here.configure(config)
+        here.configure(f"{config}[prefix]\n{prefix}\n")
         words = ("--context", str(context), "--parallel", "2")
-        place = Place(here, *_two_models(engine, folder), words)
+        place = Place(here, *_two_models(engine, folder), words, config, engine not in NO_TOOLS)
         place.up()
         yield place
         place.down()

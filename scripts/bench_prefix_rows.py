@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import shutil
 from collections.abc import Callable, Iterator
@@ -26,12 +27,12 @@ def measure(place: Place, talks: Talks, rounds: int) -> Iterator[Row]:
     yield talks.begin("opencode", "opencode")
     yield talks.go_on("opencode", "second turn")
     two = (MAIN, "opencode")
-    yield _taking_turns(talks, two, rounds, "two agents taking turns on two slots")
+    yield taking_turns(talks, two, rounds, "two agents taking turns on two slots")
     yield talks.begin("codex", "codex")
     yield talks.go_on("codex", "second turn")
     yield talks.begin("claude, another project", "claude-code")
     four = (*two, "codex", "claude, another project")
-    yield _taking_turns(talks, four, rounds, "four agents taking turns on two slots")
+    yield taking_turns(talks, four, rounds, "four agents taking turns on two slots")
     yield talks.begin_again("claude, billed", MAIN, "2.1.330.a1b")
     yield from _harmed(place, talks)
 
@@ -61,6 +62,9 @@ def _harmed(place: Place, talks: Talks) -> Iterator[Row]:
     yield _spoiled(place, talks, "saved files truncated", _truncate)
     yield _spoiled(place, talks, "saved files overwritten with garbage", _overwrite)
     yield _replaced(place, talks)
+    yield _spoiled(place, talks, "saved by another build of the engine", _of_another_build)
+    yield _spoiled(place, talks, "saved in an older format", _older)
+    yield _spoiled(place, talks, "saved in a newer format", _newer)
     yield _full_disk(place, talks)
 
 
@@ -70,7 +74,7 @@ def _switch_and_back(place: Place, talks: Talks) -> None:
     place.switch(back=True)
 
 
-def _taking_turns(talks: Talks, names: tuple[str, ...], rounds: int, row: str) -> Row:
+def taking_turns(talks: Talks, names: tuple[str, ...], rounds: int, row: str) -> Row:
     """Have each go on in turn; the first round brings them to where they were left."""
     for name in names:
         talks.go_on(name, row)
@@ -148,3 +152,23 @@ def _truncate(file: Path) -> None:
 def _overwrite(file: Path) -> None:
     with file.open("r+b") as opened:
         opened.write(secrets.token_bytes(file.stat().st_size))
+
+
+def _of_another_build(file: Path) -> None:
+    """Its key is of all that it depends on, the engine's build among it."""
+    _rewrite(file, key=secrets.token_hex(32))
+
+
+def _older(file: Path) -> None:
+    _rewrite(file, format=0)
+
+
+def _newer(file: Path) -> None:
+    _rewrite(file, format=1000)
+
+
+def _rewrite(file: Path, **changes: object) -> None:
+    """Change what stands beside a saved prompt."""
+    beside = file.with_suffix(".json")
+    if beside.exists():  # one that was spoiled before may have been removed meanwhile
+        beside.write_text(json.dumps({**json.loads(beside.read_text()), **changes}))

@@ -26,6 +26,7 @@ LONG = 60
 _CUTS = re.compile(r" \[(\d+) characters left out\]")
 _CUT = re.compile(_CUTS.pattern + r"\Z")
 _KEPT = 160
+_OF_TOOLS = ("tools", "tool_choice", "parallel_tool_calls")
 _NO_UUID = "00000000-0000-0000-0000-000000000000"
 _WORDS = tuple(
     "the file reads a line and tells what it found before another tool is asked to write its "  # noqa: SIM905
@@ -61,6 +62,11 @@ class Conversation:
         """Begin the system prompt with the line that Claude Code changes between sessions."""
         line = {"type": "text", "text": f"x-anthropic-billing-header: cc_version={version};"}
         body = {**self.request.body, "system": [line, *self.request.body["system"]]}
+        return replace(self, request=replace(self.request, body=body))
+
+    def without_tools(self) -> Conversation:
+        """Leave them out: not every engine can read calls of tools out of an answer."""
+        body = {k: v for k, v in self.request.body.items() if k not in _OF_TOOLS}
         return replace(self, request=replace(self.request, body=body))
 
     @property
@@ -101,7 +107,8 @@ def side_requests(of: Conversation) -> tuple[Request, ...]:
     small = [_small(of, title, asked), _small(of, summary, f"The user: {asked} The agent: Done.")]
     if of.agent != "claude-code":
         return tuple(small)
-    counted = {k: of.request.body[k] for k in ("model", "messages", "system", "tools")}
+    members = ("model", "messages", "system", "tools")
+    counted = {k: v for k, v in of.request.body.items() if k in members}
     headers = of.request.headers
     return (*small, Request("/v1/messages/count_tokens?beta=true", counted, headers))
 

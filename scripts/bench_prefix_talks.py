@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from bench_prefix_asking import NotAnswered, Reading, ask, count
-from bench_prefix_place import Place
 from bench_prefix_shapes import (
     Conversation,
     Request,
@@ -16,7 +16,30 @@ from bench_prefix_shapes import (
 
 AT_MOST_TOKENS = 64
 AT_MOST_RATIO = 0.1
-WARM = f"<= {AT_MOST_TOKENS} again, <= {AT_MOST_RATIO} of cold"
+TOKENS = f"<= {AT_MOST_TOKENS} again"
+"""Where one token takes so long that time says nothing."""
+
+WARM = f"{TOKENS}, <= {AT_MOST_RATIO} of cold"
+
+
+class Served(Protocol):
+    """Where conversations are held: a daemon, or an engine without one."""
+
+    @property
+    def name(self) -> str:
+        """What requests call the model."""
+
+    @property
+    def port(self) -> int: ...
+
+    @property
+    def calls_tools(self) -> bool:
+        """Whether its engine can."""
+
+    def last_event(self) -> int: ...
+
+    def start_s(self, seen: int) -> float:
+        """How long engines took to start since an event; 0 where none did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +92,9 @@ class Talk:
 class Talks:
     """Every conversation of a run, by name."""
 
-    def __init__(self, place: Place, scale: float) -> None:
+    def __init__(self, place: Served, scale: float, target: str = WARM) -> None:
         self._place = place
+        self._target = target
         self._scale = scale
         self._talks: dict[str, Talk] = {}
         self._others = 0
@@ -78,7 +102,7 @@ class Talks:
     def begin(self, name: str, agent: str) -> Row:
         """Ask a conversation's first turn."""
         seed = len(self._talks)
-        new = conversation(agent, self._place.name, scale=self._scale, seed=seed)
+        new = self._conversation(agent, self._place.name, seed=seed)
         return self._begin(name, new, f"first turn of {new.size_bytes} bytes")
 
     def begin_again(self, name: str, of: str, cc_version: str) -> Row:
@@ -86,13 +110,11 @@ class Talks:
         known = self._talks[of]
         agent = known.conversation.agent
         seed = list(self._talks).index(of)
-        new = conversation(agent, self._place.name, scale=self._scale, seed=seed, session=1)
+        new = self._conversation(agent, self._place.name, seed=seed, session=1)
         row = self._begin(name, new.billed(cc_version), "the same in a session with a billing line")
         ratio = (row.first_s or 0.0) / known.cold_s
         beyond = self._talks[name].last.read_tokens
-        return replace(
-            row, beyond_tokens=beyond, ratio=ratio, target=WARM, met=is_met(beyond, ratio)
-        )
+        return self._judged(replace(row, beyond_tokens=beyond, ratio=ratio))
 
     def go_on(self, name: str, row: str) -> Row:
         """Ask the next turn, and say what of it was read again."""
@@ -102,14 +124,14 @@ class Talks:
         try:
             reading = ask(self._place.port, following.request)
         except NotAnswered as error:
-            return Row(row, following.agent, target=WARM, met=False, note=str(error))
+            return Row(row, following.agent, target=self._target, met=False, note=str(error))
         self._talks[name] = Talk(following, reading, talk.cold_s)
         known = talk.last.prompt_tokens + talk.last.generated_tokens
         beyond = max(0, reading.read_tokens - max(0, reading.prompt_tokens - known))
         start_s = min(self._place.start_s(seen), reading.first_s)
         ratio = (reading.first_s - start_s) / talk.cold_s
-        told = replace(_row(row, following, reading), start_s=start_s, target=WARM)
-        return replace(told, beyond_tokens=beyond, ratio=ratio, met=is_met(beyond, ratio))
+        told = replace(_row(row, following, reading), start_s=start_s)
+        return self._judged(replace(told, beyond_tokens=beyond, ratio=ratio))
 
     def in_between(self, name: str) -> None:
         """Have an agent ask what it asks by the way, and one other client something else."""
@@ -121,8 +143,16 @@ class Talks:
 
     def elsewhere(self, model: str) -> None:
         """Have the other model read an agent's prompt."""
-        asked = conversation("opencode", model, scale=self._scale, seed=1000)
+        asked = self._conversation("opencode", model, seed=1000)
         ask(self._place.port, asked.request)
+
+    def _judged(self, row: Row) -> Row:
+        ratio = (row.ratio or 0.0) if self._target == WARM else 0.0
+        return replace(row, target=self._target, met=is_met(row.beyond_tokens or 0, ratio))
+
+    def _conversation(self, agent: str, model: str, *, seed: int, session: int = 0) -> Conversation:
+        new = conversation(agent, model, scale=self._scale, seed=seed, session=session)
+        return new if self._place.calls_tools else new.without_tools()
 
     def _begin(self, name: str, new: Conversation, row: str) -> Row:
         reading = ask(self._place.port, new.request)

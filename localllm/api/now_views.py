@@ -29,7 +29,7 @@ class HeldView(View, frozen=True, kw_only=True):
     model: str
     weights: int
     cache: int
-    """KV cache and recurrent state."""
+    """KV cache, recurrent state, and checkpoints of both."""
 
     other: int
     """Computing, output, the runtime's own, a projector, a draft."""

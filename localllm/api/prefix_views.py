@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from localllm.api.views import View
 
 
@@ -18,6 +20,9 @@ class PrefixView(View, frozen=True, kw_only=True):
 
     uses: int
     """How often it was put back."""
+
+    kind: Literal["slot", "text"]
+    """slot: what an engine has read, which is put back; text: a request, which is read again."""
 
 
 class PrefixesView(View, frozen=True, kw_only=True):

@@ -16,6 +16,8 @@ class LayersView(View, frozen=True, kw_only=True):
 
 class UsedMemoryView(View, frozen=True, kw_only=True):
     predicted: int
+    """When it is loaded, without what comes with prompts: checkpoints of slots, earlier prompts."""
+
     measured: int | None
     """What the engine's own log adds up to."""
 

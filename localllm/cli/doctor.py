@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import click
 
@@ -40,8 +40,8 @@ def command(agent: str | None, *, as_json: bool) -> None:
         raise click.UsageError("So far it looks at agents alone: localllm doctor --agent [NAME].")
     view = require_daemon(here().daemon_file).partings()
     name = None if agent == _ALL else agent
-    chosen = view if name is None else _of(view, _programs(name))
     seen = [one.program for one in view.programs]
+    chosen = view if name is None else _of(view, _programs(name, seen))
     print_document(chosen, render_partings(chosen, name, seen), as_json=as_json)
 
 
@@ -55,8 +55,12 @@ def _is_one(program: str, names: Collection[str]) -> bool:
     return program.lower() in names or program.lower().startswith(begins)
 
 
-def _programs(name: str) -> Collection[str]:
-    """How an agent may call itself in its requests; any other name is a program's own."""
+def _programs(name: str, seen: Sequence[str]) -> Collection[str]:
+    """How an agent may call itself in its requests; any other name is a program's own.
+
+    Raises:
+        NoSuchAgent: It is neither an agent's, nor one's that was seen.
+    """
     from localllm.agents.errors import NoSuchAgent  # noqa: PLC0415  # heavy, all of them
     from localllm.agents.first_request import read_first_request  # noqa: PLC0415
     from localllm.agents.profile import find_agent, read_agents  # noqa: PLC0415
@@ -66,6 +70,8 @@ def _programs(name: str) -> Collection[str]:
     try:
         agent = find_agent(read_agents(folder), name)
     except NoSuchAgent:
+        if not any(_is_one(program, {name.lower()}) for program in seen):
+            raise
         return {name.lower()}
     names = {name, agent.id, *agent.aliases, *agent.programs}
     if agent.request is not None:

@@ -20,6 +20,9 @@ from localllm.paths import Paths
 from localllm.prefix.budget import read_budget_bytes, read_held_bytes
 from localllm.prefix.entries import Entry
 from localllm.prefix.shelf import Shelf
+from localllm.units import MIB
+
+_KIB = 1 << 10
 
 
 @click.group("prefix")
@@ -94,7 +97,7 @@ def _named(entries: Sequence[Entry], ids: Sequence[str]) -> Sequence[Entry]:
         if wanted not in known:
             raise ModelNotFound(
                 f"No prompt {plain(wanted)!r} is kept on this disk.",
-                why=f"there are {len(known)}, with other ids" if known else "there are none",
+                why=f"here are {_counted(entries)}, with other ids" if known else "there is none",
                 fix="localllm prefix ls",
             )
     return [known[wanted] for wanted in dict.fromkeys(ids)]
@@ -109,27 +112,36 @@ def _view_of(entry: Entry) -> PrefixView:
         saved=entry.saved_at,
         last_used=entry.used_at,
         uses=entry.uses,
+        kind="text" if entry.is_text else "slot",
     )
 
 
 def _lines(view: PrefixesView, now: float) -> list[str]:
     lines = ["no prompt is kept on this disk yet"]
     if view.prefixes:
-        head = ["id", "model", "tokens", "size", "saved", "last used", "uses"]
+        head = ["id", "model", "kept as", "tokens", "size", "saved", "last used", "uses"]
         rows = [_row(one, now) for one in view.prefixes]
         said = f"{_counted(view.prefixes)}, {size(view.size)} of {size(view.budget)} that they may take"
         lines = [*table([head, *rows]), "", said]
     if not view.enabled:
-        lines.append("they are neither used nor added to: [prefix] says enabled = false")
+        removes = "; localllm prefix rm --all removes them" if view.prefixes else ""
+        lines.append(f"they are neither used nor added to: [prefix] says enabled = false{removes}")
+    elif not view.budget:
+        lines.append("there is no room for any: [prefix] says max_gib = 0, or the disk is full")
     return lines
+
+
+def _size(count: int) -> str:
+    return size(count) if count >= MIB else f"{-(-count // _KIB)} KiB"
 
 
 def _row(one: PrefixView, now: float) -> list[str]:
     return [
         one.id,
         plain(one.model),
+        one.kind,
         str(one.tokens),
-        size(one.size),
+        _size(one.size),
         ago(one.saved, now),
         ago(one.last_used, now),
         str(one.uses),

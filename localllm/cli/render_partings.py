@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 
 from localllm.api.parting_views import BreakView, PartingsView, ProgramView
 from localllm.cli.plain import plain
 
+_COLUMNS = 100
 _FIRST_TURNS = "let it take two turns first, then ask again"
 
 
@@ -53,15 +55,25 @@ def _facts(one: ProgramView) -> list[str]:
         share = one.cached_tokens / one.prompt_tokens
         facts.append(f"{share:.0%} of {one.prompt_tokens:,} prompt tokens were cached")
     if one.breaks:
-        facts.append(f"its prefix broke {_counted(one.breaks, 'time')}")
+        facts.append(f"its prefix broke {_times(one.breaks)}")
     return facts
 
 
 def _place(place: BreakView) -> list[str]:
-    lines = [f"  {_counted(place.times, 'time')}: {plain(place.parting.says)}"]
+    lines = _wrapped(f"  {_times(place.times)}: {plain(place.parting.says)}")
     if place.again:
         lines.append(f"    read again because of it: about {_counted(place.again, 'token')}")
-    return [*lines, f"    fix: {plain(place.parting.fix)}"]
+    return [*lines, *_wrapped(f"    fix: {plain(place.parting.fix)}")]
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(
+        text, _COLUMNS, subsequent_indent="      ", break_long_words=False, break_on_hyphens=False
+    )
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count:,} times"
 
 
 def _counted(count: int, what: str) -> str:

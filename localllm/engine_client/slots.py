@@ -89,15 +89,25 @@ class _Done(msgspec.Struct):
     n_erased: int | None = None
 
 
-async def save_slot(client: EngineClient, slot: int, name: str) -> int | None:
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """What is in a file."""
+
+    tokens: int
+    size_bytes: int
+
+
+async def save_slot(client: EngineClient, slot: int, name: str) -> Saved | None:
     """Have what a slot holds put into a file; one of that name is written over.
 
     Returns:
-        Bytes written; None where it could not, or the slot holds nothing: then something may
-        be left in the file.
+        None where it could not, or the slot holds nothing: then something may be left in the file,
+        or come there yet.
     """
     done = await _do(client, slot, "save", {"filename": name})
-    return done.n_written or None if done is not None and done.n_saved else None
+    if done is None or not done.n_saved or not done.n_written:
+        return None
+    return Saved(done.n_saved, done.n_written)
 
 
 async def restore_slot(client: EngineClient, slot: int, name: str) -> int | None:

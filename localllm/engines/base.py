@@ -114,6 +114,13 @@ NO_SAMPLING = Sampling()
 SAVES_SLOTS = "saves_slots"
 """The ability to put what a slot holds into a file, and to take it from there."""
 
+SAVES_CHECKPOINTS = "saves_checkpoints"
+"""The ability to put a slot's checkpoints there, too: without them a model with a window or a
+state has to read a prompt again as soon as it differs from what was saved."""
+
+_FIRST_BUILD_THAT_DOES = 11549
+"""Of llama.cpp, as far as it was tried: b10434 does not."""
+
 _BATCH_TOKENS = 2048
 """llama.cpp's own default; nothing that is planned depends on it."""
 
@@ -170,6 +177,9 @@ class Serving:
     micro_batch: int
     threads: int
     host_cache_bytes: int
+    checkpoints: int = 0
+    """Earlier states of each slot that are kept, where its cache cannot be cut back anywhere."""
+
     devices: tuple[EngineDevice, ...] = ()
     """Where the layers go, in the engine's own names; none: on the processor."""
 
@@ -251,6 +261,12 @@ SLOWEST_DISK_BYTES_PER_S = 50 << 20
 def start_deadline_s(serving: Serving) -> float:
     """How long a load may stay silent; from its bytes, since loading is not hanging."""
     return serving.silence_s + serving.file_bytes / SLOWEST_DISK_BYTES_PER_S
+
+
+def abilities_of_build(build: int | None) -> frozenset[str]:
+    """What a build of llama.cpp can do that no flag tells of; None: its number is not known."""
+    able = build is not None and build >= _FIRST_BUILD_THAT_DOES
+    return frozenset({SAVES_CHECKPOINTS} if able else ())
 
 
 def library_environment(

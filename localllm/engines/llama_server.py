@@ -22,6 +22,7 @@ from localllm.engines.base import (
     Sampling,
     Serving,
     Task,
+    abilities_of_build,
     cuda_environment,
     library_environment,
     start_deadline_s,
@@ -40,16 +41,21 @@ _OPTIONAL = {
     "--fit": ("--fit", "off"),
     "--no-ui": ("--no-ui",),
     "--offline": ("--offline",),
-    "--ctx-checkpoints": ("--ctx-checkpoints", "0"),
     "--metrics": ("--metrics",),
     "--slots": ("--slots",),
 }
+_CHECKPOINTS = ("--ctx-checkpoints", "--swa-checkpoints")
+"""The same thing's new name and its old one."""
+
 _SAVE_PATH, _KEEP_IDLE = "--slot-save-path", "--no-cache-idle-slots"
 _DEVICE = re.compile(
     r"^\s+(?P<name>\w+\d+|Metal): (?P<text>.+) \((?P<total>\d+) MiB, (?P<free>\d+) MiB free\)\s*$",
     re.MULTILINE,
 )
 _VERSION = re.compile(r"^version: (.+)$", re.MULTILINE)
+_BUILD = re.compile(r"\bbuild (\d+)|^(\d+) \(")
+"""In '0.1.0-dev (build 11549, commit 7e4c0a9)', and in '10434 (7e4c0a9)' as it was before."""
+
 _FLAG = re.compile(r"(?<![\w-])--[a-z][\w-]*")
 
 
@@ -95,8 +101,9 @@ class LlamaServer:
             answers = pool.map(lambda q: ask((program, q), self._environment), questions)
             usage, version, listing = answers
         flags = frozenset(_FLAG.findall(usage.text))
-        abilities = flags | _abilities(usage.text, flags)
         found = _VERSION.search(version.text)
+        build = _build(found.group(1)) if found else None
+        abilities = flags | _abilities(usage.text, flags) | abilities_of_build(build)
         known = diagnose(listing.text)
         return Installed(
             self.name,
@@ -124,6 +131,7 @@ class LlamaServer:
             *_with_images(serving),
             *_with_extras(serving, found),
             *_with_saved_slots(serving, found),
+            *_with_checkpoints(serving, found),
             *_sampling(serving.sampling),
             *_without_mapping(serving, found),
             *(
@@ -152,6 +160,11 @@ def parse_devices(listing: str) -> tuple[EngineDevice, ...]:
         )
         for m in _DEVICE.finditer(listing)
     )
+
+
+def _build(version: str) -> int | None:
+    told = _BUILD.search(version)
+    return None if told is None else int(told.group(1) or told.group(2))
 
 
 def _abilities(usage: str, flags: frozenset[str]) -> frozenset[str]:
@@ -215,6 +228,11 @@ def _with_saved_slots(serving: Serving, found: Installed) -> Sequence[str]:
     if serving.prefix_folder is None or _SAVE_PATH not in found.abilities:
         return kept
     return (_SAVE_PATH, os.path.join(str(serving.prefix_folder), ""), *kept)  # noqa: PTH118
+
+
+def _with_checkpoints(serving: Serving, found: Installed) -> Sequence[str]:
+    flag = next((flag for flag in _CHECKPOINTS if flag in found.abilities), None)
+    return () if flag is None else (flag, str(serving.checkpoints))
 
 
 def _with_extras(serving: Serving, found: Installed) -> Sequence[str]:

@@ -16,6 +16,7 @@ from localllm.engines.base import (
     LaunchSpec,
     Sampling,
     Serving,
+    abilities_of_build,
     cuda_environment,
     library_environment,
     start_deadline_s,
@@ -68,7 +69,7 @@ class Xllamacpp:
             told.version,
             program,
             told.devices,
-            frozenset({"unix_socket", SAVES_SLOTS}),
+            frozenset({"unix_socket", SAVES_SLOTS}) | abilities_of_build(_build(told.version)),
             origin=self._origin,
             env=self._own,
             hint=told.hint,
@@ -84,6 +85,7 @@ class Xllamacpp:
             micro_batch=serving.micro_batch,
             threads=serving.threads,
             host_cache_mib=serving.host_cache_bytes >> 20,
+            checkpoints=serving.checkpoints,
             whole=serving.whole,
             devices=[device.name for device in serving.devices],
             split=list(serving.split),
@@ -107,6 +109,12 @@ class Xllamacpp:
             start_deadline_s=start_deadline_s(serving),
             env={**found.env, **cuda_environment(serving.uuids), **key},
         )
+
+
+def _build(version: str | None) -> int | None:
+    """llama.cpp's build, which is the last part of the wheel's version: 2026.10.11549."""
+    last = (version or "").partition("+")[0].rpartition(".")[2]
+    return int(last) if last.isdecimal() else None
 
 
 def _import_path(folder: Path, environment: Mapping[str, str]) -> Mapping[str, str]:

@@ -16,6 +16,15 @@ CONTEXT_STEP = 256
 """llama.cpp rounds a context, and a window's cells, up to whole steps."""
 
 FLOAT_BYTES = 4
+CELL_BYTES = 12
+"""What is written of a cell beside its keys and values: its position and its slot."""
+
+CHECKPOINTS = 3
+"""Earlier states kept for each slot, where a cache cannot be cut back to any place. The fewest that
+serve the next turn, one turn back, and a new conversation with the same system prompt; with none,
+whatever differs from what was generated has all of a prompt read again. Tried on xllamacpp
+2026.10.11549, with tiny models of ten architectures; llama.cpp's own default is 32."""
+
 KV_TYPES = {t.name: t for t in STORAGE_TYPES.values() if t.name in ("f16", "q8_0", "q4_0")}
 """What keys and values can be stored as: 16, 8.5 and 4.5 bits per number."""
 
@@ -38,6 +47,9 @@ class Setting:
 
     embeds: bool = False
     """Every token's result is wanted, since texts become vectors; else one token's of each slot."""
+
+    checkpoints: int = 0
+    """Earlier states of each slot that are kept on the host, to go back to (`--ctx-checkpoints`)."""
 
     @property
     def streams(self) -> int:
@@ -96,6 +108,41 @@ def kv_cache_bytes(shape: Shape, layer: Layer, setting: Setting) -> int:
 def state_bytes(layer: Layer, setting: Setting) -> int:
     """A recurrent layer's state, one per slot and for each that it can go back to."""
     return layer.state * FLOAT_BYTES * setting.parallel * (1 + setting.rollback)
+
+
+def checkpoint_bytes(shape: Shape, setting: Setting) -> int:
+    """One checkpoint of one slot: what cannot be cut back, as the engine copies it to the host.
+
+    Shape: the state of all recurrent layers, and a window of cells of all layers that have one;
+    0 where every layer keeps every token.
+
+    Source: llama.cpp, tools/server, create_checkpoint, with LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY;
+    held against the sizes that it logs in test_checkpoints.py.
+    """
+    if shape.encoder:
+        return 0
+    state = sum(layer.state for layer in shape.layers) * FLOAT_BYTES
+    return state + window_held(shape, setting) * window_row_bytes(shape, setting)
+
+
+def window_held(shape: Shape, setting: Setting) -> int:
+    """Tokens of a window, as far as the context has so many."""
+    return min(shape.window, setting.padded_context)
+
+
+def window_row_bytes(shape: Shape, setting: Setting) -> int:
+    """One token in all the layers that keep a window; 0 where there are none."""
+    rows = sum(
+        _row_bytes(setting.kv_type, layer.key) + _row_bytes(setting.kv_type, layer.value)
+        for layer in shape.layers
+        if layer.windowed
+    )
+    return rows + CELL_BYTES if rows else 0
+
+
+def checkpoints_bytes(shape: Shape, setting: Setting) -> int:
+    """All checkpoints of all slots; they come with the prompts, not with the load."""
+    return setting.parallel * setting.checkpoints * checkpoint_bytes(shape, setting)
 
 
 def _row_bytes(kv_type: str, numbers: int) -> int:

@@ -8,7 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from localllm.fit.cache import CONTEXT_STEP, Setting, can_be_quantized
+from localllm.fit.cache import (
+    CHECKPOINTS,
+    CONTEXT_STEP,
+    Setting,
+    can_be_quantized,
+    checkpoint_bytes,
+)
 from localllm.fit.drafter import drafter_of, rollback_of
 from localllm.fit.layout import Layout, Part, total_of
 from localllm.fit.plan import Budget, Placement, Plan, Verdict, Wish
@@ -17,7 +23,7 @@ from localllm.fit.shape import Shape, shape_of
 from localllm.fit.tables import tabulate
 from localllm.fit.ways import Ground
 from localllm.fit.work import speed_of
-from localllm.formats.header import Header
+from localllm.formats.header import Format, Header
 from localllm.units import GIB, MIB
 
 PARALLEL = 4
@@ -41,7 +47,8 @@ MAX_CACHE_BYTES = 8 * GIB
 SAVINGS = (("f16", PARALLEL, MICRO_BATCH), ("q8_0", PARALLEL, MICRO_BATCH), ("q8_0", 1, 256))
 """What is given up for the context that a use needs, in this order, before smaller weights are
 taken: an 8-bit cache changes answers less (mean KL divergence 0.001) than one step down in
-weights (0.005 and more). Source: llama.cpp, pull request 7412 and tools/perplexity/README."""
+weights (0.005 and more). Source: llama.cpp, pull request 7412 and tools/perplexity/README.
+Last of all go the checkpoints: without them a turn that differs is read again as a whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,10 +138,21 @@ def _settings(shape: Shape, wish: Wish, context: int) -> list[Setting]:
             kv_type=wish.kv_type or kv_type,
             rollback=rollback_of(wish.draft, shape),
             embeds=wish.embeds,
+            checkpoints=CHECKPOINTS,
         )
+        if not _goes_back(shape, setting):
+            setting = replace(setting, checkpoints=0)
         if setting not in settings:
             settings.append(setting)
-    return settings
+    last = replace(settings[-1], checkpoints=0)
+    return settings if last in settings else [*settings, last]
+
+
+def _goes_back(shape: Shape, setting: Setting) -> bool:
+    """Whether checkpoints are of use: for a conversation, which only llama.cpp keeps that way."""
+    if not _writes(shape, setting) or shape.header.format is not Format.GGUF:
+        return False
+    return checkpoint_bytes(shape, setting) > 0
 
 
 def _search(ground: Ground, wish: Wish, *, least: int, goal: int, most: int) -> Found | None:
@@ -194,6 +212,8 @@ def _plan(
 ) -> Plan:
     fits = verdict is not Verdict.TOO_BIG
     arrangement = layout.arrangement
+    asked = replace(layout.setting, context=context)
+    goes_back = _goes_back(layout.shape, asked)
     shares = (*arrangement.devices, arrangement.host)
     return Plan(
         verdict=verdict,
@@ -209,21 +229,25 @@ def _plan(
             for part, share in zip(parts, shares, strict=True)
         ),
         host_cache_bytes=_host_cache_bytes(layout, context, parts[-1]) if fits else 0,
-        speed=speed_of(layout, context) if fits and _writes(layout) else None,
+        speed=speed_of(layout, context) if fits and _writes(layout.shape, asked) else None,
         rollback=layout.setting.rollback,
+        checkpoint_bytes=checkpoint_bytes(layout.shape, asked) if goes_back else 0,
+        checkpoints=layout.setting.checkpoints,
     )
 
 
-def _writes(layout: Layout) -> bool:
-    return not layout.shape.encoder and not layout.setting.embeds
+def _writes(shape: Shape, setting: Setting) -> bool:
+    return not shape.encoder and not setting.embeds
 
 
 def _host_cache_bytes(layout: Layout, context: int, host: Part) -> int:
-    """Host memory for earlier prompts; of texts that are embedded nothing is kept."""
-    if not _writes(layout):
+    """Host memory for earlier prompts, their checkpoints too; of texts that are embedded, nothing."""
+    setting = replace(layout.setting, context=context)
+    if not _writes(layout.shape, setting):
         return 0
     kept = total_of(layout.at(context))
-    return earlier_prompts_bytes(kept.kv_cache + kept.recurrent_state, host.spare)
+    own = setting.checkpoints * checkpoint_bytes(layout.shape, setting)
+    return earlier_prompts_bytes(kept.kv_cache + kept.recurrent_state + own, host.spare)
 
 
 def earlier_prompts_bytes(one: int, spare: int) -> int:

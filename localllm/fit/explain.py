@@ -7,7 +7,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from localllm.events import DeviceId
-from localllm.fit.cache import KV_TYPES, Setting, kv_cache_bytes, window_cells
+from localllm.fit.cache import (
+    FLOAT_BYTES,
+    KV_TYPES,
+    Setting,
+    kv_cache_bytes,
+    window_cells,
+    window_held,
+    window_row_bytes,
+)
 from localllm.fit.placing import Arrangement, Share
 from localllm.fit.plan import Memory, Plan
 from localllm.fit.shape import Layer, Shape
@@ -28,7 +36,12 @@ class Explained:
 def explain(shape: Shape, plan: Plan) -> tuple[Explained, ...]:
     """Take a plan's memory apart, device by device."""
     setting = Setting(
-        plan.context, plan.parallel, plan.micro_batch, plan.kv_type, rollback=plan.rollback
+        plan.context,
+        plan.parallel,
+        plan.micro_batch,
+        plan.kv_type,
+        rollback=plan.rollback,
+        checkpoints=plan.checkpoints,
     )
     shares = (*plan.arrangement.devices, plan.arrangement.host)
     return tuple(
@@ -45,6 +58,7 @@ def _parts(
     yield "weights", memory.weights, _weights(shape, arrangement, share)
     yield from _caches(shape, setting, share)
     yield "recurrent_state", memory.recurrent_state, _state(shape, setting, share)
+    yield "checkpoints", memory.checkpoints, _checkpoints(shape, setting)
     yield "compute", memory.compute, _compute(setting)
     yield "output", memory.output, _output(shape, setting)
     yield "projector", memory.projector, "the projector's tensors and its buffers"
@@ -110,6 +124,15 @@ def _state(shape: Shape, setting: Setting, share: Share) -> str:
         each = f"{max(numbers, default=0)} numbers"
     kept = f" x {1 + setting.rollback} kept" if setting.rollback else ""
     return f"{len(numbers)} layers x {setting.parallel} slots{kept} x {each} x 4 bytes"
+
+
+def _checkpoints(shape: Shape, setting: Setting) -> str:
+    numbers = sum(layer.state for layer in shape.layers)
+    row = window_row_bytes(shape, setting)
+    said = [f"{numbers} numbers of state x {FLOAT_BYTES} bytes"] if numbers else []
+    if row:
+        said.append(f"a window of {window_held(shape, setting)} tokens x {row} bytes")
+    return f"{setting.parallel} slots x {setting.checkpoints} x ({' + '.join(said)}), as they come"
 
 
 def _compute(setting: Setting) -> str:

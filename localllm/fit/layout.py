@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from localllm.fit.cache import CONTEXT_STEP, FLOAT_BYTES, Setting
+from localllm.fit.cache import CONTEXT_STEP, FLOAT_BYTES, Setting, checkpoints_bytes
 from localllm.fit.drafter import Drafter
 from localllm.fit.memory import bounded_buffers_of, buffers_of, kept_of, with_buffers
 from localllm.fit.placing import Arrangement
@@ -58,7 +58,7 @@ class Layout:
         setting = replace(self.setting, context=context)
         kept = kept_of(self.tables, setting, self.arrangement, self.weights)
         drafts = self._drafts(setting, exact=self.exact)
-        return self._parts(with_buffers(kept, self._buffers(setting)), drafts)
+        return self._parts(with_buffers(kept, self._buffers(setting)), drafts, setting)
 
     def _buffers(self, setting: Setting) -> tuple[int, ...]:
         kinds = [device.kind for device in self.devices]
@@ -70,7 +70,7 @@ class Layout:
         """As `at`, without the compute buffers: quick, and never too much."""
         setting = replace(self.setting, context=context)
         kept = kept_of(self.tables, setting, self.arrangement, self.weights)
-        return self._parts(kept, self._drafts(setting, exact=None))
+        return self._parts(kept, self._drafts(setting, exact=None), setting)
 
     def _drafts(self, setting: Setting, *, exact: bool | None) -> Sequence[int]:
         """What a draft takes of each device, the host last, where the logits of guesses are."""
@@ -106,11 +106,24 @@ class Layout:
         """As `fits_devices`, compute buffers left out: quick, and true too often, never too seldom."""
         return all(part.spare >= 0 for part in self.kept_at(context)[:-1])
 
-    def _parts(self, memories: Sequence[Memory], drafts: Sequence[int]) -> tuple[Part, ...]:
+    def _checkpoints(self, setting: Setting) -> Sequence[int]:
+        """What they take of each device, the host last: they are there, or in the memory it shares."""
+        taken = [0] * (len(self.devices) + 1)
+        shares = (place for place, device in enumerate(self.devices) if device.shares_host)
+        taken[next(shares, -1)] = checkpoints_bytes(self.shape, setting)
+        return taken
+
+    def _parts(
+        self, memories: Sequence[Memory], drafts: Sequence[int], setting: Setting
+    ) -> tuple[Part, ...]:
+        checkpoints = self._checkpoints(setting)
         parts = [
-            Part(budget, replace(memory, draft=draft, overhead=budget.overhead_bytes))
-            for budget, memory, draft in zip(
-                (*self.devices, self.host), memories, drafts, strict=True
+            Part(
+                budget,
+                replace(memory, draft=draft, overhead=budget.overhead_bytes, checkpoints=kept),
+            )
+            for budget, memory, draft, kept in zip(
+                (*self.devices, self.host), memories, drafts, checkpoints, strict=True
             )
         ]
         first = replace(parts[0].memory, projector=self.projector_bytes)

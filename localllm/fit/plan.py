@@ -36,6 +36,14 @@ class Memory:
     overhead: int = 0
     """What a device's runtime takes beside the buffers (a CUDA context); 0 on the CPU."""
 
+    checkpoints: int = 0
+    """Earlier states of slots, on the host. Taken as prompts come, so no load log speaks of them."""
+
+    @property
+    def at_load(self) -> int:
+        """What is taken as soon as the model is loaded; checkpoints come with prompts."""
+        return self.total - self.checkpoints
+
     @property
     def total(self) -> int:
         return sum(getattr(self, field.name) for field in fields(self))
@@ -76,6 +84,8 @@ class Budget:
 
     half_precision_flops: float | None = None
     is_host: bool = False
+    shares_host: bool = False
+    """It and the host draw on one memory, of which this is the larger share."""
 
     @property
     def kind(self) -> str:
@@ -153,6 +163,12 @@ class Plan:
 
     rollback: int = 0
     """Earlier states kept for each slot, to take a draft's guesses back."""
+
+    checkpoint_bytes: int = 0
+    """Of one checkpoint, where the model needs them to go back in a prompt; 0: it does not."""
+
+    checkpoints: int = 0
+    """How many are kept for each slot; 0 also where memory for them is lacking."""
 
     prompts_on: DeviceId | None = None
     """Where earlier prompts are; None: on the host."""

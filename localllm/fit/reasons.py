@@ -57,6 +57,8 @@ def _breakdown(memory: Memory, layout: Layout, context: int) -> str:
     ]
     if memory.recurrent_state:
         said.append(f"state {size(memory.recurrent_state)}")
+    if memory.checkpoints:
+        said.append(f"checkpoints {size(memory.checkpoints)}")
     if memory.projector:
         said.append(f"projector {size(memory.projector)}")
     if memory.draft:

@@ -135,7 +135,8 @@ class Ground:
 
 def _beside_layers(memory: Memory) -> int:
     """What of a device's part does not grow with its layers."""
-    return memory.overhead + memory.compute + memory.projector + memory.draft
+    beside = memory.overhead + memory.compute + memory.projector + memory.draft
+    return beside + memory.checkpoints
 
 
 def _least_aside(most: int, layout_of: Callable[[int], Layout], context: int) -> Layout | None:

@@ -30,6 +30,9 @@ from localllm.prefix.parting import (
 LEAST_BYTES = 512 * BYTES_PER_TOKEN
 """Of a prompt that is remembered: what is shorter is read in no time."""
 
+_MOST_COMPARED_BYTES = 2 << 20
+"""Of one: half a million tokens; comparing more would hold up all streams."""
+
 MOST_PROMPTS = 32
 MOST_BYTES = 32 << 20
 
@@ -98,7 +101,7 @@ class LastPrompts:
         caller = live.caller
         sender = (caller.program_name, caller.key_name, model)
         prompt = _Prompt(sender, caller.conversation, parts, sum(map(len, parts)))
-        if prompt.size_bytes < LEAST_BYTES:
+        if not LEAST_BYTES <= prompt.size_bytes <= _MOST_COMPARED_BYTES:
             return
         earlier = self._most_alike(prompt)
         parting = None if earlier is None else find_break(earlier.parts, parts)

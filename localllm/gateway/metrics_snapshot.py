@@ -51,7 +51,7 @@ def _instance(hosted: Hosted) -> InstanceNow:
         active=hosted.in_flight,
         waiting=hosted.waiting,
         kv_used_ratio=kv_used_ratio(hosted),
-        predicted_bytes=planned.plan.memory.total,
+        predicted_bytes=planned.plan.memory.at_load,
         measured_bytes=None if load is None else load.total_bytes,
         resident_bytes=None if measured is None else measured.resident_bytes,
     )

@@ -55,7 +55,8 @@ def _held_of(device: DeviceId, instances: Sequence[Hosted]) -> Iterator[HeldView
         for part in hosted.planned.plan.placement:
             if part.device != device or hosted.state not in HOLDS_MEMORY:
                 continue
-            cache = part.memory.kv_cache + part.memory.recurrent_state
+            memory = part.memory
+            cache = memory.kv_cache + memory.recurrent_state + memory.checkpoints
             whole = hosted.taken.get(device, part.memory.total)
             yield HeldView(
                 instance=hosted.id,

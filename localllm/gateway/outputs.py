@@ -243,3 +243,4 @@ def count(live: Live, tokens: Tokens | None) -> None:
     """Note what an answer took, where the engine has told."""
     if tokens is not None:
         live.used(tokens.prompt, tokens.cached, tokens.generated, tokens.reasoning)
+        live.read_s = tokens.read_s

@@ -9,11 +9,13 @@ from weakref import WeakKeyDictionary
 
 import anyio
 
+from localllm.config import Prefix
 from localllm.engine_client.client import EngineClient
 from localllm.gateway.members import with_members
 from localllm.gateway.prompt_parts import prompt_parts
 from localllm.metrics.live import Live
-from localllm.planning.prompt_keeping import Kept, how_prompts_are_kept
+from localllm.planning.planner import Planned
+from localllm.planning.prompt_keeping import AS_IT_COMES, Kept, how_prompts_are_kept
 from localllm.prefix.identity import identity_of, key_of
 from localllm.prefix.keeping import Keeping
 from localllm.prefix.outline import outline_of
@@ -45,12 +47,12 @@ class Placing:
 
     Args:
         secret: This installation's own, for outlines.
-        enabled: By the user's settings.
+        wanted: The user's settings.
     """
 
     keeping: Keeping
     secret: bytes
-    enabled: bool = True
+    wanted: Prefix = AS_IT_COMES
     _keys: WeakKeyDictionary[EngineClient, str | None] = field(
         default_factory=WeakKeyDictionary[EngineClient, "str | None"]
     )
@@ -80,8 +82,8 @@ class Placing:
     async def engine(self, hosted: Hosted, client: EngineClient) -> Engine | None:
         """Say what of an instance counts for its prompts; None where nothing of them is kept."""
         planned = hosted.planned
-        keeping = how_prompts_are_kept(planned, enabled=self.enabled)
-        if keeping.kept is Kept.NOT:
+        keeping = how_prompts_are_kept(planned, self.wanted)
+        if keeping.kept is Kept.NOT and not keeping.pins_slots:
             return None
         key = await self._key(hosted, client)
         if key is None:
@@ -101,6 +103,11 @@ class Placing:
         if client not in self._keys:
             self._keys[client] = await anyio.to_thread.run_sync(_key_of, hosted)
         return self._keys[client]
+
+
+def _turns_by_context(planned: Planned) -> bool:
+    """Whether the context decides how positions are turned. Source: get_rope_factors in llama.cpp."""
+    return any(one.name.startswith("rope_factors_") for one in planned.header.tensors)
 
 
 def _shares_cells(hosted: Hosted) -> bool:
@@ -128,6 +135,7 @@ def _key_of(hosted: Hosted) -> str | None:
             installed.version,
             serving.kv_type,
             serving.checkpoints,
+            serving.context if _turns_by_context(planned) else None,
             serving.engine_args,  # the user's own: they may change how positions are counted
             *adapters,
         ]

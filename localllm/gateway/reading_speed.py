@@ -19,4 +19,7 @@ def prefill_tps(fleet: Fleet, instance: str) -> float | None:
     if measured is not None and measured.speed.prompt_tokens >= FEWEST_TOKENS:
         return measured.speed.prefill_tps
     planned = hosted.planned.plan.speed
-    return None if planned is None else planned.prefill_high_tps or planned.prefill_tps
+    if planned is None:
+        return None
+    # what a plan has from an earlier start was measured with a prompt as short as this one's
+    return planned.prefill_high_tps or (None if planned.measured else planned.prefill_tps)

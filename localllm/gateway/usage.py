@@ -20,6 +20,8 @@ class Tokens:
 
     generated: int
     reasoning: int = 0
+    read_s: float | None = None
+    """What reading took, by the engine's own clock."""
 
 
 class _Counted(msgspec.Struct):
@@ -29,15 +31,18 @@ class _Counted(msgspec.Struct):
 
 def tokens_of(usage: Usage | None, timings: Timings | None) -> Tokens | None:
     """Count, by the usage where there is one; None where the engine has told nothing."""
+    read_s = timings.prompt_ms / 1000 if timings is not None and timings.prompt_ms > 0 else None
     if usage is not None and (usage.prompt_tokens or usage.completion_tokens):
         return Tokens(
             usage.prompt_tokens,
             max(usage.cached_tokens, timings.cache_n if timings else 0),
             usage.completion_tokens,
             usage.reasoning_tokens,
+            read_s,
         )
     if timings is not None:
-        return Tokens(timings.prompt_n + timings.cache_n, timings.cache_n, timings.predicted_n)
+        prompt = timings.prompt_n + timings.cache_n
+        return Tokens(prompt, timings.cache_n, timings.predicted_n, read_s=read_s)
     return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -13,6 +14,8 @@ from localllm.events import InstanceId, ModelState, StateChanged
 from localllm.gateway.placing import Placing
 from localllm.prefix.warming import Warming
 from localllm.supervisor.fleet import Fleet
+
+_log = logging.getLogger(__name__)
 
 _GONE = frozenset({ModelState.BACKOFF, ModelState.STOPPED, ModelState.FAILED})
 
@@ -45,6 +48,9 @@ class WarmingUp:
         client = hosted.client(self.connect)
         if client is None:
             return
-        engine = await self.placing.engine(hosted, client)
-        if engine is not None:
-            await self.warming.warm(engine)
+        try:
+            engine = await self.placing.engine(hosted, client)
+            if engine is not None:
+                await self.warming.warm(engine)
+        except Exception:  # noqa: BLE001  # what serves is not to end for it
+            _log.exception("prompts are not made ready: instance=%s", instance)

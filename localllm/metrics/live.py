@@ -109,6 +109,9 @@ class Live:
     prompt_read: int | None = None
     """Tokens of the prompt so far, the cached ones among them; None where the engine does not say."""
 
+    read_s: float | None = None
+    """What reading the prompt took, by the engine's own clock; None where it does not say."""
+
     generated_tokens: int = 0
     """As the engine counts them, once it has; the pieces of its stream until then."""
 

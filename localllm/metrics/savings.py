@@ -70,6 +70,9 @@ class Pace:
         return min((median(reads) for reads in self.by_size.values()), default=None)
 
 
+_MOST_DAYS = 3
+
+
 def day_of(unix_s: float) -> str:
     """The day in UTC, as in 2026-11-29: days are the ledger's."""
     return datetime.fromtimestamp(unix_s, UTC).date().isoformat()
@@ -77,6 +80,15 @@ def day_of(unix_s: float) -> str:
 
 def _nobody_knows(_instance: str) -> float | None:
     return None
+
+
+def _read_s(live: Live) -> float | None:
+    """What reading a prompt took: as the engine says, else until its first token came."""
+    if live.read_s is not None:
+        return live.read_s
+    if live.first_token_at is None or live.admitted_at is None:
+        return None
+    return live.first_token_at - live.admitted_at
 
 
 class Savings:
@@ -90,12 +102,12 @@ class Savings:
     def __init__(self, prefill_tps: Callable[[str], float | None] = _nobody_knows) -> None:
         self._prefill_tps = prefill_tps
         self._paces: dict[tuple[str, str], Pace] = {}
-        self._day = ""
-        self._sum = NOTHING
+        self._sums: dict[str, Spared] = {}
+        """By day; of the last ones that anything was counted for."""
 
     def resume(self, day: str, so_far: Spared) -> None:
         """Go on from what an earlier daemon has counted."""
-        self._day, self._sum = day, so_far
+        self._sums[day] = so_far
 
     def finished(self, live: Live) -> Spared | None:
         """Count a request that is over; None for one that no cache has spared anything."""
@@ -111,22 +123,18 @@ class Savings:
         return spared
 
     def on(self, day: str) -> Spared:
-        """What it came to on a day: the last one that anything was counted for, or none."""
-        return self._sum if day == self._day else NOTHING
+        """What it came to on a day: one of the last that anything was counted for, or none."""
+        return self._sums.get(day, NOTHING)
 
     def _add(self, day: str, spared: Spared) -> None:
-        """Add; what began before midnight and ends after it is yesterday's, in the ledger alone."""
-        if day > self._day:
-            self._day, self._sum = day, NOTHING
-        if day == self._day:
-            self._sum = self._sum.plus(spared)
+        self._sums[day] = self.on(day).plus(spared)
+        while len(self._sums) > _MOST_DAYS:  # a clock that was wrong may have been set
+            del self._sums[next(iter(self._sums))]
 
     def _learn(self, live: Live) -> None:
-        prompt, cached = live.prompt_tokens, live.cached_tokens
-        if prompt is None or cached is None or live.first_token_at is None:
-            return
-        assert live.admitted_at is not None, "an engine has it"
-        self._pace(live).saw(prompt - cached, live.first_token_at - live.admitted_at)
+        prompt, cached, read_s = live.prompt_tokens, live.cached_tokens, _read_s(live)
+        if prompt is not None and cached is not None and read_s is not None:
+            self._pace(live).saw(prompt - cached, read_s)
 
     def _token_s(self, live: Live) -> float | None:
         assert live.instance is not None, "an engine has it"

@@ -123,7 +123,7 @@ def best_known(entries: Sequence[Entry], setting: Setting) -> Entry | None:
 
 def in_the_log(memory: Memory) -> int:
     """What of a plan's memory an engine's log speaks of."""
-    return memory.total - memory.overhead - memory.projector
+    return memory.total - memory.overhead - memory.projector - memory.checkpoints
 
 
 def excess_bytes(known: Entry | None, setting: Setting) -> int:

@@ -36,7 +36,7 @@ def keeping_of(asked: Deciding, one: Considered) -> PromptKeeping | None:
         task=Task.EMBED if asked.judge.use is Use.EMBED else Task.WRITE,
         companions=asked.companions,
     )
-    return how_prompts_are_kept(planned, enabled=asked.desk.settings.prefix.enabled)
+    return how_prompts_are_kept(planned, asked.desk.settings.prefix)
 
 
 def _as_if_here(offer: Offer) -> StoredModel:

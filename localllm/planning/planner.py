@@ -92,9 +92,10 @@ class Planned:
 
     @property
     def need(self) -> Mapping[DeviceId, int]:
-        """Bytes taken of each device, the earlier prompts' cache on the host included."""
+        """Bytes taken of each device, the earlier prompts' cache included, wherever it is."""
         need = dict(self.plan.need)
-        need[CPU] = need.get(CPU, 0) + self.plan.host_cache_bytes
+        where = self.plan.prompts_on or CPU
+        need[where] = need.get(where, 0) + self.plan.host_cache_bytes
         return need
 
 
@@ -167,7 +168,10 @@ def _share(device: Budget, host: Budget) -> list[Budget]:
     """Divide one memory that device and host both draw on, so that it is not spent twice."""
     for_device = device.usable_bytes - min(_HOST_SHARE_BYTES, device.usable_bytes // 10)
     for_host = max(0, host.usable_bytes - for_device)
-    return [replace(device, usable_bytes=for_device), replace(host, usable_bytes=for_host)]
+    return [
+        replace(device, usable_bytes=for_device, shares_host=True),
+        replace(host, usable_bytes=for_host),
+    ]
 
 
 def require_fit(planned: Planned) -> None:
@@ -214,6 +218,7 @@ def serving_of(
         micro_batch=planned.plan.micro_batch,
         threads=planned.threads,
         host_cache_bytes=planned.plan.host_cache_bytes,
+        checkpoints=planned.plan.checkpoints,
         devices=tuple(_as_launched(planned, uuids)),
         split=tuple(layers for _, _, layers in planned.used),
         layers=planned.plan.layers,

@@ -210,6 +210,7 @@ def render_memory(memory: Memory, host_cache_bytes: int) -> MemoryView:
         projector=memory.projector,
         draft=memory.draft,
         overhead=memory.overhead,
+        checkpoints=memory.checkpoints,
         total=memory.total,
         host_cache=host_cache_bytes,
     )

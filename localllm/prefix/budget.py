@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -27,7 +28,7 @@ def decide_budget_bytes(max_gib: float | None, *, free_bytes: int, held_bytes: i
 
 def read_budget_bytes(folder: Path, max_gib: float | None) -> int:
     """Ask the disk how much may lie in a folder, which need not be there yet."""
-    place = next((p for p in (folder, *folder.parents) if p.exists()), Path("/"))
+    place = next((p for p in (folder, *folder.parents) if os.path.lexists(p)), Path("/"))
     try:
         free_bytes = shutil.disk_usage(place).free
     except OSError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from localllm.prefix.holding import WORTH_TOKENS
@@ -17,6 +17,9 @@ _HALF_LIFE_S = 86_400.0
 
 _WARM_FOR_S = 7 * _HALF_LIFE_S
 """What nobody has gone on with for so long is not made ready before it is asked for."""
+
+_MOST_TEXTS = 256
+"""Requests are small, and each is somebody's words: no more are kept than may be of use."""
 
 _READ_AHEAD = 2
 """Of the texts of requests; reading them takes the whole machine, putting back takes nothing."""
@@ -73,15 +76,27 @@ def choose_entry(entries: Sequence[Entry], key: str, wanted: Outline) -> Entry |
 
 
 def choose_victims(entries: Sequence[Entry], budget_bytes: int, now: float) -> Sequence[Entry]:
-    """Choose what has to go, so that the others fit: the least valuable first."""
-    over = sum(one.size_bytes for one in entries) - budget_bytes
-    victims: list[Entry] = []
-    for one in sorted(entries, key=lambda one: (_value(one, now), one.used_at)):
+    """Choose what has to go, so that the others fit: the least valuable first.
+
+    Texts that will not be read ahead any more go in any case.
+    """
+    victims = list(_useless_texts(entries, now))
+    gone = {one.id for one in victims}
+    others = [one for one in entries if one.id not in gone]
+    over = sum(one.size_bytes for one in others) - budget_bytes
+    for one in sorted(others, key=lambda one: (_value(one, now), one.used_at)):
         if over <= 0:
             break
         victims.append(one)
         over -= one.size_bytes
     return victims
+
+
+def _useless_texts(entries: Sequence[Entry], now: float) -> Iterator[Entry]:
+    texts = sorted((one for one in entries if one.is_text), key=lambda one: -one.used_at)
+    for number, one in enumerate(texts):
+        if number >= _MOST_TEXTS or now - one.used_at >= _WARM_FOR_S:
+            yield one
 
 
 def choose_to_warm(entries: Sequence[Entry], key: str, now: float) -> Sequence[Entry]:

@@ -52,7 +52,10 @@ class Holding:
 
     @property
     def is_worth_keeping(self) -> bool:
-        return self.outline is not None and self.tokens >= WORTH_TOKENS
+        """Whether somebody would wait for it: by its answer alone nothing is found again on disk."""
+        if self.outline is None or self.outline.size_bytes < WORTH_TOKENS * BYTES_PER_TOKEN:
+            return False
+        return self.tokens >= WORTH_TOKENS
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,8 @@ Where an engine cannot save a slot, the request is kept, and read again before a
 
 from __future__ import annotations
 
+import logging
+import math
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
 
@@ -21,12 +23,22 @@ from localllm.prefix.looking import look_at_crowded
 from localllm.prefix.outline import BYTES_PER_TOKEN, Outline
 from localllm.prefix.prompt import Prompt
 from localllm.prefix.running import Engine, Placed, Run
-from localllm.prefix.saving import on_disk, put_back, save
+from localllm.prefix.saving import MOST_TEXT_BYTES, on_disk, put_back, save
 from localllm.prefix.shelf import Shelf
+
+_log = logging.getLogger(__name__)
 
 IDLE_S = 1.5
 """An engine that nobody uses for so long saves what it holds; an agent's next turn comes sooner."""
 
+_ANSWERS_WITHIN_S = 2.0
+"""To look what is there takes milliseconds; a disk that sleeps is not waited for."""
+
+_WAITED_FOR_S = 30.0
+"""By a request, while something is saved or put back for it."""
+
+_SAVED_WITHIN_S = 600.0
+_LEFT_ALONE_S = 30.0
 _LOOK_EVERY_S = 0.5
 _WORTH_PUTTING_BACK_TOKENS = 128
 """What is fewer is read again as quickly."""
@@ -47,6 +59,7 @@ class Keeping:
         self._clock = clock
         self._runs: dict[str, Run] = {}
         self._stirred = anyio.Event()
+        self._disk_hangs_until = -math.inf
 
     async def run(self) -> None:
         """Save what idle engines hold."""
@@ -59,12 +72,20 @@ class Keeping:
                 await self._stirred.wait()
             await anyio.sleep(_LOOK_EVERY_S)
             for run in tuple(self._runs.values()):
-                while run.unsaved and self.is_quiet(run):  # who comes waits for one at most
-                    await self._save_one(run)
+                try:
+                    while run.unsaved and self.is_quiet(run):  # who comes waits for one at most
+                        await self._save_one(run, _SAVED_WITHIN_S)
+                except Exception:  # noqa: BLE001  # what serves is not to end for it
+                    _log.exception("prompts are not kept: instance=%s", run.engine.instance)
+                    run.give_up_saving()
 
     def is_quiet(self, run: Run, for_s: float = IDLE_S) -> bool:
         """Tell whether nobody has used an engine for a while."""
         return run.is_idle and self._clock() - run.idle_since >= for_s
+
+    def all_quiet(self, for_s: float = IDLE_S) -> bool:
+        """Tell whether nobody has used any engine for a while."""
+        return all(self.is_quiet(run, for_s) for run in self._runs.values())
 
     def run_of(self, engine: Engine) -> Run:
         """Find what a process holds; another run of it holds nothing.
@@ -99,12 +120,22 @@ class Keeping:
             finally:
                 self._let_go(run, placed)
 
+    def spare_slot(self, instance: str) -> int | None:
+        """Give up the slot whose loss costs least, for a tiny request; None: the engine chooses."""
+        run = self._runs.get(instance)
+        place = None if run is None else choose_slot(run.holdings, Outline(b"", 0))
+        if run is None or place is None or not run.engine.pins:
+            return None
+        run.empty([place.slot])
+        return place.slot
+
     @contextmanager
     def used(self, engine: Engine) -> Generator[Run]:
         """Have an engine do nothing else meanwhile: a request is on its way to it."""
         run = self.run_of(engine)
         run.users += 1
-        run.stop_reading_ahead()
+        for one in self._runs.values():  # they share the machine
+            one.stop_reading_ahead()
         try:
             yield run
         finally:
@@ -117,7 +148,7 @@ class Keeping:
         if run is not None:
             run.stop_reading_ahead()
             while run.unsaved:
-                await self._save_one(run)
+                await self._save_one(run, math.inf)  # who ends it has a deadline
 
     def forget(self, instance: str) -> None:
         """Keep nothing of an engine that has ended, by itself or without a farewell."""
@@ -131,7 +162,7 @@ class Keeping:
                 yield
                 return
             while run.unsaved:
-                await self._save_one(run)
+                await self._save_one(run, _WAITED_FOR_S)
             try:
                 yield
             finally:
@@ -150,7 +181,7 @@ class Keeping:
         run.put(place.slot, is_busy=True)
         try:
             if place.pushes_out is not None:
-                await self._save(run, place.pushes_out)
+                await self._save(run, place.pushes_out, _WAITED_FOR_S)
             gain = on_disk_bytes // BYTES_PER_TOKEN - place.common_tokens
             if gain < _WORTH_PUTTING_BACK_TOKENS:
                 entry = None
@@ -167,7 +198,7 @@ class Keeping:
         if run.engine.cells is None:
             return
         for leaving in choose_leaving(run.holdings, slot, needed, run.engine.cells):
-            await self._save(run, leaving)
+            await self._save(run, leaving, _WAITED_FOR_S)
             if await erase_slot(run.engine.client, leaving.slot):
                 run.empty([leaving.slot])
 
@@ -175,13 +206,18 @@ class Keeping:
         shelf, key = self.shelf, run.engine.key
         if shelf is None or run.engine.kept is not Kept.SAVED:
             return None
-        return await on_disk(lambda: shelf.best(key, outline, run.refused))
+        found: Entry | None = None
+        with self._patience(_ANSWERS_WITHIN_S) as there:
+            if there:
+                found = await on_disk(lambda: shelf.best(key, outline, run.refused))
+        return found
 
     async def _put_back(self, run: Run, slot: int, entry: Entry) -> None:
         shelf = self.shelf
         assert shelf is not None, "it was found there"
-        if await put_back(shelf, run, slot, entry):
-            await on_disk(lambda: shelf.touch(entry))
+        with self._patience(_WAITED_FOR_S) as there:
+            if there and await put_back(shelf, run, slot, entry):
+                await on_disk(lambda: shelf.touch(entry))
 
     def _let_go(self, run: Run, placed: Placed) -> None:
         prompt, known = placed.prompt, placed.tokens is not None
@@ -193,19 +229,37 @@ class Keeping:
                 tokens=placed.tokens or 0,
                 is_saved=not known,  # of what broke off nobody knows how much is there
                 conversation=prompt.conversation,
-                prompt=prompt if known and run.engine.kept is Kept.REPLAYED else None,
+                prompt=prompt if known and _is_kept(run, prompt) else None,
             )
         self._stirred.set()
 
-    async def _save_one(self, run: Run) -> None:
+    async def _save_one(self, run: Run, within_s: float) -> None:
         """Save the most that is not saved, if it still is not once it is our turn."""
         async with run.placing:
             holding = max(run.unsaved, key=lambda one: one.tokens, default=None)
             if holding is not None:
-                await self._save(run, holding)
+                await self._save(run, holding, within_s)
 
-    async def _save(self, run: Run, holding: Holding) -> None:
-        if self.shelf is not None and run.engine.kept is not Kept.NOT:
-            await save(self.shelf, run, holding)
-        else:
-            run.put(holding.slot, is_saved=True)
+    async def _save(self, run: Run, holding: Holding, within_s: float) -> None:
+        with self._patience(within_s) as there:
+            if there and self.shelf is not None and run.engine.kept is not Kept.NOT:
+                await save(self.shelf, run, holding)
+        run.put(holding.slot, is_saved=True)  # tried once
+
+    @contextmanager
+    def _patience(self, within_s: float) -> Generator[bool]:
+        """Wait for the disk no longer than that; one that hangs is left alone for a while.
+
+        Yields:
+            Whether to wait for it at all.
+        """
+        with anyio.move_on_after(within_s) as scope:
+            yield self._clock() >= self._disk_hangs_until
+        if scope.cancelled_caught:
+            _log.warning("the disk of saved prompts does not answer within %.0f s", within_s)
+            self._disk_hangs_until = self._clock() + _LEFT_ALONE_S
+
+
+def _is_kept(run: Run, prompt: Prompt) -> bool:
+    """Whether it is the request itself that goes to disk."""
+    return run.engine.kept is Kept.REPLAYED and len(prompt.body) <= MOST_TEXT_BYTES

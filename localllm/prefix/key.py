@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from contextlib import suppress
 from pathlib import Path
 
 from localllm.prefix.record import write_private
@@ -18,7 +19,8 @@ def read_or_make_key(file: Path) -> bytes:
     try:
         key = file.read_bytes()
         if len(key) == KEY_BYTES:
-            file.chmod(0o600)
+            with suppress(OSError):  # of a folder that cannot be written to
+                file.chmod(0o600)
             return key
     except OSError:
         pass  # there is none yet, or none that we can read

@@ -14,6 +14,10 @@ BLOCK_BYTES = 128
 """Of a prompt's text for each mark: where two prompts part is known to about 32 tokens, which is what may
 be read again unnoticed. Marks of 20,000 tokens take 5 KB and 0.3 ms."""
 
+_FIRST_BYTES = 32
+_FIRST = BLOCK_BYTES // _FIRST_BYTES
+"""In the first block there are so many marks: a chat may begin with a single line."""
+
 MARK_BYTES = 8
 BYTES_PER_TOKEN = 4
 """About so many, of English and of code."""
@@ -24,7 +28,7 @@ class Outline:
     """Of one prompt."""
 
     marks: bytes
-    """MARK_BYTES for each whole block, from the first on."""
+    """MARK_BYTES for each whole block, and for each quarter of the first."""
 
     size_bytes: int
     """Of its text; the last block is mostly not whole."""
@@ -40,7 +44,7 @@ class Outline:
                 low = middle
             else:
                 high = middle - 1
-        return low * BLOCK_BYTES
+        return _bytes_up_to(low)
 
 
 def outline_of(parts: Iterable[bytes], key: bytes) -> Outline:
@@ -53,7 +57,14 @@ def outline_of(parts: Iterable[bytes], key: bytes) -> Outline:
     text = b"\0".join(parts)
     chain = blake2b(key=key, digest_size=MARK_BYTES)
     view, marks = memoryview(text), bytearray()
-    for start in range(0, len(text) - BLOCK_BYTES + 1, BLOCK_BYTES):
-        chain.update(view[start : start + BLOCK_BYTES])
+    start, number = 0, 1
+    while (end := _bytes_up_to(number)) <= len(text):
+        chain.update(view[start:end])
         marks += chain.copy().digest()
+        start, number = end, number + 1
     return Outline(bytes(marks), len(text))
+
+
+def _bytes_up_to(marks: int) -> int:
+    """How much of a text so many marks stand for."""
+    return marks * _FIRST_BYTES if marks < _FIRST else (marks - _FIRST + 1) * BLOCK_BYTES

@@ -11,9 +11,10 @@ import msgspec
 from localllm.prefix.entries import Entry
 from localllm.prefix.outline import Outline
 
-FORMAT = 2
-_Positive = Annotated[int, msgspec.Meta(gt=0)]
-_Counted = Annotated[int, msgspec.Meta(ge=0)]
+FORMAT = 3
+_MOST = 1 << 53
+_Positive = Annotated[int, msgspec.Meta(gt=0, le=_MOST)]
+_Counted = Annotated[int, msgspec.Meta(ge=0, le=_MOST)]
 _Path = Annotated[str, msgspec.Meta(pattern=r"^/v1/(chat/)?completions\Z")]
 """What is in it is sent there: to no other host, whatever somebody has written into the file."""
 
@@ -42,7 +43,7 @@ def read_record(file: Path) -> Entry | None:
     """Read one; None if it is of another version, or is none at all."""
     try:
         read = msgspec.json.decode(file.read_bytes(), type=_Record)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, msgspec.DecodeError, RecursionError):
         return None
     if read.format != FORMAT or read.id != file.stem:
         return None
@@ -65,7 +66,7 @@ def is_newer(file: Path) -> bool:
     """Tell whether a later version of localllm has written it, which may read it again."""
     try:
         return msgspec.json.decode(file.read_bytes(), type=_Head).format > FORMAT
-    except (OSError, msgspec.DecodeError):
+    except (OSError, msgspec.DecodeError, RecursionError):
         return False
 
 

@@ -82,6 +82,11 @@ class Run:
     def put(self, slot: int, **changes: object) -> None:
         self.holdings[slot] = replace(self.holdings[slot], **changes)  # type: ignore[arg-type]
 
+    def give_up_saving(self) -> None:
+        """Try nothing again that could not be saved."""
+        for one in self.unsaved:
+            self.put(one.slot, is_saved=True)
+
     def empty(self, slots: Iterable[int]) -> None:
         """Note that some hold nothing any more, or nobody knows what."""
         for slot in tuple(slots):

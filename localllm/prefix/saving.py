@@ -20,10 +20,12 @@ from localllm.prefix.shelf import Made, Shelf
 _log = logging.getLogger(__name__)
 _Done = TypeVar("_Done")
 
-_MOST_TEXT_BYTES = 8 << 20
+MOST_TEXT_BYTES = 8 << 20
 """Of a request; more are images, mostly."""
 
 _IS_THERE_WITHIN_S = 5.0
+_ALL = 0.9
+"""Of what we think that a slot holds; with less, it holds something else by now."""
 
 
 async def save(shelf: Shelf, run: Run, holding: Holding) -> None:
@@ -45,18 +47,19 @@ async def save(shelf: Shelf, run: Run, holding: Holding) -> None:
 async def put_back(shelf: Shelf, run: Run, slot: int, entry: Entry) -> bool:
     """Put what is on disk into a slot, whose own was saved; an engine dies of half a file.
 
-    What an engine does not take is not tried again while it runs, and what it dies of is removed;
-    one that is gone already says nothing against a file.
+    What an engine does not take is not tried again while it runs. Where it dies of one, all that
+    is like it goes, so that it does not die again; one that is gone already says nothing.
     """
     client = run.engine.client
     if not await on_disk(lambda: shelf.check(entry)) or not await _is_there(client):
         return False
     run.put(slot, outline=None, tokens=0, conversation=None, is_saved=True)
     tokens = await restore_slot(client, slot, entry.file)
-    if tokens is None:  # then the slot is empty
+    if tokens is None or tokens < _ALL * entry.tokens:  # then nobody knows what is there
         run.refused.add(entry.id)
         if not await _is_there(client):
-            await on_disk(lambda: shelf.remove(entry.id))
+            _log.warning("an engine died of a saved prompt: instance=%s", run.engine.instance)
+            await on_disk(lambda: shelf.distrust(entry.key))
         return False
     run.put(slot, outline=entry.outline, tokens=tokens, used_at=run.idle_since)
     return True
@@ -75,19 +78,23 @@ async def _save_slot(shelf: Shelf, run: Run, holding: Holding) -> Entry | None:
     name = await on_disk(shelf.new_file)
     made = _made(run, holding)
     try:
-        written = await save_slot(run.engine.client, holding.slot, name)
+        saved = await save_slot(run.engine.client, holding.slot, name)
     except BaseException:
         shelf.abandon(name)  # the engine may write it all the same, or only now
         raise
-    entry = await on_disk(lambda: shelf.take_in(name, made, written_bytes=written))
-    if entry is not None:
-        run.bytes_per_token = entry.size_bytes / entry.tokens
-    return entry
+    if saved is None:
+        shelf.abandon(name)  # it may have taken too long, and be written yet
+        await on_disk(lambda: shelf.give_up(name))
+        return None
+    run.bytes_per_token = saved.size_bytes / saved.tokens
+    is_all = saved.tokens >= _ALL * holding.tokens
+    size_bytes = saved.size_bytes if is_all else None
+    return await on_disk(lambda: shelf.take_in(name, made, written_bytes=size_bytes))
 
 
 async def _save_text(shelf: Shelf, run: Run, holding: Holding) -> Entry | None:
     prompt = holding.prompt
-    if prompt is None or prompt.path not in PATHS or len(prompt.body) > _MOST_TEXT_BYTES:
+    if prompt is None or prompt.path not in PATHS or len(prompt.body) > MOST_TEXT_BYTES:
         return None
     made = _made(run, holding, prompt.path)
     return await on_disk(lambda: shelf.take_in_text(prompt.body, made))

@@ -9,6 +9,7 @@ kept is read again by the engine, no more.
 from __future__ import annotations
 
 import logging
+import os
 import secrets
 from collections.abc import Callable, Container, Sequence
 from contextlib import suppress
@@ -71,6 +72,7 @@ class Shelf:
         self._now = now
         self._known: dict[str, tuple[_Stamp, Entry | None]] = {}
         self._abandoned: set[str] = set()
+        self._distrusted: set[str] = set()
 
     def entries(self) -> Sequence[Entry]:
         """List what can be used, as far as can be told without reading it."""
@@ -89,6 +91,7 @@ class Shelf:
             entry
             for _, entry in known.values()
             if entry is not None
+            and (entry.is_text or entry.key not in self._distrusted)
             and entry.file in there
             and there[entry.file].st_size == entry.size_bytes
         ]
@@ -106,7 +109,8 @@ class Shelf:
 
     def has_room(self, size_bytes: int) -> bool:
         """Tell whether so much may be kept at all, others making room."""
-        return size_bytes <= self._budget_bytes() - self._strange_bytes()
+        room_bytes = self._budget_bytes() - self._strange_bytes()
+        return room_bytes > 0 and size_bytes <= room_bytes
 
     def new_file(self, suffix: str = SLOT_SUFFIX) -> str:
         """Name a file to be written; the folder is there, and its user's alone."""
@@ -115,7 +119,7 @@ class Shelf:
             self._folder.chmod(0o700)
         while True:
             name, taken = secrets.token_hex(4), (*DATA_SUFFIXES, RECORD_SUFFIX)
-            if not any((self._folder / f"{name}{end}").exists() for end in taken):
+            if not any(os.path.lexists(self._folder / f"{name}{end}") for end in taken):
                 return name + suffix
 
     def take_in(self, name: str, made: Made, *, written_bytes: int | None) -> Entry | None:
@@ -131,7 +135,8 @@ class Shelf:
         self._remove_abandoned()
         file, now = self._folder / name, self._now()
         size_bytes = size_of(file) if DATA_NAME.fullmatch(name) else None
-        if not size_bytes or size_bytes != written_bytes or not self.has_room(size_bytes):
+        is_whole = size_bytes is not None and 0 < size_bytes == written_bytes
+        if not is_whole or made.key in self._distrusted or not self.has_room(size_bytes or 0):
             self.give_up(name)
             return None
         new = Entry(
@@ -140,7 +145,7 @@ class Shelf:
             model=made.model,
             outline=made.outline,
             tokens=made.tokens,
-            size_bytes=size_bytes,
+            size_bytes=size_bytes or 0,
             sha256=sha256_of(file) or "",
             saved_at=now,
             used_at=now,
@@ -158,6 +163,8 @@ class Shelf:
         Returns:
             None if it cannot be kept.
         """
+        if not self.has_room(len(body)):
+            return None
         name = self.new_file(TEXT_SUFFIX)
         try:
             write_private(self._folder / name, body)
@@ -179,6 +186,13 @@ class Shelf:
         """Remove what an engine was to write and did not, or not as a whole."""
         if DATA_NAME.fullmatch(name):
             self.remove(Path(name).stem)
+
+    def distrust(self, key: str) -> None:
+        """Remove all slots of a key, and keep no more of it: an engine has died of one."""
+        for entry in self.entries():
+            if entry.key == key and not entry.is_text:
+                self.remove(entry.id)
+        self._distrusted.add(key)
 
     def abandon(self, name: str) -> None:
         """Give up what an engine writes, or is about to: it goes with the next that is taken in."""
@@ -207,11 +221,8 @@ class Shelf:
     def remove(self, id: str) -> None:  # noqa: A002  # what the user calls it
         """Remove one, if it is there."""
         if ID.fullmatch(id):
-            for end in (
-                RECORD_SUFFIX,
-                DRAFT_SUFFIX,
-                *DATA_SUFFIXES,
-            ):  # the record first: without it none counts
+            # the record first: without it none counts
+            for end in (RECORD_SUFFIX, DRAFT_SUFFIX, *DATA_SUFFIXES):
                 unlink(self._folder / (id + end))
 
     def remove_all(self) -> None:

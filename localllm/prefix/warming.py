@@ -78,7 +78,7 @@ class Warming:
         body = await on_disk(lambda: shelf.read_text(entry))
         for attempt in range(_TRIES):
             pause_s = _FIRST_PAUSE_S if attempt == 0 else IDLE_S
-            if body is None or not await self._comes_to_rest(run, pause_s):
+            if body is None or not await self._comes_to_rest(run, pause_s, everywhere=True):
                 return
             slot = _place_for(run, entry)
             if slot is None or await self._read_in(run, slot, entry, body):
@@ -105,9 +105,10 @@ class Warming:
         run.reading_ahead = None
         return not scope.cancelled_caught
 
-    async def _comes_to_rest(self, run: Run, for_s: float) -> bool:
-        """Wait until nobody uses an engine; False if it ends before."""
-        while not self.keeping.is_quiet(run, for_s):
+    async def _comes_to_rest(self, run: Run, for_s: float, *, everywhere: bool = False) -> bool:
+        """Wait until nobody uses an engine, or any; False if it ends before."""
+        keeping = self.keeping
+        while not (keeping.all_quiet(for_s) if everywhere else keeping.is_quiet(run, for_s)):
             await anyio.sleep(_LOOK_EVERY_S)
             if not self.keeping.is_current(run):
                 return False

@@ -60,7 +60,7 @@ def render_instance(fleet: Fleet, hosted: Hosted, now: float) -> InstanceView:
             total=planned.plan.layers,
         ),
         memory=UsedMemoryView(
-            predicted=planned.plan.memory.total,
+            predicted=planned.plan.memory.at_load,
             measured=None if load is None else load.total_bytes,
             resident=None if measured is None else measured.resident_bytes,
         ),
@@ -91,9 +91,7 @@ def render_instance(fleet: Fleet, hosted: Hosted, now: float) -> InstanceView:
             total=hosted.total,
             remote=hosted.remote,
         ),
-        prompts=render_keeping(
-            how_prompts_are_kept(planned, enabled=fleet.tools.prefix_folder is not None)
-        ),
+        prompts=render_keeping(how_prompts_are_kept(planned, fleet.tools.prefix)),
         kv_used=None,
         error=_error(hosted),
     )

@@ -61,6 +61,9 @@ class MachineWatch:
     answers_within_s: float = 60.0
     """A tiny request, after the computer has slept."""
 
+    spare_slot: Callable[[InstanceId], int | None] = lambda _: None
+    """Which slot of an engine loses least by it; None leaves it to the engine."""
+
     warnings: tuple[str, ...] = ()
     """What is wrong with the machine now, in words."""
 
@@ -230,7 +233,9 @@ class MachineWatch:
         run, client = hosted.runner.record.run, self.fleet.client_of(hosted)
         if client is None or hosted.in_flight:  # what is at work is the watchdog's
             return
-        path, body = _TINY[hosted.serving.task]
+        path, tiny = _TINY[hosted.serving.task]
+        slot = self.spare_slot(hosted.id)
+        body = tiny if slot is None else {**tiny, "id_slot": slot}
         with anyio.move_on_after(self.answers_within_s):
             if await client.still_answers(path, body):
                 return

@@ -222,7 +222,7 @@ class Orders:
 
     def _host(self, planned: Planned, terms: Terms) -> tuple[Hosted, bool]:
         settings = self.desk.settings
-        keeping = how_prompts_are_kept(planned, enabled=settings.prefix.enabled)
+        keeping = how_prompts_are_kept(planned, settings.prefix)
         serving = serving_of(
             planned,
             silence_s=settings.supervision.start_silence_s,

@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from localllm.config import Prefix
 from localllm.engine_client.client import EngineClient
 from localllm.engine_client.interview import Interview
 from localllm.engines.base import LaunchSpec, Serving
 from localllm.events import DeviceId
 from localllm.planning.planner import Planned
+from localllm.planning.prompt_keeping import AS_IT_COMES
 from localllm.supervisor.bus import EventBus
 from localllm.supervisor.lifecycle import RestartPolicy
 from localllm.supervisor.runner import Farewell
@@ -46,6 +48,9 @@ class Tools:
 
     prefix_folder: Path | None = None
     """Where engines put what their slots hold, and find it again; None: they do not."""
+
+    prefix: Prefix = AS_IT_COMES
+    """What of prompts is to be kept at all."""
 
     farewell: Farewell | None = None
     """Awaited, within the policy's time, before an engine that is idle and well is told to end:

@@ -13,14 +13,17 @@ def plain(text: str) -> str:
 
 
 def size_of(count: int | None) -> str:
+    """Render bytes; a dash where they are unknown."""
     return DASH if count is None else size(count)
 
 
 def speed_of(tps: float | None) -> str:
+    """Render tokens per second; a dash where they are unknown."""
     return DASH if tps is None else f"{tps:.0f} tok/s"
 
 
 def percent(share: float | None) -> str:
+    """Render a share from 0 to 1; a dash where it is unknown."""
     return DASH if share is None else f"{100 * share:.0f}%"
 
 

@@ -112,6 +112,29 @@ def test_agents_whose_prompts_have_no_room_beside_each_other_lose_none(
     here.ok("down")
 
 
+def test_a_response_that_goes_on_from_an_earlier_one_is_warm(here: Installation) -> None:
+    rules = " ".join(f"Rule {i}: do thing number {i} well." for i in range(60))
+    first = respond(here, input=f"You are an agent. {rules} Say hi.")
+
+    second = respond(here, input="Once more.", previous_response_id=first["id"])
+
+    usage = second["usage"]
+    new = usage["input_tokens"] - first["usage"]["input_tokens"] - first["usage"]["output_tokens"]
+    read = usage["input_tokens"] - usage["input_tokens_details"]["cached_tokens"]
+    assert read - new <= MOST_AGAIN
+
+
+def respond(here: Installation, **members: Any) -> Any:
+    body = {"model": "localllm", "max_output_tokens": 8, "temperature": 0, "store": True, **members}
+    request = urllib.request.Request(
+        f"{here.url}/v1/responses",
+        json.dumps(body).encode(),
+        {"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=120) as answer:
+        return json.load(answer)
+
+
 def test_a_prompt_outlives_down_a_killed_engine_and_a_killed_daemon(here: Installation) -> None:
     agent = Agent(here, "A")
     agent.turn("hi")

@@ -14,11 +14,12 @@ from localllm.api.status_views import (
     InstanceView,
     LayersView,
     RequestsView,
+    SavedView,
     SpeedView,
     StatusView,
     UsedMemoryView,
 )
-from localllm.api.views import PlanRequest
+from localllm.api.views import PlanRequest, PromptsView
 from localllm.catalog.profile import read_profiles
 from localllm.cli.bars import Look
 from localllm.cli.main import cli
@@ -115,11 +116,17 @@ def status_lines(planned: Planned) -> Sequence[str]:
         ),
         speed=SpeedView(predicted_tps=plan.decode_tps, measured_tps=540.0, prefill_tps=21_000.0),
         requests=RequestsView(active=2, waiting=0, total=131),
+        prompts=PromptsView(kept="saved", why=None),
         kv_used=None,
         error=None,
     )
     return render_status(
-        StatusView(daemon=daemon, hardware=render_machine(MACHINE), models=[model])
+        StatusView(
+            daemon=daemon,
+            hardware=render_machine(MACHINE),
+            saved=SavedView(seconds=724.0, tokens=1_204_000, day="2026-11-29"),
+            models=[model],
+        )
     )
 
 

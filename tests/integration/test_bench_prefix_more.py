@@ -157,3 +157,17 @@ def test_an_engine_that_tells_a_prompts_tokens_at_the_beginning_alone_is_read_ri
     event = {"type": "message_delta", "usage": {"output_tokens": 3}}
 
     assert bench("asking").counted_in(event, begun) == (90, 70, 3)
+
+
+@pytest.mark.parametrize("agent", ["claude-code", "codex", "opencode"])
+def test_an_engine_that_calls_no_tools_is_asked_the_same_without_them(
+    bench: Any, agent: str
+) -> None:
+    one = bench("shapes").conversation(agent, "m", scale=0.1, seed=3)
+
+    without = one.without_tools().request.body
+
+    assert "tools" in one.request.body
+    assert not [name for name in without if "tool" in name]
+    assert {**one.request.body, **without} == one.request.body
+    assert bench("shapes").side_requests(one.without_tools())

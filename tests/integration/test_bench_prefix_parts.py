@@ -141,20 +141,6 @@ def test_a_turn_begins_as_the_last_one_did(bench: Any, agent: str) -> None:
     assert {**following, where: None} == {**before, where: None}
 
 
-@pytest.mark.parametrize("agent", ["claude-code", "codex", "opencode"])
-def test_an_engine_that_calls_no_tools_is_asked_the_same_without_them(
-    bench: Any, agent: str
-) -> None:
-    one = bench("shapes").conversation(agent, "m", scale=0.1, seed=3)
-
-    without = one.without_tools().request.body
-
-    assert "tools" in one.request.body
-    assert not [name for name in without if "tool" in name]
-    assert {**one.request.body, **without} == one.request.body
-    assert bench("shapes").side_requests(one.without_tools())
-
-
 def test_a_seed_makes_the_same_texts_and_a_session_its_own_id(bench: Any) -> None:
     shapes = bench("shapes")
     one, same, other, session = (
@@ -221,6 +207,20 @@ def test_read_again_is_what_was_neither_cached_nor_new(
 
     assert row.beyond_tokens == beyond
     assert bench("talks").is_met(row.beyond_tokens, 0.1) is (beyond <= 64)
+
+
+@pytest.mark.parametrize(("target", "met"), [("WARM", False), ("TOKENS", True)])
+def test_where_a_token_takes_long_tokens_alone_are_judged(
+    bench: Any, streaming: Any, tmp_path: Path, target: str, met: bool
+) -> None:
+    place = APlace(streaming(took(1000, 0), took(1050, 1000)), tmp_path)
+    talks = bench("talks").Talks(place, 0.01, getattr(bench("talks"), target))
+    talks.begin("one", "opencode")
+    talks._talks["one"] = replace(talks._talks["one"], cold_s=1e-9)
+
+    row = talks.go_on("one", "second turn")
+
+    assert (row.beyond_tokens, row.met) == (8, met)
 
 
 def test_the_start_of_the_engine_is_taken_off_the_wait(

@@ -139,7 +139,7 @@ async def test_what_there_is_no_room_for_is_not_kept_and_serving_goes_on(tmp_pat
             await desk.turn(Talk(name))
 
         assert desk.names() == []
-        assert [what for what, _ in desk.server.done] == ["save", "save"], "their size was unknown"
+        assert [what for what, _ in desk.server.done] == ["save"], "its size was unknown"
 
 
 async def test_what_is_known_to_be_too_large_is_not_even_written(tmp_path: Path) -> None:

@@ -93,7 +93,9 @@ async def test_a_saved_slot_goes_on_in_a_new_process_in_any_slot(name: str, fold
         written = await save_slot(client, 1, "a.bin")
 
     file = folder / "prefixes" / "a.bin"
-    assert written == file.stat().st_size
+    assert written is not None
+    assert written.size_bytes == file.stat().st_size
+    assert written.tokens in range(PROMPT_TOKENS, PROMPT_TOKENS + 3)
     seen_by_others = file.stat().st_mode & 0o077
     assert (file.parent.stat().st_mode & 0o777, seen_by_others and name) in {
         (0o700, 0),

@@ -45,6 +45,9 @@ class WorkerSettings:
     micro_batch: int
     threads: int
     host_cache_mib: int
+    checkpoints: int
+    """Of each slot."""
+
     whole: bool
     """The devices have everything but what is looked up on the host."""
 
@@ -156,7 +159,7 @@ def _say_how_much(params: Any, settings: WorkerSettings, xllamacpp: Any) -> None
     params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_ENABLED
     params.fit_params = False
     params.cache_ram_mib = settings.host_cache_mib
-    params.n_ctx_checkpoints = 0
+    params.n_ctx_checkpoints = settings.checkpoints
     if not settings.whole:  # mapped, repacked weights would be there twice
         params.load_mode = xllamacpp.llama_load_mode.LLAMA_LOAD_MODE_NONE
 

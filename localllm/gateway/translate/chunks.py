@@ -75,6 +75,7 @@ class Timings(msgspec.Struct, frozen=True):
     """Of the prompt, tokens that were read; those of `cache_n` were not."""
 
     predicted_n: int = 0
+    prompt_ms: float = 0.0
 
 
 class Progress(msgspec.Struct, frozen=True):

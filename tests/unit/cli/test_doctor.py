@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from localllm.agents.errors import NoSuchAgent
 from localllm.api.parting_views import BreakView, PartingsView, ProgramView
 from localllm.cli.main import cli
 from localllm.cli.render_partings import render_partings
@@ -57,15 +58,33 @@ def test_it_tells_where_a_prefix_broke_what_it_cost_and_how_to_mend_it(
 
     assert doctor("--agent").output.splitlines() == [
         "claude-cli: 14 requests, 92% of 201,345 prompt tokens were cached, its prefix broke 2 times",
-        "  2 times: the prefix differs at token 412 (about): a date in message 1 (system), "
-        'before "is 2026-11-29.", now "is 2026-11-30."',
+        '  2 times: the prefix differs at token 412 (about): a date in message 1 (system), before "is',
+        '      2026-11-29.", now "is 2026-11-30."',
         "    read again because of it: about 4,500 tokens",
-        "    fix: find whose template, rule or plugin writes a date there, and have it say it in the "
-        "newest message, or not at all",
+        "    fix: find whose template, rule or plugin writes a date there, and have it say it in the newest",
+        "      message, or not at all",
         "",
         "opencode: 14 requests, 92% of 201,345 prompt tokens were cached",
         "  nothing broke its prefix",
     ]
+
+
+def test_what_broke_one_time_broke_once(daemon: ScriptedDaemon) -> None:
+    sees(daemon, a_program("claude-cli", a_break(times=1)))
+
+    said = doctor("--agent").output
+
+    assert "its prefix broke once\n" in said
+    assert "  once: the prefix differs" in said
+
+
+def test_a_name_that_is_no_agents_and_was_not_seen_is_an_error(daemon: ScriptedDaemon) -> None:
+    sees(daemon, a_program("opencode"))
+
+    ran = doctor("--agent", "claud-code")
+
+    assert isinstance(ran.exception, NoSuchAgent)
+    assert "claude-code" in str(ran.exception)
 
 
 @pytest.mark.parametrize("name", ["claude-code", "claude", "cc", "Claude-CLI"])

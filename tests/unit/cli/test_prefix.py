@@ -56,8 +56,9 @@ def test_the_list_shows_what_is_kept_the_one_used_last_first(home: Path) -> None
 
     lines = prefix("ls").stdout.splitlines()
 
-    assert lines[0].split() == ["id", "model", "tokens", "size", "saved", "last", "used", "uses"]
-    assert lines[1].split()[:5] == [new.id, "evil?[2J", "5073", "3", "MiB"]
+    assert lines[0].split()[:5] == ["id", "model", "kept", "as", "tokens"]
+    assert lines[0].split()[5:] == ["size", "saved", "last", "used", "uses"]
+    assert lines[1].split()[:6] == [new.id, "evil?[2J", "slot", "5073", "3", "MiB"]
     assert lines[2].startswith(f"{old.id}  qwen3-8b")
     assert "3 h ago" in lines[2]
     assert lines[-1].startswith("2 prompts, 6 MiB of ")
@@ -77,10 +78,27 @@ def test_the_document_says_the_same(home: Path) -> None:
             "saved": entry.saved_at,
             "last_used": entry.used_at,
             "uses": 0,
+            "kind": "slot",
         }
     ]
     assert (said["enabled"], said["size"]) == (True, 3 * MIB)
     assert said["folder"] == str(home / "state" / "prefixes")
+
+
+def test_a_request_that_is_kept_as_text_says_so_and_is_small(home: Path) -> None:
+    shelf = Shelf(home / "state" / "prefixes", lambda: GIB, time.time)
+    made = Made("k", "qwen3-8b", blocks("a"), 5073, "/v1/chat/completions")
+    assert shelf.take_in_text(b"x" * 20_000, made) is not None
+
+    assert prefix("ls").stdout.splitlines()[1].split()[2:6] == ["text", "5073", "20", "KiB"]
+    assert document("ls")["prefixes"][0]["kind"] == "text"
+
+
+def test_where_they_may_take_no_room_it_says_so(home: Path) -> None:
+    (home / "config").mkdir()
+    (home / "config" / "config.toml").write_text("[prefix]\nmax_gib = 0\n")
+
+    assert "max_gib = 0" in prefix("ls").stdout.splitlines()[-1]
 
 
 def test_without_any_it_says_so_and_makes_nothing(home: Path) -> None:

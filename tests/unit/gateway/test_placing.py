@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from localllm.config import Prefix
 from localllm.engine_client.client import EngineClient
 from localllm.engines.base import SAVES_SLOTS, Adapter, Endpoint, LaunchSpec, Serving, Task
 from localllm.fit.plan import Draft
@@ -70,7 +71,7 @@ def hosted_of(planned: Planned, folder: Path, **changes: Any) -> Hosted:
 
 
 def a_placing(*, enabled: bool = True) -> Placing:
-    return Placing(Keeping(None), SECRET, enabled=enabled)
+    return Placing(Keeping(None), SECRET, Prefix(enabled=enabled))
 
 
 @asynccontextmanager

@@ -20,10 +20,16 @@ WORD = b'data: {"choices":[{"delta":{"content":"x"}}]}\n\n'
     ("tail", "tokens"),
     [
         (WORD + b"data: {" + USAGE + b"}\n\n" + DONE, Tokens(25, 20, 7, 3)),
-        (WORD + b"data: {" + TIMINGS + b"}\n\n" + DONE, Tokens(25, 20, 7)),
-        (WORD + b"data: {" + USAGE + b"," + TIMINGS + b"}\n\n" + DONE, Tokens(25, 20, 7, 3)),
+        (WORD + b"data: {" + TIMINGS + b"}\n\n" + DONE, Tokens(25, 20, 7, read_s=0.0015)),
+        (
+            WORD + b"data: {" + USAGE + b"," + TIMINGS + b"}\n\n" + DONE,
+            Tokens(25, 20, 7, 3, 0.0015),
+        ),
         (WORD + DONE, None),
-        (b'el":"cut","x":1}\n\ndata: {' + TIMINGS + b"}\n\n" + DONE, Tokens(25, 20, 7)),
+        (
+            b'el":"cut","x":1}\n\ndata: {' + TIMINGS + b"}\n\n" + DONE,
+            Tokens(25, 20, 7, read_s=0.0015),
+        ),
         (b"data: {broken\n\n" + DONE, None),
         (b"", None),
     ],
@@ -50,4 +56,6 @@ def test_a_document_says_what_it_took(body: bytes, tokens: Tokens | None) -> Non
 def test_what_an_engine_says_of_its_cache_counts_where_its_usage_does_not() -> None:
     usage = b'"usage":{"prompt_tokens":25,"completion_tokens":7}'
 
-    assert tokens_in_document(b"{" + usage + b"," + TIMINGS + b"}") == Tokens(25, 20, 7)
+    assert tokens_in_document(b"{" + usage + b"," + TIMINGS + b"}") == Tokens(
+        25, 20, 7, read_s=0.0015
+    )

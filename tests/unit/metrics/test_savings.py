@@ -52,6 +52,18 @@ def test_cached_tokens_save_what_reading_took_of_this_instance() -> None:
     assert world.today == spared
 
 
+def test_what_the_engine_says_that_reading_took_goes_before_what_we_see() -> None:
+    world = Counted()
+    live = world.begin(Api.CHAT)
+    live.admitted("m:1", "m", "xllamacpp")
+    live.read_s = 2.0
+    live.used(prompt=1000, cached=0, generated=1)
+    live.ended(200)
+    world.savings.finished(live)
+
+    assert world.asked(cached=1000) == Spared(1000, pytest.approx(2.0)), "it was not streamed"
+
+
 def test_before_anything_was_measured_tokens_are_counted_and_seconds_are_not() -> None:
     world = Counted()
 
@@ -140,7 +152,7 @@ def test_an_answer_in_one_piece_tells_nothing_of_the_speed_and_is_spared_all_the
     assert world.asked(cached=1000, took_s=None) == Spared(1000, pytest.approx(10.0))
 
 
-def test_a_day_ends_at_midnight_in_utc_and_what_began_before_is_not_todays() -> None:
+def test_a_day_ends_at_midnight_in_utc_and_what_began_before_is_yesterdays() -> None:
     world = Counted(lambda _: 100.0)
     world.asked(cached=100)
     yesterday = _begun(world)
@@ -152,8 +164,19 @@ def test_a_day_ends_at_midnight_in_utc_and_what_began_before_is_not_todays() -> 
     late = world.savings.finished(yesterday)
 
     assert late == Spared(1000, 10.0), "the ledger gets it"
-    assert world.savings.on(TODAY) == NOTHING
+    assert world.savings.on(TODAY) == Spared(1100, 11.0)
     assert world.savings.on(day_of(NOON + DAY_S)) == Spared(300, 3.0)
+
+
+def test_a_clock_that_was_years_ahead_and_was_set_costs_no_day() -> None:
+    world = Counted(lambda _: 100.0)
+    world.began_at += 3650 * DAY_S
+    world.asked(cached=300)
+
+    world.began_at = NOON
+    world.asked(cached=100)
+
+    assert world.savings.on(TODAY) == Spared(100, 1.0)
 
 
 def _begun(world: World) -> Live:

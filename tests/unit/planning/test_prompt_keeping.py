@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from localllm.config import Prefix
 from localllm.engines.base import SAVES_CHECKPOINTS, SAVES_SLOTS, Task
 from localllm.fit.plan import Draft
 from localllm.planning.companions import Companions
@@ -77,7 +78,24 @@ def test_what_writes_no_answers_has_no_prompt_to_keep(task: Task) -> None:
 
 
 def test_it_can_be_turned_off() -> None:
-    keeping = how_prompts_are_kept(able(a_plan()), enabled=False)
+    keeping = how_prompts_are_kept(able(a_plan()), Prefix(enabled=False))
 
     assert (keeping.kept, keeping.pins_slots) == (Kept.NOT, False)
     assert "turned off" in (keeping.why or "")
+
+
+def test_where_they_may_take_no_room_slots_are_chosen_all_the_same() -> None:
+    keeping = how_prompts_are_kept(able(a_plan()), Prefix(max_gib=0))
+
+    assert (keeping.kept, keeping.pins_slots) == (Kept.NOT, True)
+    assert "prefix.max_gib" in (keeping.why or "")
+
+
+def test_what_would_be_read_ahead_is_not_even_kept_where_nothing_is_to_be_read_ahead() -> None:
+    drafted = replace(able(a_plan()), companions=Companions(draft=Draft(2)))
+
+    keeping = how_prompts_are_kept(drafted, Prefix(warm=False))
+
+    assert (keeping.kept, keeping.pins_slots) == (Kept.NOT, True)
+    assert "prefix.warm" in (keeping.why or "")
+    assert how_prompts_are_kept(able(a_plan()), Prefix(warm=False)).kept is Kept.SAVED

@@ -18,7 +18,13 @@ def blocks_in_common(one: bytes, other: bytes) -> int:
         (i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b),
         min(len(one), len(other)),
     )
-    return agree // BLOCK_BYTES * BLOCK_BYTES
+    return whole(agree)
+
+
+def whole(size: int) -> int:
+    """How much of so many bytes has marks: whole blocks, and whole quarters of the first."""
+    quarter = BLOCK_BYTES // 4
+    return size // quarter * quarter if size < BLOCK_BYTES else size // BLOCK_BYTES * BLOCK_BYTES
 
 
 @given(
@@ -42,7 +48,7 @@ def test_one_byte_that_differs_ends_what_two_have_in_common(at: int) -> None:
 
     common = outline_of([text], KEY).common_bytes(outline_of([other], KEY))
 
-    assert common == at // BLOCK_BYTES * BLOCK_BYTES
+    assert common == whole(at)
 
 
 @given(one=st.binary(max_size=MOST), other=st.binary(max_size=MOST))
@@ -50,7 +56,7 @@ def test_who_is_asked_first_makes_no_difference(one: bytes, other: bytes) -> Non
     a, b = outline_of([one], KEY), outline_of([other], KEY)
 
     assert a.common_bytes(b) == b.common_bytes(a)
-    assert a.common_bytes(a) == len(one) // BLOCK_BYTES * BLOCK_BYTES
+    assert a.common_bytes(a) == whole(len(one))
 
 
 @given(parts=st.lists(st.binary(max_size=300), min_size=1, max_size=8), more=st.binary(max_size=99))
@@ -59,15 +65,18 @@ def test_a_conversation_that_goes_on_has_all_whole_blocks_of_its_beginning(
 ) -> None:
     before, after = outline_of(parts, KEY), outline_of([*parts, more], KEY)
 
-    assert before.common_bytes(after) == len(before.marks) // MARK_BYTES * BLOCK_BYTES
+    assert before.common_bytes(after) == whole(before.size_bytes)
     assert after.marks.startswith(before.marks)
     assert after.size_bytes == before.size_bytes + 1 + len(more)
 
 
 @pytest.mark.parametrize(
-    ("size", "marks"), [(0, 0), (BLOCK_BYTES - 1, 0), (BLOCK_BYTES, 1), (BLOCK_BYTES + 1, 1)]
+    ("size", "marks"),
+    [(0, 0), (31, 0), (32, 1), (127, 3), (128, 4), (129, 4), (255, 4), (256, 5), (257, 5)],
 )
-def test_a_block_has_a_mark_when_it_is_whole(size: int, marks: int) -> None:
+def test_a_block_has_a_mark_when_it_is_whole_and_the_first_one_by_quarters(
+    size: int, marks: int
+) -> None:
     assert outline_of([bytes(size)], KEY) == Outline(
         outline_of([bytes(MOST)], KEY).marks[: marks * MARK_BYTES], size
     )
@@ -92,4 +101,4 @@ def test_blocks_that_are_alike_have_marks_of_their_own() -> None:
     marks = outline_of([bytes(MOST)], KEY).marks
 
     each = {marks[i : i + MARK_BYTES] for i in range(0, len(marks), MARK_BYTES)}
-    assert len(each) == MOST // BLOCK_BYTES
+    assert len(each) == MOST // BLOCK_BYTES + 3

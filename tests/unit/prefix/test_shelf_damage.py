@@ -64,7 +64,7 @@ def test_what_can_be_seen_to_be_damaged_is_not_even_found(
 @pytest.mark.parametrize(
     "said",
     [
-        {"format": 1},
+        {"format": 2},
         {"id": "11111111"},
         {"size_bytes": -1},
         {"sha256": "../../etc/passwd"},
@@ -96,7 +96,7 @@ def test_a_record_that_a_power_cut_has_left_is_not_used_and_goes(
 
 def test_what_a_newer_version_has_written_is_left_alone_and_counted(world: World) -> None:
     newer = world.saved("n")
-    world.change(newer, format=3, tokens={"of": "another kind"})
+    world.change(newer, format=4, tokens={"of": "another kind"})
     before = world.names()
 
     world.shelf.tidy()
@@ -155,7 +155,7 @@ def test_what_is_no_id_removes_nothing(world: World, wrong: str) -> None:
 
 
 def test_all_means_what_is_being_written_and_what_other_versions_left_as_well(world: World) -> None:
-    world.change(world.saved("n"), format=3)
+    world.change(world.saved("n"), format=4)
     world.saved()
     (world.folder / world.shelf.new_file()).write_bytes(b"half")
 
