@@ -252,7 +252,7 @@ def _as_served(known: Choice, one: InstanceView, held: Takes | None) -> Choice:
         takes_bytes=taken if held is None else held.total_bytes,
         speed=known.speed if measured is None else Speed(measured, is_measured=True),
         verdict=known.verdict or "fits",
-        reason=known.reason or one.why,
+        reason=known.reason or f"it is served ({one.why})",
     )
 
 
