@@ -45,6 +45,8 @@ def open_screen(paths: Paths) -> NoReturn:
 
     no_color = bool(os.environ.get("NO_COLOR"))
     app = Localllm(Source(paths.daemon_file, lambda: _start(paths)), no_color=no_color)
+    gc.collect()
+    gc.freeze()  # what is there by now stays: looking through it again would hold up keys
     app.run()
     sys.exit(app.return_code or 0)
 
