@@ -105,6 +105,21 @@ def choose_slot(
     return Place(best.slot, common(best, wanted) // BYTES_PER_TOKEN, lost)
 
 
+def find_shared(holdings: Sequence[Holding], wanted: Outline) -> Holding | None:
+    """Find who has the start of a prompt that goes on otherwise, and is not on disk yet.
+
+    Another slot can have it from there alone.
+    """
+    sharing = [
+        one
+        for one in holdings
+        if one.is_worth_keeping
+        and not (one.is_saved or one.is_busy or is_beginning_of(one, wanted))
+        and common(one, wanted) >= WORTH_TOKENS * BYTES_PER_TOKEN
+    ]
+    return max(sharing, key=lambda one: common(one, wanted), default=None)
+
+
 def common(holding: Holding, wanted: Outline) -> int:
     """How many bytes of a prompt a slot holds."""
     return 0 if holding.outline is None else holding.outline.common_bytes(wanted)

@@ -18,7 +18,7 @@ from localllm.engine_client.slots import erase_slot
 from localllm.planning.prompt_keeping import Kept
 from localllm.prefix.crowding import cells_needed, choose_leaving
 from localllm.prefix.entries import Entry
-from localllm.prefix.holding import Holding, choose_slot, is_beginning_of
+from localllm.prefix.holding import Holding, choose_slot, find_shared, is_beginning_of
 from localllm.prefix.looking import look_at_crowded
 from localllm.prefix.outline import BYTES_PER_TOKEN, Outline
 from localllm.prefix.prompt import Prompt
@@ -171,6 +171,9 @@ class Keeping:
     async def _place(self, run: Run, prompt: Prompt) -> int | None:
         outline = prompt.outline
         await look_at_crowded(run, outline)
+        shared = find_shared(run.holdings, outline) if run.engine.kept is Kept.SAVED else None
+        if shared is not None:
+            await self._save(run, shared, _WAITED_FOR_S)
         entry = await self._find_on_disk(run, outline)
         on_disk_bytes = 0 if entry is None else entry.outline.common_bytes(outline)
         place = choose_slot(

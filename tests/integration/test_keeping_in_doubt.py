@@ -36,6 +36,22 @@ async def test_a_slot_that_holds_something_else_by_now_replaces_no_good_file(
         assert desk.names() == sorted([good.file, f"{good.id}.json"])
 
 
+async def test_two_sessions_that_begin_alike_at_the_same_time_share_what_they_begin_with(
+    tmp_path: Path,
+) -> None:
+    async with a_desk(tmp_path) as desk:
+        first, second = Talk("agent", 3000), Talk("agent", 3000)
+        for talk, project in ((first, "one"), (second, "two")):
+            talk.messages.append({"role": "user", "content": f"{project} " * 3000})
+
+        whole = await desk.turn(first)
+        rest = await desk.turn(second)
+
+        assert rest <= whole * 0.6
+        assert await desk.turn(first) <= MOST_AGAIN
+        assert await desk.turn(second) <= MOST_AGAIN
+
+
 async def test_what_is_put_back_and_is_not_all_is_not_tried_again(tmp_path: Path) -> None:
     async with a_desk(tmp_path) as desk:
         talk = Talk("one")

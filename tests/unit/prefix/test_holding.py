@@ -11,6 +11,7 @@ from localllm.prefix.holding import (
     WORTH_TOKENS,
     Holding,
     choose_slot,
+    find_shared,
 )
 from localllm.prefix.outline import BLOCK_BYTES, BYTES_PER_TOKEN, Outline
 from tests.unit.prefix.a_prompt import a_holding, blocks, outline, text_of
@@ -149,6 +150,24 @@ def test_a_conversation_that_was_summed_up_takes_its_own_place_before_others() -
     assert ours.slot == 0
     assert unnamed is not None
     assert unnamed.slot == 1
+
+
+def test_what_begins_as_another_does_and_goes_on_otherwise_shares_with_it() -> None:
+    first, second = a_holding(0, SYSTEM + TALK), a_holding(1, OTHER)
+
+    assert find_shared([first, second], outline(SYSTEM + OTHER_TALK)) == first
+
+
+def test_a_conversation_that_goes_on_shares_with_nobody() -> None:
+    assert find_shared([a_holding(0, SYSTEM + TALK)], outline(SYSTEM + TALK + TITLE)) is None
+
+
+def test_what_is_on_disk_or_at_work_or_short_is_not_shared() -> None:
+    wanted = outline(SYSTEM + OTHER_TALK)
+    saved, busy = a_holding(0, SYSTEM + TALK, is_saved=True), a_holding(1, SYSTEM, is_busy=True)
+    short = a_holding(2, SYSTEM[: WORTH_TOKENS * BYTES_PER_TOKEN - BLOCK_BYTES] + TALK)
+
+    assert find_shared([saved, busy, short], wanted) is None
 
 
 def test_a_title_for_the_same_conversation_leaves_it_its_place() -> None:
