@@ -42,6 +42,7 @@ async def test_two_sessions_that_begin_alike_at_the_same_time_share_what_they_be
     async with a_desk(tmp_path) as desk:
         first, second = Talk("agent", 3000), Talk("agent", 3000)
         for talk, project in ((first, "one"), (second, "two")):
+            talk.name = project  # as their client numbers them
             talk.messages.append({"role": "user", "content": f"{project} " * 3000})
 
         whole = await desk.turn(first)
