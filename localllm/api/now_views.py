@@ -49,7 +49,7 @@ class DeviceNowView(View, frozen=True, kw_only=True):
 
     held: list[HeldView]
     others: int | None
-    """Held by other programs."""
+    """Held by other programs, and by our engines for earlier prompts, which fill up over time."""
 
     utilization: float | None
     """From 0 to 1."""
@@ -102,4 +102,4 @@ class NowView(View, frozen=True, kw_only=True):
     warnings: list[str]
     """What is wrong with the machine now."""
 
-    saved: SavedView | None
+    saved: SavedView

@@ -90,11 +90,12 @@ class MemoryView(View, frozen=True, kw_only=True):
 
     overhead: int
     checkpoints: int
-    """Of slots, on the host: what windows and states held at earlier places of a prompt."""
+    """Of slots: what windows and states held at earlier places of a prompt. On the host, or where a
+    device shares its memory, in the device's share."""
 
     total: int
     host_cache: int
-    """Beside the total: host memory that earlier prompts may take."""
+    """Beside the total: memory that earlier prompts may take; on the host, with mlx on the device."""
 
 
 class PlacementView(View, frozen=True, kw_only=True):
@@ -177,7 +178,7 @@ class CandidateView(View, frozen=True, kw_only=True):
 
     on_disk: bool
     prompts: PromptsView | None = None
-    """Null where no engine can run it, or it has no plan."""
+    """Null where no engine can run it, it has no plan, or another machine is meant."""
 
     speed: PredictedSpeedView
     quality: float | None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 
 import click
 
@@ -61,11 +60,6 @@ def command(
         _show(paths, agent, model, as_json=as_json)
 
 
-def records(paths: Paths) -> Path:
-    """Where it is remembered what was written."""
-    return paths.agents
-
-
 def _list(paths: Paths, *, as_json: bool) -> None:
     from localllm.agents.finding import find_agents  # noqa: PLC0415  # heavy, all of them
     from localllm.agents.profile import read_agents  # noqa: PLC0415
@@ -74,7 +68,7 @@ def _list(paths: Paths, *, as_json: bool) -> None:
     from localllm.cli.render_agents import render_found  # noqa: PLC0415
 
     agents = read_agents(bundled_profiles())
-    view = show_found(find_agents(agents, whereabouts(), records(paths)))
+    view = show_found(find_agents(agents, whereabouts(), paths.agents))
     print_document(view, render_found(view), as_json=as_json)
 
 
@@ -104,7 +98,7 @@ def _write(paths: Paths, name: str, model: str | None, *, as_json: bool) -> None
     from localllm.cli.render_agents import render_written  # noqa: PLC0415
 
     settings = require_files(settings_of(paths, name, model))
-    written = write_settings(settings, surroundings(records(paths)))
+    written = write_settings(settings, surroundings(paths.agents))
     kept = {f: repository_around(f) for f in (each.file for each in written if each.changed)}
     more = [
         f"{f} is in the git repository {r}: commit it only if you mean to"
@@ -123,7 +117,7 @@ def _undo(paths: Paths, name: str, *, as_json: bool) -> None:
     from localllm.cli.render_agents import render_undone  # noqa: PLC0415
 
     agent = find_agent(read_agents(bundled_profiles()), name)
-    view = show_undone(agent.id, undo_settings(agent.id, records(paths)))
+    view = show_undone(agent.id, undo_settings(agent.id, paths.agents))
     print_document(view, render_undone(view), as_json=as_json)
 
 

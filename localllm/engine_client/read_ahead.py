@@ -54,8 +54,8 @@ async def read_ahead(client: EngineClient, path: str, body: bytes, slot: int | N
         asked = msgspec.json.encode({**kept, **_STREAMED, **where})
         async with client.post(path, asked, fresh=True) as answer:
             return await _count(answer) if answer.status == HTTPStatus.OK else None
-    except (aiohttp.ClientError, OSError, msgspec.DecodeError, UnicodeDecodeError, ValueError):
-        return None
+    except (aiohttp.ClientError, OSError, msgspec.DecodeError, ValueError):
+        return None  # no UTF-8, or a line beyond aiohttp's bound, among them
 
 
 async def _count(answer: aiohttp.ClientResponse) -> int | None:

@@ -42,7 +42,7 @@ UNSTATED_CONTEXT = 4096
 CACHED_CONTEXTS = 4
 CACHE_SHARE = 0.1
 MAX_CACHE_BYTES = 8 * GIB
-"""Of earlier prompts, in host memory; llama.cpp's own default. Not of a single full context."""
+"""Of earlier prompts; llama.cpp's own default. Not of a single full context."""
 
 SAVINGS = (("f16", PARALLEL, MICRO_BATCH), ("q8_0", PARALLEL, MICRO_BATCH), ("q8_0", 1, 256))
 """What is given up for the context that a use needs, in this order, before smaller weights are

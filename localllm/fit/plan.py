@@ -37,7 +37,8 @@ class Memory:
     """What a device's runtime takes beside the buffers (a CUDA context); 0 on the CPU."""
 
     checkpoints: int = 0
-    """Earlier states of slots, on the host. Taken as prompts come, so no load log speaks of them."""
+    """Earlier states of slots, on the host, or in the share of a device that shares its memory. Taken
+    as prompts come, so no load log speaks of them."""
 
     @property
     def at_load(self) -> int:

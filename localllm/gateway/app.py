@@ -75,8 +75,8 @@ class Gateway:
             self.streams,
             most_bytes,
             prompts,
-            self.settings.allow_grammars,
-            self.settings.prefix.remove_billing_header,
+            may_send_grammar=self.settings.allow_grammars,
+            remove_billing_header=self.settings.prefix.remove_billing_header,
         )
         machine = KnownMachine(self.operations.desk.probe)
         metrics = MetricsEndpoint(self.operations, self.metering, machine, self.started)

@@ -86,7 +86,7 @@ class Control:
             *self._shows(),
             *self._changes(),
             *(route for routes in self._shown for route in routes.table()),
-            *self._more(),
+            *self._captures_and_agents(),
             *PullRoutes(store).table(),
             *StoreRoutes(store).table(),
             *following.table(),
@@ -161,7 +161,7 @@ class Control:
             ),
         ]
 
-    def _more(self) -> Sequence[ApiRoute]:
+    def _captures_and_agents(self) -> Sequence[ApiRoute]:
         capture = f"{_V1}/capture"
         return [
             plain(

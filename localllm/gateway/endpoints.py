@@ -191,7 +191,7 @@ class Endpoints:
             earlier,
             _new_id,
             time.time,
-            self.remove_billing_header,
+            remove_billing_header=self.remove_billing_header,
         )
 
     def _call(

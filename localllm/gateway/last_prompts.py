@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from localllm.api.parting_views import PartingsView, PartingView
 from localllm.gateway.program_partings import ProgramPartings, parting_view
 from localllm.gateway.prompt_parts import prompt_parts
+from localllm.gateway.requests.infill import PATH as INFILL
 from localllm.metrics.live import Live, Phase
 from localllm.prefix.outline import BYTES_PER_TOKEN
 from localllm.prefix.parting import (
@@ -94,10 +95,11 @@ class LastPrompts:
 
         Args:
             model: That is to answer.
-            path: Of the engine's endpoint, as that of `prompt_parts`.
+            path: Of the engine's endpoint, as that of `prompt_parts`; an editor's infill is no conversation.
             body: For the engine.
         """
-        parts = prompt_parts(path, body) if len(body) >= LEAST_BYTES else ()
+        is_long = path != INFILL and len(body) >= LEAST_BYTES
+        parts = prompt_parts(path, body) if is_long else ()
         caller = live.caller
         sender = (caller.program_name, caller.key_name, model)
         prompt = _Prompt(sender, caller.conversation, parts, sum(map(len, parts)))

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from localllm import __version__
-from localllm.events import DeviceId
-from localllm.hardware.machine import CPU, Device, Machine
-from localllm.hardware.vitals import UNTOLD, DeviceVitals, Vitals
+from localllm.gateway.now_devices import Sight
+from localllm.hardware.machine import Device, Machine
 from localllm.metrics.snapshot import DeviceNow, InstanceNow, Snapshot
 from localllm.supervisor.hosted import Hosted
 from localllm.supervisor.operations import Operations
@@ -23,13 +20,13 @@ def snapshot_of(
         started_at: Unix seconds.
     """
     watch, fleet = operations.watch, operations.fleet
-    vitals: Vitals | None = watch.vitals
-    hot: Mapping[str, str] = watch.throttled
+    vitals = watch.vitals
+    sight = Sight(machine, vitals, fleet.lost, watch.throttled)
     return Snapshot(
         version=__version__,
         started_at=started_at,
         instances=tuple(_instance(hosted) for hosted in fleet.instances()),
-        devices=tuple(_device(d, vitals, fleet.lost, hot) for d in machine.devices),
+        devices=tuple(_device(d, sight) for d in machine.devices),
         host_memory_bytes=machine.host.memory_total,
         host_available_bytes=None if vitals is None else vitals.memory_available,
         ledger_dropped=ledger_dropped,
@@ -64,17 +61,8 @@ def kv_used_ratio(hosted: Hosted) -> float | None:
     return hosted.told_tokens / hosted.planned.plan.context if hosted.in_flight else 0.0
 
 
-def _device(
-    device: Device,
-    vitals: Vitals | None,
-    lost: Mapping[DeviceId, str],
-    hot: Mapping[str, str],
-) -> DeviceNow:
-    now: DeviceVitals = UNTOLD if vitals is None else vitals.devices.get(device.id, UNTOLD)
-    free, busy = now.memory_free, now.utilization
-    if device.id == CPU and vitals is not None:
-        free, busy = vitals.memory_available, vitals.utilization
-    total = device.memory_total
+def _device(device: Device, sight: Sight) -> DeviceNow:
+    now, free, total = sight.vitals_of(device), sight.free_bytes(device), device.memory_total
     return DeviceNow(
         device=device.id,
         kind=device.kind.value,
@@ -83,7 +71,7 @@ def _device(
         used_bytes=None if total is None or free is None else total - free,
         power_w=now.power_w,
         temperature_c=now.temperature_c,
-        utilization_ratio=busy,
-        lost=device.id in lost,
-        throttled=device.id in hot,
+        utilization_ratio=sight.utilization(device),
+        lost=device.id in sight.lost,
+        throttled=device.id in sight.hot,
     )

@@ -57,19 +57,18 @@ def _held_of(device: DeviceId, instances: Sequence[Hosted]) -> Iterator[HeldView
                 continue
             memory = part.memory
             cache = memory.kv_cache + memory.recurrent_state + memory.checkpoints
-            whole = hosted.taken.get(device, part.memory.total)
+            whole = hosted.taken.get(device, memory.total)
             yield HeldView(
                 instance=hosted.id,
                 model=hosted.planned.stored.id,
-                weights=part.memory.weights,
+                weights=memory.weights,
                 cache=cache,
-                other=max(0, whole - part.memory.weights - cache),
+                other=max(0, whole - memory.weights - cache),
             )
 
 
 def _device(device: Device, sight: Sight, held: Mapping[DeviceId, list[HeldView]]) -> DeviceNowView:
     now, vitals = sight.vitals_of(device), sight.vitals
-    short = vitals is not None and _is_of_host(device)
     return DeviceNowView(
         id=device.id,
         kind=device.kind.value,
@@ -87,7 +86,7 @@ def _device(device: Device, sight: Sight, held: Mapping[DeviceId, list[HeldView]
         throttled=sight.hot.get(device.id, now.throttled),
         lost=sight.lost.get(device.id, now.lost),
         wired_limit=device.wired_limit,
-        pressure=vitals.pressure.value if vitals is not None and short else None,
+        pressure=None if vitals is None or not _is_of_host(device) else vitals.pressure.value,
     )
 
 

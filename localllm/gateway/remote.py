@@ -36,6 +36,7 @@ from localllm.gateway.remote_rules import (
     remote_error,
 )
 from localllm.metrics.live import Live
+from localllm.metrics.savings import REMOTE
 from localllm.supervisor.flow import Flow
 from localllm.supervisor.hosted import Hosted
 from localllm.supervisor.lending import Asking
@@ -111,7 +112,7 @@ class RemoteBackend:
         body = for_remote(call.body, there)
         try:
             async with self._sent(call, body) as answer:
-                call.live.admitted("remote", there, "remote")
+                call.live.admitted(REMOTE, there, REMOTE)
                 if hosted is not None:
                     hosted.remote += 1
                 return await call.output.pass_on(self._source(answer))

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from localllm.metrics.live import Api, Live
+from localllm.metrics.live import WRITES, Api, Live
 from localllm.metrics.savings import REMOTE
 
 _MOST_INSTANCES = 100
-_WRITES = frozenset({Api.CHAT, Api.COMPLETIONS, Api.RESPONSES, Api.MESSAGES})
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +35,7 @@ class _Tally:
 
     def saw_first_token(self, live: Live) -> None:
         at, took_s = live.first_token_at, live.to_first_token_s
-        if at is not None and at >= self.newest_at and live.api in _WRITES:
+        if at is not None and at >= self.newest_at and live.api in WRITES:
             self.newest_at, self.newest_s = at, took_s
 
 

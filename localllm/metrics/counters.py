@@ -17,7 +17,7 @@ from localllm.events import (
 )
 from localllm.metrics import names
 from localllm.metrics.callers import OTHER
-from localllm.metrics.live import Api, Live, Phase
+from localllm.metrics.live import WRITES, Api, Live, Phase
 from localllm.metrics.names import Kind, Metric
 from localllm.metrics.savings import Spared
 from localllm.metrics.tallies import Count, Names, Spread
@@ -28,7 +28,6 @@ NOBODY = "none"
 _MOST_MODELS, _MOST_CLIENTS, _MOST_CODES = 100, 30, 60
 _A_CODE = re.compile(r"[a-z][a-z0-9_]{0,47}")
 _CRASHED = frozenset({ModelState.BACKOFF, ModelState.FAILED})
-_WRITES = frozenset({Api.CHAT, Api.COMPLETIONS, Api.RESPONSES, Api.MESSAGES})
 _OF_A_MODEL = (
     *(names.PROMPT_TOKENS, names.CACHED_TOKENS, names.READ_TOKENS, names.SAVED_SECONDS),
     *(names.GENERATED_TOKENS, names.REASONING_TOKENS),
@@ -107,7 +106,7 @@ class Counters:
                 self.counts[metric].add(model, amount=tokens)
         if live.wait_s is not None:
             self.spreads[names.WAIT].observe(live.wait_s, model)
-        if live.to_first_token_s is not None and live.api in _WRITES:
+        if live.to_first_token_s is not None and live.api in WRITES:
             self.spreads[names.FIRST_TOKEN].observe(live.to_first_token_s, model)
 
     def _changed(self, model: str, old: ModelState, new: ModelState) -> None:

@@ -37,6 +37,10 @@ class Api(StrEnum):
     COUNT_TOKENS = "count_tokens"
 
 
+WRITES = frozenset({Api.CHAT, Api.COMPLETIONS, Api.RESPONSES, Api.MESSAGES})
+"""Those that write an answer, token by token."""
+
+
 class Phase(StrEnum):
     """How far a request is."""
 

@@ -52,7 +52,7 @@ def how_prompts_are_kept(planned: Planned, wanted: Prefix = AS_IT_COMES) -> Prom
     if wanted.max_gib == 0:
         no_room = "it may take no room on disk: prefix.max_gib in config.toml"
         return PromptKeeping(Kept.NOT, no_room, pins_slots)
-    why = _why_not_saved(planned, installed.engine, saves_slots=pins_slots)
+    why = _why_not_saved(planned)
     if why is None:
         return PromptKeeping(Kept.SAVED, pins_slots=True)
     if not wanted.warm:
@@ -60,12 +60,13 @@ def how_prompts_are_kept(planned: Planned, wanted: Prefix = AS_IT_COMES) -> Prom
     return PromptKeeping(Kept.REPLAYED, why, pins_slots)
 
 
-def _why_not_saved(planned: Planned, engine: str, *, saves_slots: bool) -> str | None:
-    """Say why what slots hold is not put on disk, though the engine can.
+def _why_not_saved(planned: Planned) -> str | None:
+    """Say why what slots hold is not put on disk; None where it is.
 
     Source: check_no_mtmd in llama.cpp's tools/server; of a draft's cache nothing is written there.
     """
-    if not saves_slots:
+    engine = planned.choice.installed.engine
+    if SAVES_SLOTS not in planned.choice.installed.abilities:
         return f"{engine} does not save what it has read"
     if planned.stored.projector is not None and planned.plan.memory.projector:
         return f"{engine} saves nothing where images are read"

@@ -42,7 +42,7 @@ class Holding:
     used_at: float = 0.0
     is_busy: bool = False
     is_saved: bool = True
-    """What it holds is on disk as well, or not worth it."""
+    """What it holds is on disk as well, is not worth it, or could not be saved."""
 
     conversation: str | None = None
     """As its client names it."""

@@ -14,22 +14,28 @@ from contextlib import asynccontextmanager, contextmanager
 
 import anyio
 
+from localllm.engine_client.read_ahead import PATHS
 from localllm.engine_client.slots import erase_slot
 from localllm.planning.prompt_keeping import Kept
 from localllm.prefix.crowding import cells_needed, choose_leaving
+from localllm.prefix.disk import on_disk
 from localllm.prefix.entries import Entry
 from localllm.prefix.holding import Holding, choose_slot, find_shared, is_beginning_of
 from localllm.prefix.looking import look_at_crowded
 from localllm.prefix.outline import BYTES_PER_TOKEN, Outline
 from localllm.prefix.prompt import Prompt
 from localllm.prefix.running import Engine, Placed, Run
-from localllm.prefix.saving import MOST_TEXT_BYTES, on_disk, put_back, save
+from localllm.prefix.saving import put_back, write
+from localllm.prefix.settling import Settling
 from localllm.prefix.shelf import Shelf
 
 _log = logging.getLogger(__name__)
 
 IDLE_S = 1.5
 """An engine that nobody uses for so long saves what it holds; an agent's next turn comes sooner."""
+
+_MOST_TEXT_BYTES = 8 << 20
+"""Of a request; more are images, mostly."""
 
 _ANSWERS_WITHIN_S = 2.0
 """To look what is there takes milliseconds; a disk that sleeps is not waited for."""
@@ -56,16 +62,22 @@ class Keeping:
         self, shelf: Shelf | None, clock: Callable[[], float] = anyio.current_time
     ) -> None:
         self.shelf = shelf
+        self._settling = None if shelf is None else Settling(shelf)
         self._clock = clock
         self._runs: dict[str, Run] = {}
         self._stirred = anyio.Event()
         self._disk_hangs_until = -math.inf
 
     async def run(self) -> None:
-        """Save what idle engines hold."""
-        if self.shelf is None:
+        """Save what idle engines hold, and take in what was written."""
+        if self.shelf is None or self._settling is None:
             return
-        await anyio.to_thread.run_sync(self.shelf.tidy)
+        await on_disk(self.shelf.tidy)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._settling.run)
+            await self._save_idle()
+
+    async def _save_idle(self) -> None:
         while True:
             if not any(run.unsaved for run in self._runs.values()):
                 self._stirred = anyio.Event()
@@ -149,6 +161,8 @@ class Keeping:
             run.stop_reading_ahead()
             while run.unsaved:
                 await self._save_one(run, math.inf)  # who ends it has a deadline
+            if self._settling is not None:
+                await self._settling.until_all_are_there(instance)
 
     def forget(self, instance: str) -> None:
         """Keep nothing of an engine that has ended, by itself or without a farewell."""
@@ -206,9 +220,12 @@ class Keeping:
                 run.empty([leaving.slot])
 
     async def _find_on_disk(self, run: Run, outline: Outline) -> Entry | None:
-        shelf, key = self.shelf, run.engine.key
-        if shelf is None or run.engine.kept is not Kept.SAVED:
+        shelf, settling, key = self.shelf, self._settling, run.engine.key
+        if shelf is None or settling is None or run.engine.kept is not Kept.SAVED:
             return None
+        with self._patience(_WAITED_FOR_S) as there:
+            if there:
+                await settling.until_there(key, outline)
         found: Entry | None = None
         with self._patience(_ANSWERS_WITHIN_S) as there:
             if there:
@@ -244,10 +261,14 @@ class Keeping:
                 await self._save(run, holding, within_s)
 
     async def _save(self, run: Run, holding: Holding, within_s: float) -> None:
+        shelf, settling = self.shelf, self._settling
         with self._patience(within_s) as there:
-            if there and self.shelf is not None and run.engine.kept is not Kept.NOT:
-                await save(self.shelf, run, holding)
-        run.put(holding.slot, is_saved=True)  # tried once
+            is_kept = there and run.engine.kept is not Kept.NOT and not holding.is_saved
+            if is_kept and shelf is not None and settling is not None:
+                written = await write(shelf, run, holding)
+                if written is not None:
+                    await settling.take_in(written)
+        run.put(holding.slot, is_saved=True)  # tried once: a disk that is full stays so for now
 
     @contextmanager
     def _patience(self, within_s: float) -> Generator[bool]:
@@ -265,4 +286,5 @@ class Keeping:
 
 def _is_kept(run: Run, prompt: Prompt) -> bool:
     """Whether it is the request itself that goes to disk."""
-    return run.engine.kept is Kept.REPLAYED and len(prompt.body) <= MOST_TEXT_BYTES
+    is_small = len(prompt.body) <= _MOST_TEXT_BYTES
+    return run.engine.kept is Kept.REPLAYED and prompt.path in PATHS and is_small

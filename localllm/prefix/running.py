@@ -44,7 +44,7 @@ class Placed:
 
 @dataclass(slots=True)
 class Run:
-    """Mutable, and used by one task at a time but for what `placing` guards."""
+    """Mutable, and used on the event loop alone; with `placing` held, one at a time chooses a slot."""
 
     engine: Engine
     holdings: list[Holding]

@@ -157,11 +157,11 @@ class Shelf:
             self.give_up(name)
         return settled
 
-    def take_in_text(self, body: bytes, made: Made) -> Entry | None:
-        """Keep a request. Blocks.
+    def write_text(self, body: bytes) -> str | None:
+        """Write a request, to be taken in. Blocks.
 
         Returns:
-            None if it cannot be kept.
+            Its file's name; None if there is no room.
         """
         if not self.has_room(len(body)):
             return None
@@ -171,7 +171,7 @@ class Shelf:
         except OSError as error:
             _log.info("a prompt cannot be kept: %s", error.strerror)
             return None
-        return self.take_in(name, made, written_bytes=len(body))
+        return name
 
     def read_text(self, entry: Entry) -> bytes | None:
         """Read a request, if it is what was taken in; one that is not is removed."""

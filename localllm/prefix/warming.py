@@ -17,11 +17,12 @@ import anyio
 from localllm.engine_client.read_ahead import read_ahead
 from localllm.planning.prompt_keeping import Kept
 from localllm.prefix.crowding import is_crowded
+from localllm.prefix.disk import on_disk
 from localllm.prefix.entries import Entry, choose_to_warm
 from localllm.prefix.holding import common
 from localllm.prefix.keeping import IDLE_S, Keeping
 from localllm.prefix.running import Engine, Run
-from localllm.prefix.saving import on_disk, put_back
+from localllm.prefix.saving import put_back
 from localllm.prefix.shelf import Shelf
 
 _log = logging.getLogger(__name__)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -229,6 +231,41 @@ def test_where_slots_cannot_be_saved_the_prompt_is_read_again_before_anybody_ask
 
 def daemon_log(here: Installation) -> str:
     return (here.state / "logs" / "daemon.log").read_text()
+
+
+def test_on_a_disk_that_is_full_serving_goes_on_and_nothing_half_is_left(
+    install: Callable[..., Installation],
+) -> None:
+    here = install()
+    here.configure("[prefix]\nmax_gib = 1\n")
+    with a_small_disk(here.state / "prefixes") as disk:
+        here.ok("up", *SERVE, within_s=120)
+        agents = [Agent(here, name) for name in "ABC"]
+        for agent in agents:  # the third has no slot, and pushes one out
+            agent.turn("hi")
+        engine = here.model()["pid"]
+
+        assert agents[2].turn("once more") <= MOST_AGAIN
+        agents[0].turn("again")
+
+        assert here.model()["pid"] == engine
+        assert saved(here) == []
+        wait_until(lambda: not list(disk.iterdir()), "no half file is left")
+        here.ok("down")
+
+
+@contextmanager
+def a_small_disk(folder: Path) -> Iterator[Path]:
+    """Half as large as what one of these prompts takes."""
+    folder.mkdir(parents=True)
+    mount = ["mount", "-t", "tmpfs", "-o", "size=10m,mode=700", "none", str(folder)]
+    mounted = subprocess.run(mount, capture_output=True, text=True, check=False)
+    if mounted.returncode:
+        pytest.skip(f"no small disk may be mounted here: {mounted.stderr.strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
 
 
 def test_it_can_be_turned_off(install: Callable[..., Installation]) -> None:

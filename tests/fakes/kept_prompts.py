@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import pytest
 from anyio.abc import TaskStatus
 
 from localllm.engine_client.client import EngineClient
@@ -18,10 +19,10 @@ from localllm.gateway.prompt_parts import prompt_parts
 from localllm.planning.prompt_keeping import Kept
 from localllm.prefix.entries import Entry
 from localllm.prefix.holding import Holding
-from localllm.prefix.keeping import Keeping
+from localllm.prefix.keeping import IDLE_S, Keeping
 from localllm.prefix.outline import outline_of
 from localllm.prefix.prompt import Prompt
-from localllm.prefix.running import Engine, Placed
+from localllm.prefix.running import Engine, Placed, Run
 from localllm.prefix.shelf import Shelf
 from localllm.prefix.warming import Warming
 from tests.fakes.slotted_engine import CHAT, DEADLINE_S, SlottedEngine, a_slotted_engine
@@ -130,6 +131,18 @@ class Desk:
             while not true():
                 await anyio.sleep(0.01)
         assert true(), what
+
+    async def until_looked(self) -> None:
+        """Wait until who waits for quiet has looked twice."""
+        looked, is_quiet = list[Run](), self.keeping.is_quiet
+
+        def look(run: Run, for_s: float = IDLE_S) -> bool:
+            looked.append(run)
+            return is_quiet(run, for_s)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(self.keeping, "is_quiet", look)
+            await self.until(lambda: len(looked) > 1, "it has looked twice")
 
     async def keep(self, *, task_status: TaskStatus[None]) -> None:
         """Save what idle engines hold, as a task."""

@@ -112,10 +112,8 @@ async def test_what_a_busy_engine_holds_is_not_saved(tmp_path: Path) -> None:
 
         async with desk.placed(Talk("other").turn()):
             desk.clock.now += 10
-            looked = desk.clock.asked
-            await desk.until(lambda: not desk.keeping.run_of(desk.engine).is_idle, "it is busy")
-            await anyio.wait_all_tasks_blocked()
-            assert (desk.clock.asked, desk.server.done) == (looked, [])
+            await desk.until_looked()
+            assert desk.server.done == []
         desk.clock.now += IDLE_S
 
         await desk.until(lambda: desk.server.done, "now it is saved")

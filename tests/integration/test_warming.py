@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -191,4 +190,4 @@ async def test_without_a_shelf_there_is_nothing_to_do(tmp_path: Path) -> None:
     async with a_desk(tmp_path, on_disk=False) as desk:
         await warm(desk)
 
-        assert json.dumps(desk.server.chats) == "[]"
+        assert desk.server.chats == []

@@ -174,10 +174,8 @@ async def test_a_request_that_has_come_and_has_no_slot_yet_is_not_read_ahead_of(
                 await desk.until(lambda: not run.is_idle, "it has come")
                 desk.clock.now += 10
                 tasks.start_soon(warming(desk).warm, desk.engine)
-                looked = desk.clock.asked
-                await desk.until(lambda: not run.is_idle and run.warming.locked(), "it warms")
-                await anyio.wait_all_tasks_blocked()
-                assert (desk.server.chats, desk.clock.asked) == ([], looked)
+                await desk.until_looked()
+                assert desk.server.chats == []
             await desk.until(lambda: run.is_idle, "it is answered")
             desk.clock.now += 10
 
@@ -197,7 +195,7 @@ async def test_a_request_without_a_slot_ends_the_reading_too_and_has_the_engine_
             with desk.keeping.used(desk.engine):
                 await desk.server.until(lambda: desk.server.gone == 1, "it is given up")
                 desk.clock.now += 10
-                await anyio.wait_all_tasks_blocked()
+                await desk.until_looked()
                 assert len(desk.server.chats) == 1
             desk.clock.now += 10
 

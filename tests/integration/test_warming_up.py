@@ -25,6 +25,7 @@ from localllm.prefix.warming import Warming
 from localllm.supervisor.hosted import Hosted
 from tests.fakes.house import CHAT, DEADLINE_S, House, a_house, a_plan, asking
 from tests.unit.prefix.a_prompt import blocks
+from tests.unit.prefix.a_shelf import take_in_text
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]
 LONG = "abcdefghijklmnopqrstuvwx"
@@ -45,7 +46,7 @@ class Warmed:
         assert engine is not None
         made = Made(engine.key, engine.model, blocks(LONG), 800, CHAT)
         body = json.dumps({**asking(text), "stream": True}).encode()
-        assert self.shelf.take_in_text(body, made) is not None
+        assert take_in_text(self.shelf, body, made) is not None
 
     async def until_read(self, times: int, what: str) -> None:
         with anyio.move_on_after(DEADLINE_S):
@@ -122,6 +123,9 @@ async def test_an_engine_whose_files_are_gone_is_served_and_not_warmed(tmp_path:
         await is_back(hosted, kill(hosted))
 
         assert (await warmed.house.ask(asking()))[0] == 200
+        client = warmed.house.fleet.client_of(hosted)
+        assert client is not None
+        assert await warmed.placing.engine(hosted, client) is None
 
 
 async def test_news_of_a_run_that_is_over_does_nothing_to_the_next_that_loads(

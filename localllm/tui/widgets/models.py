@@ -53,7 +53,7 @@ def render_models(world: World, now: NowView, width: int, *, is_short: bool) -> 
         lines += [head, _does(model, history, width)]
         if not is_short or len(now.models) == 1:
             lines.append(_more(model))
-    saved = None if now.saved is None else what_was_saved(now.saved)
+    saved = what_was_saved(now.saved)
     if saved is not None:
         lines.append(Content.styled(saved, "$foreground-muted"))
     return Content("\n").join(lines)

@@ -17,6 +17,7 @@ from localllm.prefix.entries import Entry
 from localllm.prefix.shelf import Made, Shelf
 from localllm.units import GIB, MIB
 from tests.unit.prefix.a_prompt import blocks
+from tests.unit.prefix.a_shelf import take_in_text
 
 HOUR_S = 3600
 
@@ -88,7 +89,7 @@ def test_the_document_says_the_same(home: Path) -> None:
 def test_a_request_that_is_kept_as_text_says_so_and_is_small(home: Path) -> None:
     shelf = Shelf(home / "state" / "prefixes", lambda: GIB, time.time)
     made = Made("k", "qwen3-8b", blocks("a"), 5073, "/v1/chat/completions")
-    assert shelf.take_in_text(b"x" * 20_000, made) is not None
+    assert take_in_text(shelf, b"x" * 20_000, made) is not None
 
     assert prefix("ls").stdout.splitlines()[1].split()[2:6] == ["text", "5073", "20", "KiB"]
     assert document("ls")["prefixes"][0]["kind"] == "text"

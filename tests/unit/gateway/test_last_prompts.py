@@ -181,9 +181,14 @@ def test_a_short_prompt_is_not_looked_at(gateway: Gateway) -> None:
     assert gateway.prompts.view().programs == []
 
 
-@pytest.mark.parametrize("path", ["/v1/embeddings", "/v1/rerank", "/infill"])
-def test_what_is_no_prompt_that_goes_on_is_not_looked_at(gateway: Gateway, path: str) -> None:
-    gateway.prompts.saw(gateway.world.begin(), "m", path, json.dumps({"input": RULES * 9}).encode())
+@pytest.mark.parametrize(
+    ("path", "member"),
+    [("/v1/embeddings", "input"), ("/v1/rerank", "query"), ("/infill", "input_prefix")],
+)
+def test_what_is_no_prompt_that_goes_on_is_not_looked_at(
+    gateway: Gateway, path: str, member: str
+) -> None:
+    gateway.prompts.saw(gateway.world.begin(), "m", path, json.dumps({member: RULES * 9}).encode())
 
     assert gateway.prompts.held == 0
 

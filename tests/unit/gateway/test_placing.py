@@ -217,6 +217,10 @@ def the_context(planned: Planned, _: Path) -> Planned:
     return replace(planned, plan=replace(planned.plan, context=2048, parallel=1))
 
 
+def the_checkpoints(planned: Planned, _: Path) -> Planned:
+    return replace(planned, plan=replace(planned.plan, checkpoints=3))
+
+
 async def key_of(planned: Planned, folder: Path, placing: Placing | None = None) -> str:
     async with a_client() as client:
         engine = await (placing or a_placing()).engine(hosted_of(planned, folder), client)
@@ -226,7 +230,10 @@ async def key_of(planned: Planned, folder: Path, placing: Placing | None = None)
 
 @pytest.mark.parametrize(
     "change",
-    [the_file, the_version, the_engine, the_kv_type, an_adapter, its_scale, the_users_flags],
+    [
+        *(the_file, the_version, the_engine, the_kv_type, the_checkpoints),
+        *(an_adapter, its_scale, the_users_flags),
+    ],
 )
 async def test_with_another_of_these_it_is_another_models_memory(
     tmp_path: Path, change: Change

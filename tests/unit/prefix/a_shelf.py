@@ -15,6 +15,12 @@ CHAT = "/v1/chat/completions"
 LONG = "abcdefghijklmnopqrstuvwx"
 
 
+def take_in_text(shelf: Shelf, body: bytes, made: Made) -> Entry | None:
+    """Write a request, and take it in."""
+    name = shelf.write_text(body)
+    return None if name is None else shelf.take_in(name, made, written_bytes=len(body))
+
+
 class World:
     """A shelf, its folder, its clock and its budget."""
 
@@ -48,7 +54,7 @@ class World:
         """Have a request kept."""
         said = {"key": "model", "model": "m", "tokens": 800, "path": CHAT, **changes}
         made = Made(outline=blocks(letters), **said)  # type: ignore[arg-type]
-        entry = self.shelf.take_in_text(body, made)
+        entry = take_in_text(self.shelf, body, made)
         assert entry is not None
         return entry
 

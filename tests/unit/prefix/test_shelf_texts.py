@@ -11,7 +11,7 @@ import pytest
 
 from localllm.prefix.shelf import Made
 from tests.unit.prefix.a_prompt import blocks
-from tests.unit.prefix.a_shelf import CHAT, LONG, World, mode
+from tests.unit.prefix.a_shelf import CHAT, LONG, World, mode, take_in_text
 
 
 @pytest.fixture
@@ -93,13 +93,13 @@ def test_it_counts_for_the_budget_as_slots_do(world: World) -> None:
 def test_what_is_larger_than_the_budget_is_not_kept(world: World) -> None:
     kept = world.saved("b")
 
-    assert world.shelf.take_in_text(b"x" * 1001, made()) is None
+    assert take_in_text(world.shelf, b"x" * 1001, made()) is None
 
     assert world.names() == {kept.file, f"{kept.id}.json"}
 
 
 def test_nothing_is_kept_of_nothing(world: World) -> None:
-    assert world.shelf.take_in_text(b"", made()) is None
+    assert take_in_text(world.shelf, b"", made()) is None
     assert world.names() == set()
 
 
@@ -109,7 +109,7 @@ def test_a_full_disk_leaves_nothing_half(world: World, monkeypatch: pytest.Monke
 
     with monkeypatch.context() as patch:
         patch.setattr("localllm.prefix.record.os.replace", full)
-        assert world.shelf.take_in_text(b"{}", made()) is None
+        assert take_in_text(world.shelf, b"{}", made()) is None
 
     assert world.names() == set()
 
@@ -117,7 +117,7 @@ def test_a_full_disk_leaves_nothing_half(world: World, monkeypatch: pytest.Monke
 def test_a_folder_that_cannot_be_made_is_no_error(world: World) -> None:
     world.folder.write_bytes(b"a file is in the way")
 
-    assert world.shelf.take_in_text(b"{}", made()) is None
+    assert take_in_text(world.shelf, b"{}", made()) is None
 
 
 def test_a_crash_leaves_nothing_behind_and_what_was_whole_stays(world: World) -> None:

@@ -13,7 +13,6 @@ import json
 import os
 import stat
 import tempfile
-import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -84,11 +83,8 @@ class SlotFiles:
         if self._folder is None:
             raise no_folder()
         do = self._save if asked.action is Action.SAVE else self._restore
-        started = time.perf_counter()
         counts = do(asked.slot, self._folder / asked.file, attend)
-        took_ms = (time.perf_counter() - started) * 1000
-        timings = {f"{asked.action}_ms": round(took_ms, 3)}
-        return {"id_slot": asked.slot, "filename": asked.file, **counts, "timings": timings}
+        return {"id_slot": asked.slot, "filename": asked.file, **counts}
 
     def _erase(self, slot: int, attend: Attend) -> Document:
         def erase(prompts: Prompts, model: object) -> int:
