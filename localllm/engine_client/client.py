@@ -32,6 +32,9 @@ to send them needs it. The longest fills a micro batch, as an agent's prompt doe
 _AGAIN_WITHIN_S, _LONG_WITHIN_S = 10.0, 3.0
 """A device that would take longer has its speed measured well enough by what went before."""
 
+_DYING_S = 2.0
+"""A process that was killed takes connections until the kernel has taken it apart."""
+
 
 @dataclass(frozen=True, slots=True)
 class Speed:
@@ -76,6 +79,17 @@ class EngineClient:
         headers = {"Authorization": f"Bearer {key}"} if key is not None else {}
         self._pooled = _session(socket, headers, fresh=False)
         self._fresh = _session(socket, headers, fresh=True)
+        self._broke_off_at: float | None = None
+
+    @property
+    def may_be_dying(self) -> bool:
+        """Whether an answer broke off a moment ago: what is lost now, another request did it."""
+        broke_off = self._broke_off_at
+        return broke_off is not None and time.monotonic() - broke_off < _DYING_S
+
+    def broke_off(self) -> None:
+        """Note that an answer has no end."""
+        self._broke_off_at = time.monotonic()
 
     async def __aenter__(self) -> Self:
         return self

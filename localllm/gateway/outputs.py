@@ -30,7 +30,7 @@ class Source:
 
     Args:
         flow: Counts what comes: an engine that hangs sends nothing but comments.
-        broken: Says what it means if it has no end.
+        broken: Says what it means if it has no end; called where that is so.
         remark: A comment to put before it; empty for none.
         most_bytes: That a document may have, which is held in memory.
     """

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import anyio
 from aiohttp import web
 
+from localllm.engine_client.client import EngineClient
 from localllm.errors import ContextTooLong, LocalLLMError
 from localllm.gateway.drafting import without_draft
 from localllm.gateway.manners import for_engine
@@ -114,8 +116,9 @@ class Relay:
             async with self.placing.spot(lent, call.path, body, conversation) as spot:
                 request = answer_of(lent.client, call.path, spot.body, call.wanted.refusal)
                 async with request as answer:
+                    source = Source(answer, hosted.flow, partial(_broke_off, lent.client))
                     try:
-                        response = await call.output.pass_on(Source(answer, hosted.flow, gone))
+                        response = await call.output.pass_on(source)
                     except BaseException:  # the client has gone
                         if call.live.generated_tokens:  # then the prompt was read as a whole
                             spot.holds_all(call.live)
@@ -132,3 +135,8 @@ class Relay:
             return await self.remote.answer(call, fleet.names.find(call.asking.model), error)
         except LocalLLMError as failure:
             return await call.output.fail(failure)
+
+
+def _broke_off(engine: EngineClient) -> LocalLLMError:
+    engine.broke_off()
+    return gone()

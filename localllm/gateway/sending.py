@@ -18,7 +18,10 @@ _LOST = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionError
 
 
 class Unreached(EngineGone):
-    """Nothing of the request arrived, so sending it again cannot end a second engine."""
+    """Nothing of the request arrived, or it came to an engine that was ending already.
+
+    So sending it again cannot end a second engine.
+    """
 
     own_code = "engine_gone"
 
@@ -39,10 +42,11 @@ async def answer_of(
         EngineGone: It cannot be reached, or ended before it said anything.
         LocalLLMError: It refused, as `refusal` reads it.
     """
+    was_dying = client.may_be_dying
     try:
         answer = await _post(client, path, body)
     except (aiohttp.ClientError, OSError) as error:
-        raise gone() from error
+        raise gone(Unreached if was_dying else EngineGone) from error
     async with answer:
         if answer.status != HTTPStatus.OK:
             try:

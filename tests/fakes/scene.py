@@ -60,7 +60,7 @@ class Scene:
     recent: list[RequestView] = field(default_factory=list)
     pulls: list[PullView] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
-    saved: SavedView | None = None
+    saved: SavedView = SavedView(seconds=None, tokens=0, day="2026-11-29")
     store: StoreView | None = None
     """None: what scene_plans has on its disk."""
 

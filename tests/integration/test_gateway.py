@@ -330,6 +330,41 @@ async def test_a_request_between_a_crash_and_its_discovery_is_served_after_the_r
         assert (status, b"word" in text, hosted.runner.record.run) == (200, True, record.run + 1)
 
 
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_request_that_an_engine_takes_while_it_ends_is_served_after_the_restart(
+    tmp_path: Path, *, stream: bool
+) -> None:
+    async with a_house(tmp_path) as house:
+        hosted = await house.ready()
+        record = hosted.runner.record
+        await house.ask({**asking(cut_after=1), "stream": True})
+        answers = []
+
+        async def ask() -> None:
+            answers.append(await house.ask({**asking(), "stream": stream}))
+
+        os.kill(record.pid or 0, signal.SIGSTOP)  # its sockets still take what comes
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(ask)
+            await anyio.sleep(0.2)
+            os.kill(record.pid or 0, signal.SIGKILL)
+
+        [(status, _, text)] = answers
+        assert (status, b"word" in text, hosted.runner.record.run) == (200, True, record.run + 1)
+
+
+async def test_a_request_that_ends_an_engine_is_not_sent_to_the_next_one(tmp_path: Path) -> None:
+    async with a_house(tmp_path) as house:
+        hosted = await house.ready()
+        run = hosted.runner.record.run
+
+        status, headers, _ = await house.ask({**asking(die_after=0), "stream": True})
+        await house.ask(asking())
+
+        assert (status, headers["x-should-retry"]) == (502, "true")
+        assert hosted.runner.record.run == run + 1
+
+
 async def test_a_pooled_connection_is_used_again(tmp_path: Path) -> None:
     async with a_house(tmp_path) as house:
         await house.ready()
