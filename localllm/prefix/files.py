@@ -14,7 +14,9 @@ from localllm.prefix.entries import SLOT_SUFFIX, TEXT_SUFFIX
 
 RECORD_SUFFIX, DRAFT_SUFFIX = ".json", ".draft"
 DATA_SUFFIXES = (SLOT_SUFFIX, TEXT_SUFFIX)
-OUR_NAME = re.compile(r"[0-9a-f]{8}\.(kv|request|json|draft)")
+OUR_NAME = re.compile(r"[0-9a-f]{8}\.(kv|request|json|draft)|\.[0-9a-f]{8}\.kv\.draft")
+"""The last is what engines of ours write until it is whole; see engines/workers/slot_requests.py."""
+
 DATA_NAME = re.compile(r"[0-9a-f]{8}\.(kv|request)")
 ID = re.compile(r"[0-9a-f]{8}")
 

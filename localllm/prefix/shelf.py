@@ -224,6 +224,7 @@ class Shelf:
             # the record first: without it none counts
             for end in (RECORD_SUFFIX, DRAFT_SUFFIX, *DATA_SUFFIXES):
                 unlink(self._folder / (id + end))
+            unlink(self._folder / f".{id}{SLOT_SUFFIX}{DRAFT_SUFFIX}")
 
     def remove_all(self) -> None:
         """Remove all, also what is being written and what another version has written."""

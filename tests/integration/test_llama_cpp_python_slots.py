@@ -224,7 +224,8 @@ def test_only_a_plain_name_is_taken_and_what_is_held_stays_so(worker: Worker, na
 def test_there_is_one_slot_and_three_things_are_done_with_it(worker: Worker, path: str) -> None:
     status, refusal = worker.ask(path, filename="b.kv")
 
-    assert (status, refusal["error"]["message"][:5]) == (400, "slots")
+    assert status == 400
+    assert "slot" in refusal["error"]["message"]
 
 
 def test_what_was_erased_is_read_again(worker: Worker) -> None:

@@ -1,19 +1,14 @@
-"""What is asked of llama-cpp-python's one slot, and the tokens in a file of llama.cpp's."""
+"""The tokens in a file of llama.cpp's, and how one is written."""
 
 from __future__ import annotations
 
 import struct
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from localllm.engines.workers.http import Refusal
-from localllm.engines.workers.llama_cpp_python.request import (
-    SlotAction,
-    SlotOrder,
-    is_slot_path,
-    slot_order,
-)
-from localllm.engines.workers.llama_cpp_python.slot import tokens_in
+from localllm.engines.workers.llama_cpp_python.slot import Moved, Slot, tokens_in
 
 MAGIC = 0x67677371
 
@@ -21,34 +16,6 @@ MAGIC = 0x67677371
 def a_file(*tokens: int, magic: int = MAGIC, count: int | None = None) -> bytes:
     told = len(tokens) if count is None else count
     return struct.pack(f"=3I{len(tokens)}i", magic, 3, told, *tokens) + b"the state"
-
-
-@pytest.mark.parametrize(
-    ("path", "body", "order"),
-    [
-        ("/slots/0?action=save", {"filename": "a.kv"}, SlotOrder(SlotAction.SAVE, "a.kv")),
-        ("/slots/0?action=restore", {"filename": "a b"}, SlotOrder(SlotAction.RESTORE, "a b")),
-        ("/slots/0?action=erase", {}, SlotOrder(SlotAction.ERASE, "")),
-        ("/slots/0?action=erase", {"filename": "../x"}, SlotOrder(SlotAction.ERASE, "")),
-    ],
-)
-def test_a_slot_is_saved_restored_or_erased_as_llama_cpps_server_is_asked_to(
-    path: str, body: dict[str, object], order: SlotOrder
-) -> None:
-    assert is_slot_path(path)
-    assert slot_order(path, body) == order
-
-
-@pytest.mark.parametrize("path", ["/slots/1?action=save", "/slots/0", "/slots/0?action=load"])
-def test_another_slot_or_action_is_refused(path: str) -> None:
-    with pytest.raises(Refusal, match="slots:"):
-        slot_order(path, {"filename": "a.kv"})
-
-
-@pytest.mark.parametrize("name", ["", ".kv", "..", "a/b", "../a", "a\\b", "a\0", "a\n", None, 7])
-def test_a_name_that_is_not_plainly_one_of_a_file_is_refused(name: object) -> None:
-    with pytest.raises(Refusal, match="filename:"):
-        slot_order("/slots/0?action=restore", {"filename": name})
 
 
 def test_the_tokens_of_a_file_are_read() -> None:
@@ -72,3 +39,37 @@ def test_the_tokens_of_a_file_are_read() -> None:
 def test_a_file_without_such_tokens_is_none(data: bytes) -> None:
     with pytest.raises((ValueError, struct.error)):
         tokens_in(data, vocabulary=10, most=3)
+
+
+class _Tokens(list[int]):
+    def __getitem__(self, part: Any) -> Any:
+        return _Tokens(list.__getitem__(self, part))
+
+    def tolist(self) -> list[int]:
+        return list(self)
+
+
+class _Llama:
+    """Three tokens are held; llama.cpp itself in short."""
+
+    ctx, n_tokens, input_ids = None, 3, _Tokens([5, 0, 9])
+
+    def llama_get_memory(self, _context: object) -> None:
+        """It has one."""
+
+    def llama_memory_seq_rm(self, *_asked: object) -> bool:
+        return True
+
+    def llama_memory_seq_pos_max(self, *_asked: object) -> int:
+        return self.n_tokens - 1
+
+    def llama_state_seq_save_file(self, _context: object, path: bytes, *_asked: object) -> int:
+        return Path(path.decode()).write_bytes(b"state")
+
+
+@pytest.mark.parametrize("name", ["a.kv", "a.draft"])
+def test_a_slot_is_kept_under_any_name_that_it_is_saved_by(tmp_path: Path, name: str) -> None:
+    llama = _Llama()
+
+    assert Slot(llama, llama, tmp_path).save(name) == Moved(3, 5)
+    assert [(one.name, one.read_bytes()) for one in tmp_path.iterdir()] == [(name, b"state")]

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from localllm.engines.workers.http import Refusal
-from localllm.engines.workers.mlx.slots import Action, SlotRequest, Slots, slot_request
+from localllm.engines.workers.mlx.slots import Slots
 
 ASKED, ANSWERED = [1, 2, 3], [1, 2, 3, 4, 5]
 
@@ -70,24 +69,3 @@ def test_a_request_without_a_slot_of_ours_is_not_noted(number: int | None) -> No
     slots.note(ANSWERED)
 
     assert slots.held(0) == [7]
-
-
-def test_what_is_asked_of_a_slot_is_read_in_llama_cpps_words() -> None:
-    save = slot_request("/slots/1?action=save", {"filename": "0123abcd.kv"}, 2)
-    erase = slot_request("/slots/0?action=erase", {}, 2)
-
-    assert save == SlotRequest(1, Action.SAVE, "0123abcd.kv")
-    assert erase == SlotRequest(0, Action.ERASE, "")
-    assert slot_request("/v1/completions", {}, 2) is None
-
-
-@pytest.mark.parametrize("name", ["../a", "a/b", ".a", "", "a\nb", "a\x1b[0m", None, 1, ["a"]])
-def test_only_a_plain_name_is_taken(name: object) -> None:
-    with pytest.raises(Refusal, match="plain name"):
-        slot_request("/slots/0?action=restore", {"filename": name}, 1)
-
-
-@pytest.mark.parametrize("path", ["/slots/1", "/slots/1?action=", "/slots/2?action=save"])
-def test_only_slots_and_actions_that_are_there_are_taken(path: str) -> None:
-    with pytest.raises(Refusal, match="slot"):
-        slot_request(path, {"filename": "a"}, 2)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from localllm.engines.workers.slot_requests import draft_of
 from localllm.prefix.shelf import Made
 from tests.unit.prefix.a_prompt import blocks
 from tests.unit.prefix.a_shelf import LONG, World
@@ -111,12 +112,23 @@ def test_a_crash_leaves_nothing_behind(world: World) -> None:
     entry = world.saved()
     (world.folder / world.shelf.new_file()).write_bytes(b"half")
     (world.folder / "22222222.draft").write_bytes(b"half")
+    draft_of(world.folder / "33333333.kv").write_bytes(b"half")
+    draft_of(world.folder / entry.file).write_bytes(b"half")
     (world.folder / f"{entry.id}.draft").write_bytes(b"half")
 
     world.another().tidy()
 
     assert world.names() == {entry.file, f"{entry.id}.json"}
     assert world.ids() == {entry.id}
+
+
+def test_what_an_engine_left_half_of_one_that_is_given_up_goes_with_it(world: World) -> None:
+    name = world.shelf.new_file()
+    draft_of(world.folder / name).write_bytes(b"half")
+
+    world.shelf.give_up(name)
+
+    assert world.names() == set()
 
 
 def test_a_budget_that_was_made_smaller_is_kept_at_the_next_start(world: World) -> None:

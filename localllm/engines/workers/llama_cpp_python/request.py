@@ -6,10 +6,7 @@ than none. Fields that are unknown here are nobody's business, and null means th
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -20,8 +17,6 @@ from localllm.engines.workers.http import invalid
 
 _FORMATS = ("text", "json_object", "json_schema")
 _ANY_OBJECT: dict[str, Any] = {"type": "object"}
-_SLOT_PATH = re.compile(r"/slots/(?P<slot>[0-9]{1,9})\?action=(?P<action>save|restore|erase)")
-_PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_ .-]{0,199}")
 
 
 class _NamedSchema(msgspec.Struct):
@@ -162,45 +157,3 @@ def checked(body: dict[str, Any], kind: type[_Kind]) -> _Kind:
     for words in request.impossible():
         raise invalid(words)
     return request
-
-
-class SlotAction(StrEnum):
-    """What is done with what the model holds of a prompt."""
-
-    SAVE = "save"
-    RESTORE = "restore"
-    ERASE = "erase"
-
-
-@dataclass(frozen=True, slots=True)
-class SlotOrder:
-    action: SlotAction
-    name: str
-    """Of a file in the folder for them; none where it is erased."""
-
-
-def is_slot_path(path: str) -> bool:
-    """Tell whether a request is about a slot, in llama.cpp's words."""
-    return path.startswith("/slots/")
-
-
-def slot_order(path: str, body: dict[str, Any]) -> SlotOrder:
-    """Read what is to be done with the one slot.
-
-    Raises:
-        Refusal: There is no such slot or action, or the name is not plainly one of a file.
-    """
-    found = _SLOT_PATH.fullmatch(path)
-    if found is None:
-        raise invalid("slots: it takes a number, and ?action=save, restore or erase")
-    if int(found["slot"]) != 0:
-        raise invalid("slots: this engine has one, its number is 0")
-    action = SlotAction(found["action"])
-    name = body.get("filename", "")
-    if action is not SlotAction.ERASE and not _is_plain(name):
-        raise invalid("filename: it is the plain name of a file")
-    return SlotOrder(action, "" if action is SlotAction.ERASE else name)
-
-
-def _is_plain(name: object) -> bool:
-    return isinstance(name, str) and _PLAIN_NAME.fullmatch(name) is not None

@@ -15,17 +15,10 @@ from typing import Any
 from localllm.engines.workers.answers import Counts, Documents
 from localllm.engines.workers.http import WorkerHandler, WorkerServer, too_long
 from localllm.engines.workers.llama_cpp_python.model import Gone, Model
-from localllm.engines.workers.llama_cpp_python.request import (
-    Chat,
-    Request,
-    SlotAction,
-    Text,
-    checked,
-    is_slot_path,
-    slot_order,
-)
+from localllm.engines.workers.llama_cpp_python.request import Chat, Request, Text, checked
 from localllm.engines.workers.llama_cpp_python.slot import Slot
 from localllm.engines.workers.llama_cpp_python.worker import WorkerSettings
+from localllm.engines.workers.slot_requests import Action, SlotRequest, slot_request
 from localllm.engines.workers.stops import Stops
 from localllm.engines.workers.tokens import TEMPLATE_PATH, TOKEN_PATHS, tokens_document
 
@@ -89,8 +82,8 @@ class _Handler(WorkerHandler):
             self.send_document(tokens_document(path, body, self.server.model))
         elif path == TEMPLATE_PATH:
             self.send_document({"prompt": self.server.model.prompt_text(checked(body, Chat))})
-        elif is_slot_path(path):
-            self._do_with_slot(path, body)
+        elif (asked := slot_request(path, body, 1)) is not None:
+            self._do_with_slot(asked)
         else:
             super().answer(path, body)  # which refuses
 
@@ -107,11 +100,10 @@ class _Handler(WorkerHandler):
                 deltas = [{"content": text} for text in texts]
                 self.send_document(documents.whole(deltas, answer.finish, answer.counts))
 
-    def _do_with_slot(self, path: str, body: dict[str, Any]) -> None:
-        order = slot_order(path, body)
+    def _do_with_slot(self, asked: SlotRequest) -> None:
         with self.server.turns.turn(self.client_has_gone):
-            done = _done(self.server.model.slot, order.action, order.name)
-        self.send_document({"id_slot": 0, **done})
+            done = _done(self.server.model.slot, asked.action, asked.file)
+        self.send_document({"id_slot": asked.slot, **done})
 
     def _stream(self, answer: Answer, texts: Iterator[str], documents: Documents) -> None:
         first = next(texts, "")  # what fails before it is told by the status
@@ -196,16 +188,16 @@ class Answer:
         self._tokens += 1
 
 
-def _done(slot: Slot, action: SlotAction, name: str) -> dict[str, Any]:
+def _done(slot: Slot, action: Action, name: str) -> dict[str, Any]:
     """Do it, and tell of it as llama.cpp's server does."""
     match action:
-        case SlotAction.SAVE:
+        case Action.SAVE:
             moved = slot.save(name)
             return {"filename": name, "n_saved": moved.tokens, "n_written": moved.size_bytes}
-        case SlotAction.RESTORE:
+        case Action.RESTORE:
             moved = slot.restore(name)
             return {"filename": name, "n_restored": moved.tokens, "n_read": moved.size_bytes}
-        case SlotAction.ERASE:
+        case Action.ERASE:
             return {"n_erased": slot.erase()}
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from localllm.engines.workers.http import Refusal, invalid
+from localllm.engines.workers.slot_requests import draft_of, no_folder
 
 _SEQUENCE = 0
 _MAGIC = 0x67677371
@@ -59,7 +60,7 @@ class Slot:
         tokens, file = self._held(), self._file(name)
         if not tokens:
             return Moved(0, 0)
-        draft = file.with_suffix(".draft")
+        draft = draft_of(file)
         try:
             return Moved(len(tokens), self._write(tokens, draft, file))
         except OSError as error:
@@ -102,11 +103,7 @@ class Slot:
 
     def _file(self, name: str) -> Path:
         if self.folder is None:
-            raise Refusal(
-                HTTPStatus.NOT_IMPLEMENTED,
-                "this engine was started without a folder for what its slot holds",
-                "not_supported_error",
-            )
+            raise no_folder()
         return self.folder / name
 
     def _held(self) -> list[int]:

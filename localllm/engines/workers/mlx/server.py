@@ -11,9 +11,9 @@ from localllm.engines.workers.http import WorkerHandler, WorkerServer
 from localllm.engines.workers.mlx.memory import log_load, plan_limits, set_limits
 from localllm.engines.workers.mlx.model import FINGERPRINT, Model, tools_of
 from localllm.engines.workers.mlx.request import Chat, Request, Text, checked
-from localllm.engines.workers.mlx.slots import slot_request
 from localllm.engines.workers.mlx.telling import Telling
 from localllm.engines.workers.mlx.worker import WorkerSettings
+from localllm.engines.workers.slot_requests import slot_request
 from localllm.engines.workers.tokens import TEMPLATE_PATH, TOKEN_PATHS, tokens_document
 
 _KINDS: dict[str, type[Request]] = {"/v1/chat/completions": Chat, "/v1/completions": Text}

@@ -33,8 +33,8 @@ from localllm.engines.workers.answers import Document
 from localllm.engines.workers.http import Refusal, invalid
 from localllm.engines.workers.mlx.generation import Attend, Generator
 from localllm.engines.workers.mlx.prompts import Prompts
-from localllm.engines.workers.mlx.slots import Action, SlotRequest, no_folder
 from localllm.engines.workers.mlx.worker import WorkerSettings
+from localllm.engines.workers.slot_requests import Action, SlotRequest, draft_of, no_folder
 
 _FORMAT = "1"
 """Counts up with what is written."""
@@ -156,7 +156,7 @@ def _contiguous(part: Any) -> Any:  # noqa: ANN401
 
 def _write(file: Path, held: _Held, said: dict[str, str], attend: Attend) -> int:
     """Write a draft and give it the name when it is whole; a crash leaves nothing half there."""
-    draft = file.with_suffix(".draft")
+    draft = draft_of(file)
     layers = [layer for _, part in held.parts for layer in part]
     lengths = [length for length, _ in held.parts]
     told = {**said, "tokens": json.dumps(held.tokens), "lengths": json.dumps(lengths)}

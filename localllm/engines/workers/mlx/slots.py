@@ -1,4 +1,4 @@
-"""What the mlx worker's slots hold, and what is asked of them, in llama.cpp's words. Pure.
+"""What the mlx worker's slots hold. Pure.
 
 mlx-lm finds kept prompts by their tokens and knows no slots. A slot here is a name for the tokens
 that the last request sent to it has left among them.
@@ -6,65 +6,7 @@ that the last request sent to it has left among them.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from enum import StrEnum
-from http import HTTPStatus
-from typing import Any
-
-from localllm.engines.workers.http import Refusal, invalid
-
-_PATH = re.compile(r"/slots/(?P<slot>[^/?]*)(?:\?action=(?P<action>[^&]*))?", re.ASCII)
-_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,127}")
-_LONGEST_NUMBER = 9
-
-
-class Action(StrEnum):
-    """What is done with a slot."""
-
-    SAVE = "save"
-    RESTORE = "restore"
-    ERASE = "erase"
-
-
-@dataclass(frozen=True, slots=True)
-class SlotRequest:
-    slot: int
-    action: Action
-    file: str
-    """A plain name; empty where something is erased."""
-
-
-def slot_request(path: str, body: dict[str, Any], slots: int) -> SlotRequest | None:
-    """Read what is asked of a slot; None if the path is another one.
-
-    Raises:
-        Refusal: There is no such slot or action, or the name is not plain.
-    """
-    asked = _PATH.fullmatch(path)
-    if asked is None:
-        return None
-    number = asked["slot"]
-    if not number.isdecimal() or len(number) > _LONGEST_NUMBER or int(number) >= slots:
-        raise invalid(f"there is no slot {number[:20]}, they go up to {slots - 1}")
-    try:
-        action = Action(asked["action"] or "")
-    except ValueError as error:
-        raise invalid("a slot is asked to ?action=save, restore or erase") from error
-    file = "" if action is Action.ERASE else body.get("filename")
-    if action is not Action.ERASE and not (isinstance(file, str) and _NAME.fullmatch(file)):
-        raise invalid("filename: a plain name, without slashes, that does not begin with a dot")
-    return SlotRequest(int(number), action, str(file))
-
-
-def no_folder() -> Refusal:
-    """Refuse as llama.cpp's server does that was given none."""
-    return Refusal(
-        HTTPStatus.NOT_IMPLEMENTED,
-        "This engine was started without a folder for what its slots hold",
-        "not_supported_error",
-    )
 
 
 class Slots:
