@@ -370,6 +370,13 @@ def by_code(code: str | None) -> type[LocalLLMError]:
     return LocalLLMError
 
 
+def error_of(message: str, code: str | None) -> LocalLLMError:
+    """Make an error of what `LocalLLMError.__str__` and its code made of it."""
+    what, _, rest = message.partition("\n  why: ")
+    why, _, fix = rest.partition("\n  fix: ")
+    return by_code(code)(what, why=why or "the daemon said no more", fix=fix or "localllm logs")
+
+
 def code_of(kind: type[LocalLLMError]) -> str:
     """Make the machine name of a class: its own, or its name in snake case."""
     if kind.own_code is not None:

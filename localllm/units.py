@@ -6,7 +6,7 @@ import math
 import re
 import signal
 
-MIB, GIB = 1 << 20, 1 << 30
+KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 
 
 def gib(count: int) -> str:
@@ -40,12 +40,16 @@ def how_it_ended(code: int) -> str:
 
 
 def size(count: int) -> str:
-    """Render bytes in the larger of MiB and GiB that leaves a figure before the point.
+    """Render bytes in the largest unit that they reach: GiB with a tenth, below that whole MiB or KiB.
 
-    >>> size(188_743_680), size(25_769_803_776)
-    ('180.0 MiB', '24.0 GiB')
+    >>> size(188_743_680), size(25_769_803_776), size(5000), size(0)
+    ('180 MiB', '24.0 GiB', '5 KiB', '0 MiB')
     """
-    return gib(count) if count >= GIB else f"{count / MIB:.1f} MiB"
+    if count >= GIB:
+        return gib(count)
+    if 0 < count < MIB:
+        return f"{-(-count // KIB)} KiB"  # something is never 0
+    return f"{count / MIB:.0f} MiB"
 
 
 _UNITS_S = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import click
 
-from localllm.api.views import MemoryView
+from localllm.wording.figures import DASH
+from localllm.wording.takes import Takes, shares_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +40,10 @@ PIECES = (
     Piece("KV cache", "▓", "=", "cyan"),
     Piece("buffers", "▒", "+", "yellow"),
 )
-"""Buffers: compute, output, the runtime's own; and a projector or a draft."""
+"""As `Takes` has them."""
 
 FREE = Piece("free", "·", ".", "")
+TOO_BIG = "!"
 
 
 def can_show_blocks(encoding: str) -> bool:
@@ -54,29 +55,22 @@ def can_show_blocks(encoding: str) -> bool:
     return True
 
 
-def sizes_of(memory: MemoryView) -> Sequence[int]:
-    """Bytes of each piece; recurrent state counts with the cache, which it stands for.
-
-    So do checkpoints, which are what a cache or a state held before.
-    """
-    kept = memory.kv_cache + memory.recurrent_state + memory.checkpoints
-    return memory.weights, kept, memory.total - memory.weights - kept
-
-
-def bar(memory: MemoryView, of_bytes: int, *, width: int, look: Look) -> str:
-    """Draw a device's memory; what does not fit ends in a mark instead of a free part."""
-    drawn, so_far, filled = "", 0, 0
-    for piece, size_bytes in zip(PIECES, sizes_of(memory), strict=True):
-        so_far += size_bytes
-        end = min(width, round(width * so_far / of_bytes)) if of_bytes > 0 else 0
-        drawn += look.styled(piece.glyph(look) * (end - filled), piece.color)
-        filled = end
-    if so_far > max(0, of_bytes):
-        return drawn + look.styled("!", "red", bold=True)
-    return drawn + FREE.glyph(look) * (width - filled)
+def bar(takes: Takes | None, *, width: int, look: Look) -> str:
+    """Draw the memory of its devices as one; what does not fit ends in a mark instead of a free part."""
+    if takes is None:
+        return DASH
+    shares = shares_of(takes, width)
+    counts = (shares.weights, shares.cache, shares.other)
+    drawn = "".join(
+        look.styled(piece.glyph(look) * count, piece.color)
+        for piece, count in zip(PIECES, counts, strict=True)
+    )
+    if shares.is_too_big:
+        return drawn + look.styled(TOO_BIG, "red", bold=True) + " " * shares.blank
+    return drawn + FREE.glyph(look) * shares.free
 
 
 def legend(look: Look) -> str:
     """Say what the pieces mean."""
     said = [f"{look.styled(piece.glyph(look), piece.color)} {piece.label}" for piece in PIECES]
-    return "  ".join([*said, f"{FREE.glyph(look)} {FREE.label}", "! too big"])
+    return "  ".join([*said, f"{FREE.glyph(look)} {FREE.label}", f"{TOO_BIG} too big"])

@@ -13,6 +13,7 @@ import msgspec
 
 from localllm.paths import Paths, paths_for
 from localllm.store.names import OLLAMA, is_url
+from localllm.wording.plain import plain_text
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -29,17 +30,24 @@ def json_option(function: F) -> F:
     )
 
 
-def print_document(document: object, lines: Sequence[str], *, as_json: bool) -> None:
-    """Print a view for programs or for people."""
+def print_document(
+    document: object, lines: Sequence[str], *, as_json: bool, is_colored: bool = False
+) -> None:
+    """Print a view for programs or for people.
+
+    Args:
+        is_colored: The lines have colours; who gave them these has made them harmless.
+    """
     if as_json:
         click.echo(msgspec.json.encode(document))
     else:
-        click.echo("\n".join(lines))
+        text = "\n".join(lines)
+        click.echo(text if is_colored else plain_text(text))
 
 
 def say(text: str) -> None:
     """Talk: to stderr, since stdout is for results."""
-    click.echo(text, err=True)
+    click.echo(plain_text(text), err=True)
 
 
 def absolute(model: str | None) -> str | None:

@@ -12,14 +12,14 @@ import click
 
 from localllm.api.store_views import RemovedView, StoreView, TidyRequest
 from localllm.api.sync_client import DaemonClient
-from localllm.cli.plain import plain
 from localllm.cli.pulling import a_daemon_of_our_hub, a_desk
 from localllm.cli.spared import read_served, read_spared
-from localllm.cli.tables import size
 from localllm.cli.unfinished import find_pull
 from localllm.errors import LocalLLMError, ModelNotFound
 from localllm.paths import Paths
 from localllm.store.access import endpoint_of
+from localllm.wording.figures import size_of
+from localllm.wording.plain import plain
 
 
 def read_store(paths: Paths, *, fit: bool) -> StoreView:
@@ -74,7 +74,7 @@ def said_of(paths: Paths, names: Sequence[str]) -> Iterator[str]:
     for name in names:
         with _naming_its_pull(client, name):
             meant = find_on_disk(name, models, desk)
-        yield plain(f"{meant.name} ({size(meant.model.size_bytes)})")
+        yield plain(f"{meant.name} ({size_of(meant.model.size_bytes)})")
 
 
 @contextmanager

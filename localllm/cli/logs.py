@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 
 import click
 
 from localllm.api.sync_client import require_daemon
 from localllm.cli.conventions import here
+from localllm.wording.engine_log import Cutter
+from localllm.wording.plain import plain
 
 
 @click.command("logs")
@@ -19,7 +22,29 @@ def command(model: str | None, *, follow: bool, lines: int) -> None:
     client = require_daemon(here().daemon_file)
     if model is None:
         model = _only_model([m.id for m in client.models()])
-    for chunk in client.logs(model, lines=lines, follow=follow):
+    chunks = client.logs(model, lines=lines, follow=follow)
+    if sys.stdout.isatty():
+        _show(chunks)
+    else:
+        _copy(chunks)
+
+
+def _show(chunks: Iterable[bytes]) -> None:
+    """Write whole lines, without what would steer the terminal."""
+    cutter = Cutter()
+    for chunk in chunks:
+        _write(cutter.lines(chunk))
+    _write(cutter.end())
+
+
+def _write(lines: Iterable[str]) -> None:
+    for line in lines:
+        click.echo(line)
+
+
+def _copy(chunks: Iterable[bytes]) -> None:
+    """Write it as the engine wrote it."""
+    for chunk in chunks:
         sys.stdout.buffer.write(chunk)
         sys.stdout.buffer.flush()
 
@@ -27,4 +52,4 @@ def command(model: str | None, *, follow: bool, lines: int) -> None:
 def _only_model(served: list[str]) -> str:
     if len(served) == 1:
         return served[0]
-    raise click.UsageError(f"name a model: {', '.join(served) or 'none is served'}")
+    raise click.UsageError(f"name a model: {plain(', '.join(served)) or 'none is served'}")

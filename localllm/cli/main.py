@@ -89,11 +89,7 @@ def run() -> None:
     except LocalLLMError as error:
         if "--debug" in sys.argv:
             raise
-        from localllm.cli.plain import plain  # noqa: PLC0415  # the way without errors is short
-
-        # names of files are foreign text
-        lines = (plain(line.expandtabs(4)) for line in str(error).split("\n"))
-        click.echo("localllm: " + "\n".join(lines), err=True)
+        _say(error)
         sys.exit(error.exit_code)
     except click.ClickException as error:
         error.show()
@@ -104,9 +100,16 @@ def run() -> None:
     except OSError as error:
         if "--debug" in sys.argv:
             raise
-        click.echo(f"localllm: {_what_the_system_says(error)}", err=True)
+        _say(_what_the_system_says(error))
         sys.exit(1)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _say(error: LocalLLMError) -> None:
+    """Show it; names of files and models are foreign text."""
+    from localllm.wording.plain import plain_text  # noqa: PLC0415  # the way without errors is short
+
+    click.echo(f"localllm: {plain_text(str(error))}", err=True)
 
 
 def _what_the_system_says(error: OSError) -> LocalLLMError:

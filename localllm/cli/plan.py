@@ -59,7 +59,7 @@ def command(*, as_json: bool, model: str | None, hardware: str | None, **asked: 
     wanted = PlanRequest(model=absolute(model), hardware=_whole(hardware), **asked)  # type: ignore[arg-type]  # click has checked them
     view = _plan(wanted)
     lines = render_plan(view, width=terminal_width(), look=_look())
-    print_document(view, lines, as_json=as_json)
+    print_document(view, lines, as_json=as_json, is_colored=True)
     verdicts = {c.verdict for c in view.candidates}
     if not verdicts & {"fits", "fits_partly"}:
         sys.exit(DoesNotFit.exit_code if "too_big" in verdicts else 1)

@@ -8,8 +8,10 @@ from textwrap import wrap
 
 from localllm.api.views import CandidateView, ExplainedView, PlanView
 from localllm.cli.bars import Look
-from localllm.cli.prompts import set_aside
-from localllm.cli.tables import size, table
+from localllm.cli.tables import table
+from localllm.wording.figures import DASH, size_of
+from localllm.wording.plain import plain, plain_line
+from localllm.wording.plans import lack_of, name_of, part_named, set_aside, speeds_of
 
 _FIGURE = re.compile(r"(?<![\w.-])\d+(\.\d+)?( [KMGT]iB)?(?![\w.-]*\w)")
 """A figure of its own, with its unit; not one in a name: qwen3.6-27b, Q4_K_M."""
@@ -18,9 +20,9 @@ _LEAST_WIDTH = 40
 
 
 def folded(text: str, width: int, *, first: str = "", rest: str = "  ") -> list[str]:
-    """Break a sentence into lines; a terminal would break within words."""
+    """Break a sentence into harmless lines; a terminal would break within words."""
     return wrap(
-        text,
+        plain_line(text),
         max(width, _LEAST_WIDTH),
         initial_indent=first,
         subsequent_indent=rest,
@@ -64,9 +66,8 @@ def _others(view: PlanView) -> list[str]:
 
 def _lack(candidate: CandidateView) -> str:
     """What it lacks; of one that does not fit, or is not known, the plan's own words."""
-    if candidate.lacks is None or candidate.verdict in {"too_big", None}:
-        return candidate.reason
-    return f"{candidate.lacks}."
+    lack = lack_of(candidate)
+    return candidate.reason if lack is None else f"{lack}."
 
 
 def _pattern(text: str) -> str:
@@ -88,17 +89,10 @@ def _of_group(group: Sequence[CandidateView], view: PlanView) -> str:
         return f"{texts[0]}: {', '.join(name_of(c, view) for c in group)}."
     figures = [_FIGURE.search(text) for text in texts]
     named = [
-        f"{name_of(candidate, view)} {'-' if figure is None else figure[0]}"
+        f"{name_of(candidate, view)} {DASH if figure is None else figure[0]}"
         for candidate, figure in zip(group, figures, strict=True)
     ]
     return f"{_pattern(first)}, N being: {', '.join(named)}."
-
-
-def name_of(candidate: CandidateView, view: PlanView) -> str:
-    """The quantization alone, where all are of one model."""
-    if view.model is not None and candidate.quant is not None:
-        return candidate.quant
-    return " ".join(filter(None, (candidate.model, candidate.quant)))
 
 
 def explanations(view: PlanView, width: int) -> list[str]:
@@ -108,13 +102,13 @@ def explanations(view: PlanView, width: int) -> list[str]:
         if candidate.explanation:
             lines += ["", f"{name_of(candidate, view)}, number by number:"]
             lines += _formulas(candidate.explanation, width)
-            lines += [line for said in _speeds(candidate) for line in _indented(said, width)]
+            lines += [line for said in speeds_of(candidate) for line in _indented(said, width)]
     return lines
 
 
 def _formulas(explained: Sequence[ExplainedView], width: int) -> list[str]:
     """The formula behind its number, or below it where there is no room behind."""
-    rows = [[f"  {e.device}", _part(e.part), size(e.bytes), "="] for e in explained]
+    rows = [[f"  {plain(e.device)}", part_named(e.part), size_of(e.bytes), "="] for e in explained]
     lines: list[str] = []
     for head, each in zip(table(rows), explained, strict=True):
         indent = " " * (len(head) + 1)
@@ -123,24 +117,3 @@ def _formulas(explained: Sequence[ExplainedView], width: int) -> list[str]:
         else:
             lines += folded(each.formula, width, first=f"{head} ", rest=indent)
     return lines
-
-
-def _part(name: str) -> str:
-    return name.replace("_", " ").replace("kv", "KV")
-
-
-def _speeds(candidate: CandidateView) -> list[str]:
-    told, said = candidate.speed, []
-    if told.decode_tps is None or told.decode_tps_full is None:
-        return []
-    said.append(
-        f"one stream: {told.decode_tps:.0f} tok/s at an empty cache, "
-        f"{told.decode_tps_full:.0f} at a full one ({told.source})"
-    )
-    first = told.first_token
-    if first is not None and first.cold is not None and first.cached is not None:
-        said.append(
-            f"first token of a prompt of {first.prompt_tokens}: {first.cold:.1f} s cold, "
-            f"{first.cached:.2f} s from the cache"
-        )
-    return said

@@ -11,18 +11,17 @@ import click
 
 from localllm.api.prefix_views import PrefixesRemovedView, PrefixesView, PrefixView
 from localllm.cli.conventions import here, json_option, print_document
-from localllm.cli.plain import plain
 from localllm.cli.render_store import ago
-from localllm.cli.tables import size, table
+from localllm.cli.tables import table
 from localllm.config import read_settings
 from localllm.errors import ModelNotFound
 from localllm.paths import Paths
 from localllm.prefix.budget import read_budget_bytes, read_held_bytes
 from localllm.prefix.entries import Entry
 from localllm.prefix.shelf import Shelf
-from localllm.units import MIB
-
-_KIB = 1 << 10
+from localllm.units import size
+from localllm.wording.figures import counted
+from localllm.wording.plain import plain
 
 
 @click.group("prefix")
@@ -131,17 +130,13 @@ def _lines(view: PrefixesView, now: float) -> list[str]:
     return lines
 
 
-def _size(count: int) -> str:
-    return size(count) if count >= MIB else f"{-(-count // _KIB)} KiB"
-
-
 def _row(one: PrefixView, now: float) -> list[str]:
     return [
         one.id,
         plain(one.model),
         one.kind,
         str(one.tokens),
-        _size(one.size),
+        size(one.size),
         ago(one.saved, now),
         ago(one.last_used, now),
         str(one.uses),
@@ -149,4 +144,4 @@ def _row(one: PrefixView, now: float) -> list[str]:
 
 
 def _counted(some: Sequence[object]) -> str:
-    return "1 prompt" if len(some) == 1 else f"{len(some)} prompts"
+    return counted(len(some), "prompt")

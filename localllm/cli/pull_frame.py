@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import ceil
 
-from localllm.cli.plain import clipped, columns, padded, plain
-from localllm.units import GIB, MIB, duration
+from localllm.cli.columns import clipped, columns, padded
+from localllm.units import duration
+from localllm.wording.figures import part_of, percent_of, rate, share_of
+from localllm.wording.plain import plain
 
-KIB = 1 << 10
 _BAR, _FIGURES = 12, 53
 """Columns of a bar, and of figures as they mostly are at their longest."""
 
@@ -146,45 +147,16 @@ def _figures(file: FileLine, bars: tuple[str, str] | None, room: int) -> str:
     said = "  ".join(parts)
     if bars is None:
         return said
-    filled = round(_BAR * share(file.here_bytes, file.size_bytes))
+    filled = int(_BAR * share_of(file.here_bytes, file.size_bytes))  # full when nothing lacks
     return f"{bars[0] * filled}{bars[1] * (_BAR - filled)}  {said}"
 
 
 def _parts(file: FileLine) -> list[str]:
     here, size = file.here_bytes, file.size_bytes
-    parts = [f"{percent(here, size):>4}", _of(here, size)]
+    parts = [f"{percent_of(here, size):>4}", part_of(here, size)]
     if file.state in _WORDS:
         return [*parts, _WORDS[file.state]]
     if file.bytes_per_s:
         left_s = min(ceil((size - here) / file.bytes_per_s), _LONGEST_S)
         parts += [rate(file.bytes_per_s), f"{duration(left_s)} left"]
     return parts
-
-
-def share(here: int, size: int) -> float:
-    """How much of it is here; all of nothing."""
-    return min(1.0, here / size) if size else 1.0
-
-
-def percent(here: int, size: int) -> str:
-    """100 % only when nothing lacks."""
-    return f"{int(100 * share(here, size))}%"
-
-
-def _of(here: int, size: int) -> str:
-    unit, name = _unit(size)
-    if here >= size:
-        return f"{size / unit:.1f} {name}"
-    return f"{here / unit:.1f} of {size / unit:.1f} {name}"
-
-
-def rate(bytes_per_s: float) -> str:
-    """Render bytes per second."""
-    unit, name = _unit(int(bytes_per_s))
-    return f"{bytes_per_s / unit:.1f} {name}/s"
-
-
-def _unit(count: int) -> tuple[int, str]:
-    if count >= GIB:
-        return GIB, "GiB"
-    return (MIB, "MiB") if count >= MIB else (KIB, "KiB")

@@ -14,19 +14,18 @@ import click
 
 from localllm.api.pull_views import PullView
 from localllm.cli.bars import can_show_blocks
+from localllm.cli.columns import clipped
 from localllm.cli.conventions import say
-from localllm.cli.plain import clipped, plain
 from localllm.cli.pull_frame import (
     FileLine,
     Frame,
     Meter,
-    percent,
     render_frame,
     render_line,
-    share,
 )
-from localllm.cli.tables import size
 from localllm.store.job import PullProgress
+from localllm.wording.figures import percent_of, share_of, size_of
+from localllm.wording.plain import plain
 
 _DRAW_EVERY_S = 0.1
 _STEP = 0.1
@@ -90,7 +89,7 @@ class Log:
         if note is not None and note != self._note:
             self.say(f"{plain(frame.title)}: {plain(frame.note or '')}")
         self._note = note
-        done = share(frame.here_bytes, frame.size_bytes)
+        done = share_of(frame.here_bytes, frame.size_bytes)
         if done >= self._said + _STEP or (done >= 1.0 > self._said):
             self._said = int(done / _STEP) * _STEP if done < 1.0 else done
             self.say(render_line(frame))
@@ -159,7 +158,7 @@ class Reading:
         if not sys.stderr.isatty() or (now - self._drawn_at < _DRAW_EVERY_S and here < whole):
             return
         self._drawn_at = now
-        line = f"{plain(name)}: {percent(here, whole)} of {size(whole)}"
+        line = f"{plain(name)}: {percent_of(here, whole)} of {size_of(whole)}"
         self._open = True
         _write(f"\r\x1b[2K{clipped(line, _columns() - 1)}")
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from localllm.api.status_views import InstanceView, RequestsView, StatusView
 from localllm.api.views import DeviceView, ProbeView
-from localllm.cli.prompts import how_kept, what_was_saved
-from localllm.cli.tables import duration, size, speed, table
+from localllm.cli.tables import table
+from localllm.units import duration
+from localllm.wording.figures import counted, size_of, speed_of
+from localllm.wording.plans import how_kept
+from localllm.wording.saved import what_was_saved
 
 _GIGA = 1_000_000_000
 _DETAILS = (
@@ -38,7 +41,7 @@ def render_probe(view: ProbeView) -> list[str]:
 
 def _device(device: DeviceView) -> list[str]:
     bandwidth = "-" if device.bandwidth is None else f"{device.bandwidth / _GIGA:.0f} GB/s"
-    sizes = [size(b) for b in (device.memory_total, device.memory_free, device.memory_usable)]
+    sizes = [size_of(b) for b in (device.memory_total, device.memory_free, device.memory_usable)]
     return [device.id, device.name, *sizes, bandwidth, device.source]
 
 
@@ -52,8 +55,8 @@ def _details(device: DeviceView) -> str:
         facts.append(f"{device.power_limit_w:.0f} W")
     held = sum(h.bytes or 0 for h in device.held_by_others or [])
     if held:
-        count = len(device.held_by_others or [])
-        facts.append(f"{size(held)} held by {count} other process{'es' if count > 1 else ''}")
+        others = counted(len(device.held_by_others or []), "other process", "other processes")
+        facts.append(f"{size_of(held)} held by {others}")
     return ", ".join(facts)
 
 
@@ -63,8 +66,8 @@ def render_status(view: StatusView) -> list[str]:
     lines = [
         f"localllm {daemon.version}, pid {daemon.pid}, up {duration(daemon.uptime)}, {daemon.endpoint}",
     ]
-    saved = None if view.saved is None else what_was_saved(view.saved)
-    lines += [""] if saved is None else [saved, ""]
+    saved = () if view.saved is None else what_was_saved(view.saved)
+    lines += [": ".join(saved), ""] if saved else [""]
     lines += [f"warning: {text}" for text in view.warnings]
     if not view.models:
         return [*lines, "no model is served; localllm up starts one"]
@@ -111,7 +114,7 @@ def _stay(model: InstanceView) -> list[str]:
 
 def _instance(model: InstanceView) -> list[str]:
     measured = model.memory.measured
-    memory = f"{size(model.memory.predicted)} planned" if measured is None else size(measured)
+    memory = f"{size_of(model.memory.predicted)} planned" if measured is None else size_of(measured)
     device = model.device if model.layers.on_device else "processor"
     return [
         model.id,
@@ -121,7 +124,7 @@ def _instance(model: InstanceView) -> list[str]:
         f"{model.layers.on_device}/{model.layers.total}",
         str(model.context),
         memory,
-        speed(model.speed.measured_tps),
+        speed_of(model.speed.measured_tps),
         _requests(model.requests),
     ]
 

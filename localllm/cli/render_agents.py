@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-
 from localllm.api.agent_views import (
     AgentView,
     CheckView,
@@ -13,8 +11,7 @@ from localllm.api.agent_views import (
     WrittenView,
 )
 from localllm.cli.tables import table
-
-_KEY = "$LOCALLLM_API_KEY"
+from localllm.wording.exports import exports, settings_head
 
 
 def render_found(view: FoundAgentsView) -> list[str]:
@@ -41,22 +38,16 @@ def _row(agent: FoundAgentView) -> list[str]:
 
 def render_agent(view: AgentView) -> list[str]:
     """Draw the settings. All but the exports is comment, so that a shell can read the whole."""
-    lines = [f"# {view.name}: {view.model} at {view.endpoint}, {view.context:,} tokens of context"]
+    lines = [f"# {view.name}: {settings_head(view.model, view.endpoint, view.context)}"]
     for file in view.files:
         lines += ["#", f"# in {file.file}:"]
         lines += [f"#   {line}".rstrip() for line in file.content.rstrip("\n").split("\n")]
     if view.environment:
         lines += ["#", "# in the shell that starts it:"] if view.files else ["#"]
-        lines += render_exports(view.environment)
+        lines += exports(view.environment)
     lines += [line for step in view.steps for line in ("#", f"# to do: {step}")]
     lines += [line for note in view.notes for line in ("#", f"# note: {note}")]
     return lines
-
-
-def render_exports(environment: dict[str, str]) -> list[str]:
-    """Draw variables as a shell sets them; what stands for the key is left for it to fill in."""
-    quoted = {k: f'"{v}"' if v == _KEY else shlex.quote(v) for k, v in environment.items()}
-    return [f"export {name}={value}" for name, value in quoted.items()]
 
 
 def render_written(view: WrittenView) -> list[str]:

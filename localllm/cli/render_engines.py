@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from localllm.api.engine_views import BuildView, ComparisonView, EnginesView, EngineView
-from localllm.cli.tables import size, speed, table
+from localllm.cli.tables import table
 from localllm.engines.bench import Pace
+from localllm.wording.figures import size_of, speed_of
 
 
 def render_engines(view: EnginesView) -> list[str]:
@@ -33,7 +34,7 @@ def _engine(engine: EngineView) -> list[str]:
         ", ".join(engine.formats),
         devices if engine.available else "-",
         str(engine.at_once or "many") if engine.available else "-",
-        speed(None if engine.bench is None else engine.bench.decode_tps),
+        speed_of(None if engine.bench is None else engine.bench.decode_tps),
     ]
 
 
@@ -49,7 +50,7 @@ def _remark(engine: EngineView) -> str:
 
 
 def _build(build: BuildView) -> list[str]:
-    return [build.id, build.drives, size(build.download), _state(build)]
+    return [build.id, build.drives, size_of(build.download), _state(build)]
 
 
 def _state(build: BuildView) -> str:

@@ -6,7 +6,8 @@ import textwrap
 from collections.abc import Sequence
 
 from localllm.api.parting_views import BreakView, PartingsView, ProgramView
-from localllm.cli.plain import plain
+from localllm.wording.figures import counted
+from localllm.wording.plain import plain
 
 _COLUMNS = 100
 _FIRST_TURNS = "let it take two turns first, then ask again"
@@ -38,7 +39,7 @@ def _program(one: ProgramView) -> list[str]:
     lines = [f"{plain(one.program)}: {', '.join(_facts(one))}"]
     if one.headers_removed:
         lines.append(
-            f"  taken out of {_counted(one.headers_removed, 'prompt')}: Claude Code's billing header, "
+            f"  taken out of {counted(one.headers_removed, 'prompt')}: Claude Code's billing header, "
             "which changes with every session"
         )
     for place in one.places:
@@ -50,7 +51,7 @@ def _program(one: ProgramView) -> list[str]:
 
 
 def _facts(one: ProgramView) -> list[str]:
-    facts = [_counted(one.requests, "request")]
+    facts = [counted(one.requests, "request")]
     if one.prompt_tokens:
         share = one.cached_tokens / one.prompt_tokens
         facts.append(f"{share:.0%} of {one.prompt_tokens:,} prompt tokens were cached")
@@ -62,7 +63,7 @@ def _facts(one: ProgramView) -> list[str]:
 def _place(place: BreakView) -> list[str]:
     lines = _wrapped(f"  {_times(place.times)}: {plain(place.parting.says)}")
     if place.again:
-        lines.append(f"    read again because of it: about {_counted(place.again, 'token')}")
+        lines.append(f"    read again because of it: about {counted(place.again, 'token')}")
     return [*lines, *_wrapped(f"    fix: {plain(place.parting.fix)}")]
 
 
@@ -74,7 +75,3 @@ def _wrapped(text: str) -> list[str]:
 
 def _times(count: int) -> str:
     return "once" if count == 1 else f"{count:,} times"
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import click
-import msgspec
 
+from localllm.api.chat_stream import Broken, Cut, Piece, Said, Turn, parse_line, request_of
 from localllm.api.status_views import InstanceView
 from localllm.api.sync_client import DaemonClient
 from localllm.api.views import ServeRequest
@@ -17,31 +17,7 @@ from localllm.cli.permission import permission, permission_options
 from localllm.cli.serving import serve
 from localllm.cli.start import a_daemon, wait_for
 from localllm.errors import EngineGone
-
-_PREFIX = b"data: "
-_DONE = b"[DONE]"
-
-
-class _Delta(msgspec.Struct, frozen=True):
-    content: str | None = None
-
-
-class _Choice(msgspec.Struct):
-    delta: _Delta = _Delta()
-
-
-class _Error(msgspec.Struct):
-    message: str = "the stream broke off"
-
-
-class _Chunk(msgspec.Struct):
-    choices: list[_Choice] = []
-    error: _Error | None = None
-
-
-class _Message(msgspec.Struct):
-    role: str
-    content: str
+from localllm.wording.plain import plain_piece
 
 
 @click.command("run")
@@ -56,13 +32,13 @@ def command(model: str, prompt: str | None, *, yes: bool, offline: bool) -> None
     paths, may = here(), permission(yes=yes, offline=offline)
     with a_daemon(paths, None) as client:
         wanted = ServeRequest(model=absolute(model))
-        reply = serve(client, paths, wanted, DaemonClient.serve, may)
+        reply = serve(client, paths, wanted, "serve", may)
         wait_for(client, reply.instance, _quiet)
     if prompt is None and sys.stdin.isatty():
         _chat(client, reply.id)
         return
     text = sys.stdin.read() if prompt in {None, "-"} else prompt
-    _answer(client, reply.id, [_Message("user", str(text))])
+    _answer(client, reply.id, [Turn("user", str(text))])
 
 
 def _quiet(_model: InstanceView) -> None:
@@ -71,10 +47,10 @@ def _quiet(_model: InstanceView) -> None:
 
 def _chat(client: DaemonClient, model: str) -> None:
     say(f"chatting with {model}; ctrl-d ends")
-    messages: list[_Message] = []
+    turns = list[Turn]()
     while (line := _read_line()) is not None:
-        messages.append(_Message("user", line))
-        messages.append(_Message("assistant", _answer(client, model, messages)))
+        turns.append(Turn("user", line))
+        turns.append(Turn("assistant", _answer(client, model, turns)))
 
 
 def _read_line() -> str | None:
@@ -84,29 +60,34 @@ def _read_line() -> str | None:
         return None
 
 
-def _answer(client: DaemonClient, model: str, messages: list[_Message]) -> str:
-    body = msgspec.json.encode({"model": model, "messages": messages, "stream": True})
-    parts: list[str] = []
-    for part in _deltas(client.chat(body)):
-        parts.append(part)
-        click.echo(part, nl=False)
-    click.echo()
-    return "".join(parts)
-
-
-def _deltas(lines: Iterator[bytes]) -> Iterator[str]:
-    """Read the text out of server-sent events.
+def _answer(client: DaemonClient, model: str, turns: Sequence[Turn]) -> str:
+    """Write the answer while it comes: to a terminal made harmless, else as the model said it.
 
     Raises:
         EngineGone: The stream carried an error.
     """
-    for line in lines:
-        if not line.startswith(_PREFIX) or line.strip().endswith(_DONE):
-            continue
-        chunk = msgspec.json.decode(line[len(_PREFIX) :], type=_Chunk)
-        if chunk.error is not None:
-            what, _, why = chunk.error.message.partition("\n")
-            raise EngineGone(
-                what, why=why.strip() or "the engine said no more", fix="localllm logs"
-            )
-        yield from (c.delta.content for c in chunk.choices if c.delta.content)
+    is_seen, is_cut, parts = sys.stdout.isatty(), False, list[str]()
+    for piece in _pieces(client.chat(request_of(model, turns))):
+        match piece:
+            case Said(text):
+                parts.append(text)
+                click.echo(plain_piece(text) if is_seen else text, nl=False, color=True)
+            case Cut():
+                is_cut = True
+            case Broken(message):
+                raise _broken(message)
+            case _:  # what it thinks is no answer
+                pass
+    click.echo()
+    if is_cut:
+        say("cut off: the context is full")
+    return "".join(parts)
+
+
+def _pieces(lines: Iterable[bytes]) -> Iterator[Piece]:
+    return (piece for line in lines for piece in parse_line(line))
+
+
+def _broken(message: str) -> EngineGone:
+    what, _, why = message.partition("\n")
+    return EngineGone(what, why=why.strip() or "the engine said no more", fix="localllm logs")

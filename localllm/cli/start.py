@@ -17,8 +17,9 @@ from localllm.api.status_views import InstanceView
 from localllm.api.sync_client import DaemonClient, connect
 from localllm.cli.conventions import say
 from localllm.cli.unfinished import UNDER_WAY
-from localllm.errors import AlreadyRunning, LocalLLMError, NotRunning, StartFailed, by_code, code_of
+from localllm.errors import AlreadyRunning, NotRunning, StartFailed, by_code, code_of
 from localllm.paths import Paths
+from localllm.wording.starts import gone, start_failed
 
 _DAEMON_DEADLINE_S = 30.0
 _END_DEADLINE_S = 3600.0
@@ -163,34 +164,21 @@ def wait_for(
         show: Called at every look.
 
     Raises:
-        StartFailed: It has given up, with its reason and the engine's last lines.
+        StartFailed: It has given up, with its reason and the engine's last lines; or is there no more.
     """
-    pause_s = _LOOK_EVERY_S
+    pause_s, name = _LOOK_EVERY_S, instance
     while True:
         model = next((m for m in client.models() if m.instance == instance), None)
         if model is None:
-            raise StartFailed(
-                f"{instance} is gone.", why="somebody stopped or replaced it", fix="localllm status"
-            )
+            raise gone(name, instance, client.events(follow=False))
+        name = model.id
         show(model)
         if model.state == "ready":
             return model
         if not model.wanted:
-            raise _failed(model)
+            raise start_failed(model)
         time.sleep(pause_s)
         pause_s = min(pause_s * 1.2, _LOOK_AT_LEAST_EVERY_S)
-
-
-def _failed(model: InstanceView) -> LocalLLMError:
-    reason = model.why if model.error is None else model.error.reason
-    lines = [] if model.error is None else model.error.log
-    said = "".join(f"\n  | {line}" for line in lines)
-    fix = None if model.error is None else model.error.fix
-    return StartFailed(
-        f"{model.id} could not be started.",
-        why=reason + said,
-        fix=f"localllm logs {model.id}" if fix is None else fix,
-    )
 
 
 def require_none(paths: Paths) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from localllm.api.pull_views import PullView
-from localllm.cli.plain import plain
 from localllm.errors import ModelNotFound
 from localllm.store.names import RepositoryName, parse_repository_name
+from localllm.wording.plain import plain
 
 UNDER_WAY = frozenset({"queued", "fetching"})
 UNFINISHED = UNDER_WAY | {"paused", "failed"}
@@ -15,8 +15,14 @@ UNFINISHED = UNDER_WAY | {"paused", "failed"}
 
 
 def unfinished(pulls: Iterable[PullView]) -> Sequence[PullView]:
-    """Leave out those that are done or cancelled."""
-    return [pull for pull in pulls if pull.state in UNFINISHED]
+    """Leave out those that are done or cancelled, but for those that are to be served yet."""
+    return [p for p in pulls if p.state in UNFINISHED or is_about_to_be_served(p)]
+
+
+def is_about_to_be_served(pull: PullView) -> bool:
+    """Whether all of it is here, and it is to be served, and is not yet."""
+    then = pull.then
+    return pull.state == "done" and then is not None and then.reply is None and then.error is None
 
 
 def find_pull(pulls: Iterable[PullView], model: str, quant: str | None, hub: str) -> PullView:

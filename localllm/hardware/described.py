@@ -106,7 +106,7 @@ def _assumed(found: Sequence[Card], host_sizes: Sequence[int], text: str) -> tup
     if host_sizes:
         return ()
     return (
-        f"The host is taken to have {HOST_GIB} GiB of memory: `{text}+128gb` would say another.",
+        f"The host is taken to have {HOST_GIB} GiB of memory; say {text}+128gb for one with 128.",
     )
 
 

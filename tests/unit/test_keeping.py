@@ -11,7 +11,7 @@ from localllm.supervisor.keeping import Relief, Stay, Unload, decide_unloads
 from localllm.units import GIB, MIB
 
 A, B, C = InstanceId("a"), InstanceId("b"), InstanceId("c")
-WHY = "400.0 MiB of 16.0 GiB is left"
+WHY = "400 MiB of 16.0 GiB is left"
 NOW = 1000.0
 
 

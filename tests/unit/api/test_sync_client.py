@@ -14,7 +14,7 @@ from threading import Thread
 import msgspec
 import pytest
 
-from localllm import errors
+from localllm import __version__, errors
 from localllm.api.daemon_file import DaemonFile, write_daemon_file
 from localllm.api.sync_client import DaemonClient, connect, require_daemon
 from localllm.api.views import ServeReply, ServeRequest
@@ -35,6 +35,7 @@ class Asked:
     authorization: str | None
     content_type: str | None
     body: bytes
+    program: str | None
 
 
 @dataclass
@@ -63,7 +64,8 @@ def daemon() -> Iterator[Daemon]:
         def answer(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"] or 0))
             kind, key = self.headers["Content-Type"], self.headers["Authorization"]
-            made_up.asked.append(Asked(self.command, self.path, key, kind, body))
+            program = self.headers["User-Agent"]
+            made_up.asked.append(Asked(self.command, self.path, key, kind, body, program))
             if not made_up.status:  # speaks no HTTP
                 self.wfile.write(made_up.body)
                 return
@@ -149,6 +151,7 @@ def test_a_chat_comes_line_by_line(daemon: Daemon) -> None:
     lines = list(daemon.client.chat(b'{"stream":true}'))
 
     assert lines == [b"data: 1\n", b"\n", b"data: [DONE]\n", b"\n"]
+    assert daemon.asked[0].program == f"localllm/{__version__}", "it is named among the requests"
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ GOES_AWAY = "GOES_AWAY"
 @dataclass
 class ScriptedDaemon:
     answers: dict[str, list[Any]] = field(default_factory=dict)
-    """By `METHOD /path`: one after the other, the last one for good; an error is sent as one."""
+    """By `METHOD /path`: one after the other, the last one for good; an error is sent as one, bytes as they are."""
 
     asked: list[tuple[str, Any]] = field(default_factory=list)
     port: int = 0
@@ -95,7 +95,7 @@ def a_scripted_daemon(state: Path, environment: Mapping[str, str]) -> Iterator[S
                 self._send(200, answer)
 
         def _send(self, status: int, content: Any) -> None:
-            text = msgspec.json.encode(content)
+            text = content if isinstance(content, bytes) else msgspec.json.encode(content)
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(text)))

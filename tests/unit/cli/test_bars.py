@@ -5,49 +5,46 @@ from __future__ import annotations
 import click
 import pytest
 
-from localllm.api.views import MemoryView
 from localllm.cli.bars import Look, bar, can_show_blocks, legend
+from localllm.wording.takes import Takes
 
 GIB = 1 << 30
 BLOCKS, PLAIN, COLORED = Look(color=False), Look(color=False, blocks=False), Look(color=True)
 
 
-def a_memory(weights: int, kv_cache: int, compute: int, **more: int) -> MemoryView:
+def takes(weights: int, cache: int, other: int, usable: int = 10) -> Takes:
     """In GiB."""
-    parts = {**more, "weights": weights, "kv_cache": kv_cache, "compute": compute}
-    in_bytes = {name: parts.get(name, 0) * GIB for name in MemoryView.__struct_fields__}
-    return MemoryView(**{**in_bytes, "total": sum(in_bytes.values())})
+    return Takes(weights * GIB, cache * GIB, other * GIB, usable * GIB)
 
 
 @pytest.mark.parametrize(
-    ("memory", "of_gib", "drawn"),
+    ("taken", "drawn"),
     [
-        (a_memory(4, 2, 1), 10, "████▓▓▒···"),
-        (a_memory(4, 1, 1, recurrent_state=1), 10, "████▓▓▒···"),
-        (a_memory(4, 2, 1, projector=1, overhead=1, output=1), 10, "████▓▓▒▒▒▒"),
-        (a_memory(10, 0, 0), 10, "██████████"),
-        (a_memory(9, 2, 1), 10, "█████████▓!"),
-        (a_memory(40, 2, 1), 10, "██████████!"),
-        (a_memory(0, 0, 0), 10, "··········"),
-        (a_memory(4, 2, 1), 0, "!"),
+        (takes(4, 2, 1), "████▓▓▒···"),
+        (takes(10, 0, 0), "██████████"),
+        (takes(9, 2, 1), "█████████!"),
+        (takes(40, 2, 1), "█████████!"),
+        (takes(0, 0, 0), "··········"),
+        (takes(4, 2, 1, usable=0), "!         "),
+        (None, "-"),
     ],
 )
 def test_each_part_has_its_share_what_is_free_stays_and_what_is_too_much_is_marked(
-    memory: MemoryView, of_gib: int, drawn: str
+    taken: Takes | None, drawn: str
 ) -> None:
-    assert bar(memory, of_gib * GIB, width=10, look=BLOCKS) == drawn
+    assert bar(taken, width=10, look=BLOCKS) == drawn
 
 
 def test_a_terminal_without_block_characters_gets_plain_ones() -> None:
-    assert bar(a_memory(4, 2, 1), 10 * GIB, width=10, look=PLAIN) == "####==+..."
+    assert bar(takes(4, 2, 1), width=10, look=PLAIN) == "####==+..."
     assert legend(PLAIN) == "# weights  = KV cache  + buffers  . free  ! too big"
     assert legend(PLAIN).isascii()
 
 
 def test_colours_take_no_columns_and_say_nothing_of_their_own() -> None:
-    colored = bar(a_memory(9, 2, 1), 10 * GIB, width=10, look=COLORED)
+    colored = bar(takes(9, 2, 1), width=10, look=COLORED)
 
-    assert click.unstyle(colored) == bar(a_memory(9, 2, 1), 10 * GIB, width=10, look=BLOCKS)
+    assert click.unstyle(colored) == bar(takes(9, 2, 1), width=10, look=BLOCKS)
     assert click.style("█" * 9, fg="blue") in colored
     assert click.unstyle(legend(COLORED)) == legend(BLOCKS)
 

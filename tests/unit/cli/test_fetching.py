@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from localllm.api.views import ServeRequest
+from localllm.api.pull_views import PullRequest, PullView, ThenView
+from localllm.api.views import ServeReply, ServeRequest
 from localllm.cli import engine_first, fetching, serving
 from localllm.cli.engine_first import what_lacks, with_engine_here
 from localllm.cli.permission import Permission
@@ -22,6 +23,7 @@ from localllm.planning.pull_plans import PullPlan
 from localllm.store.job import FileProgress, FileState, PullJob, PullProgress
 from localllm.store.repository import RepositoryFile
 from localllm.transfer.disk import SPARE_BYTES
+from tests.unit.cli.a_pull import a_pull
 
 MIB, SHA = 1 << 20, "a" * 64
 WANTED, ANYWHERE = ServeRequest(model="m"), ServeRequest(model="m", allow_cpu=True)
@@ -114,14 +116,15 @@ def test_with_a_broken_driver_a_model_is_asked_for_on_the_processor_if_that_is_a
 ) -> None:
     seen: list[bool] = []
 
-    def ask(_client: object, request: ServeRequest) -> str:
+    def ask(request: ServeRequest) -> str:
         seen.append(request.allow_cpu)
         if not request.allow_cpu:
             raise BROKEN
         return "served"
 
     try:
-        serving._with_engine(None, paths, wanted, ask, Permission())  # type: ignore[arg-type]
+        client: Any = SimpleNamespace(serve=ask)
+        serving._with_engine(client, paths, wanted, "serve", Permission())
     except EngineUnusable:
         assert not wanted.allow_cpu
 
@@ -139,6 +142,28 @@ def test_for_safetensors_that_are_here_no_engine_is_fetched(
     wanted = ServeRequest(model=str(folder))
 
     assert with_engine_here(paths, wanted, Permission(yes=True)) == wanted
+
+
+@pytest.mark.parametrize(("engines", "said"), [((), ["switch"]), (("a build",), [None, "switch"])])
+def test_the_daemon_serves_what_it_has_pulled_once_the_engine_is_here_too(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, engines: tuple[str, ...], said: list[str | None]
+) -> None:
+    order: list[str | None] = []
+    reply = ServeReply(id="m", instance="m:1", already=False, stand_in=False, reason="")
+    begun = ThenView(how="switch", request=WANTED, reply=reply, error=None)
+
+    def pull(request: PullRequest) -> PullView:
+        order.append(request.then)
+        return a_pull(state="done", then=begun)
+
+    client: Any = SimpleNamespace(pull=pull, pulls=list)
+    monkeypatch.setattr(fetching, "_install", lambda _found, wanted: wanted)
+    monkeypatch.setattr(fetching, "a_display", lambda: SimpleNamespace(show=print, end=print))
+    lacking = fetching.Lacking(desk, a_plan("a.gguf"), None, engines)  # type: ignore[arg-type]
+
+    brought = fetching._fetch(client, lacking, WANTED, "switch")
+
+    assert (order, brought.reply) == (said, reply)
 
 
 def a_disk_with(monkeypatch: pytest.MonkeyPatch, free: int) -> None:

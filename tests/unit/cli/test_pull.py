@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from localllm.api.pull_views import PullErrorView
+from localllm.api.pull_views import PullErrorView, ThenView
+from localllm.api.views import ServeRequest
 from localllm.errors import (
     AccessRefused,
     DoesNotFit,
@@ -142,6 +143,9 @@ def test_a_pull_that_somebody_else_ends_says_who_and_how_to_go_on(
     assert "localllm pull m:Q4_K_M" in ran.stderr
 
 
+WAITS = ThenView(how="switch", request=ServeRequest(model="m"), reply=None, error=None)
+
+
 def interrupted(user: HubUser, daemon: ScriptedDaemon) -> tuple[int, str, str]:
     """Run `pull m` and press Ctrl-C when the daemon is at it."""
     with user.start("pull", "m") as process:
@@ -270,6 +274,27 @@ def test_a_pull_is_cancelled_by_what_it_is_called(
     assert ran.stdout == "the pull of m Q4_K_M is cancelled, and its half files are removed\n"
     assert daemon.bodies(BEGIN) == []
     assert user.json("pull", name, "--cancel")["state"] == "cancelled"
+
+
+def test_what_is_here_and_not_served_yet_can_be_cancelled(
+    user: HubUser, daemon: ScriptedDaemon
+) -> None:
+    daemon.will(PULLS, [a_pull(state="done", then=WAITS), a_pull(id="p2", state="done")])
+    daemon.will("DELETE pulls/p1", a_pull(state="done"))
+
+    assert "it stays, and is not served" in user.ok("pull", "m", "--cancel").stdout
+
+
+def test_ctrl_c_says_that_what_is_here_already_will_be_served(
+    user: HubUser, daemon: ScriptedDaemon
+) -> None:
+    daemon.will(BEGIN, a_pull(then=WAITS))
+    daemon.will(PULLS, [], [a_pull(state="done", then=WAITS)])
+    daemon.will(PAUSE, a_pull(state="done", then=WAITS))
+
+    _code, _out, err = interrupted(user, daemon)
+
+    assert "all of m:Q4_K_M is here, and the daemon goes on to serve it" in err
 
 
 def test_what_may_mean_several_pulls_cancels_none(user: HubUser, daemon: ScriptedDaemon) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from localllm.cli.plain import columns
+from localllm.cli.columns import columns
 from localllm.cli.pull_frame import FileLine, Frame, Meter, render_frame, render_line
 
 MIB, GIB = 1 << 20, 1 << 30
@@ -40,7 +40,7 @@ def test_several_files_have_a_line_each_and_their_sum() -> None:
 
     assert "25%  1.0 of 4.0 GiB  50.0 MiB/s" in a
     assert b.endswith("0%  0.0 of 4.0 GiB  waiting")
-    assert c.endswith("100%  0.1 KiB  done")
+    assert c.endswith("100%  1 KiB  done")
     assert d.endswith("another program fetches it")
     assert whole.startswith("  in all")
     assert "16%  2.0 of 12.0 GiB  50.0 MiB/s  3 min 25 s left" in whole

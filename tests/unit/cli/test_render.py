@@ -178,7 +178,7 @@ def test_a_broken_model_ends_with_its_reason_and_the_engines_last_words() -> Non
 
 @pytest.mark.parametrize(
     ("uptime", "text"),
-    [(0.9, "0 s"), (59, "59 s"), (61, "1 min 1 s"), (3600, "1 h 0 min"), (90_061, "25 h 1 min")],
+    [(0.9, "0 s"), (59, "59 s"), (61, "1 min 1 s"), (3600, "1 h"), (90_061, "1 d 1 h")],
 )
 def test_a_daemon_that_serves_nothing_says_how_long_it_is_up_and_what_to_do(
     uptime: float, text: str

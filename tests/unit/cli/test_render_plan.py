@@ -29,9 +29,9 @@ from tests.unit.cli.test_render import CARD, CPU, a_host
 A_PLAN = """\
 on NVIDIA GeForce RTX 4090 (19.0 GiB usable), AMD EPYC (57.0 GiB usable)
 
-   model  quant   context  KV   slots  memory                     device    host     weights   KV cache  speed           quality  verdict
-*  m-27b  Q4_K_M    16384  f16      4  ██████████▓▓▓▓▓▒········   13.0 GiB  512 MiB   8.5 GiB   4.0 GiB  38 to 52 tok/s   0.0282  fits
-   m-27b  Q8_0      16384  f16      4  ████████████████████████!  26.0 GiB  -        26.0 GiB     0 MiB  -                0.0282  too big
+   model  quant   context  KV   slots  memory                    device    host     weights   KV cache  speed           quality  verdict
+*  m-27b  Q4_K_M    16384  f16      4  ██████████▓▓▓▓▓▒········  13.0 GiB  512 MiB   8.5 GiB   4.0 GiB  38 to 52 tok/s   0.0282  fits
+   m-27b  Q8_0      16384  f16      4  ███████████████████████!  26.0 GiB  -        26.0 GiB     0 MiB  -                0.0282  too big
 
 █ weights  ▓ KV cache  ▒ buffers  · free  ! too big
 
@@ -49,7 +49,7 @@ def test_a_plan_is_the_machine_a_table_with_the_choice_starred_and_the_reasons()
     ("width", "titles"),
     [
         (200, "model quant context KV slots memory device host weights KV cache speed quality"),
-        (115, "model quant context KV slots memory device host speed"),
+        (114, "model quant context KV slots memory device host speed"),
         (78, "model quant context memory device speed"),
         (70, "model quant context device speed"),
         (55, "model quant context device"),
@@ -65,6 +65,16 @@ def test_a_narrow_terminal_loses_columns_the_least_needed_first(width: int, titl
     assert " ".join(head.split()) == f"{titles} verdict"
     assert max(map(len, lines)) <= max(width, 40)
     assert star.split()[:3] == ["*", "m-27b", "Q4_K_M"]
+
+
+def test_the_column_of_the_cache_counts_what_the_bar_counts() -> None:
+    parts = {"weights": 8192, "kv_cache": 1024, "recurrent_state": 512, "checkpoints": 512}
+    one = a_candidate("Q4_K_M", [a_placement("cuda:0", 33, **parts)])
+
+    head, row = shown(a_plan(one)).splitlines()[2:4]
+
+    at = head.index("KV cache")
+    assert row[at : at + 8].strip() == "2.0 GiB"
 
 
 def test_the_legend_goes_with_the_bars() -> None:

@@ -32,8 +32,8 @@ def test_a_model_has_its_quantization_its_size_its_place_when_it_was_used_and_wh
 
     assert head.split() == ["model", "quant", "size", "where", "last", "used", "now"]
     assert m == "*  m:Q4_K_M  Q4_K_M  4.0 GiB  Hugging Face    2 d ago  fits"
-    assert o == "   o         -       4.0 GiB  Ollama        -          -"
-    assert (p.split()[-2:], q.split()[-2:]) == (["in", "part"], ["too", "big"])
+    assert o == "   o         -       4.0 GiB  Ollama        -          unknown"
+    assert (p.split()[-2:], q.split()[-2:]) == (["fits", "partly"], ["too", "big"])
     assert total == "4 models, 16.0 GiB; 100.0 GiB free in /cache; * is served"
 
 

@@ -93,7 +93,7 @@ def test_rm_asks_on_a_terminal_and_takes_no_by_default(user: HubUser, model: Pat
     assert model.exists()
     yes_code, yes = user.on_a_terminal("rm", NAME, types="y\n")
 
-    assert f"remove {NAME} (0 MiB)? [y/N]" in no
+    assert f"remove {NAME} (2 KiB)? [y/N]" in no
     assert (no_code, yes_code) == (1, 0)
     assert "you said no" in no
     assert "removed:" in yes

@@ -1,13 +1,11 @@
-"""Columns and figures."""
+"""Columns of text."""
 
 from __future__ import annotations
 
 import click
 import pytest
 
-from localllm.cli.tables import size, speed, table
-
-MIB, GIB = 1 << 20, 1 << 30
+from localllm.cli.tables import table
 
 
 def test_words_go_to_the_left_figures_to_the_right_and_no_line_ends_in_blanks() -> None:
@@ -45,26 +43,3 @@ def test_a_cell_in_colour_takes_as_many_columns_as_one_without() -> None:
 )
 def test_what_starts_with_a_figure_of_its_own_is_one(text: str, is_figure: bool) -> None:
     assert table([["a rather wide title"], [text]])[1].startswith(" ") is is_figure
-
-
-@pytest.mark.parametrize(
-    ("count", "text"),
-    [
-        (None, "-"),
-        (0, "0 MiB"),
-        (98_362_432, "94 MiB"),
-        (GIB - MIB, "1023 MiB"),
-        (GIB, "1.0 GiB"),
-        (25_769_803_776, "24.0 GiB"),
-        (1500 * GIB, "1500.0 GiB"),
-    ],
-)
-def test_a_size_is_in_the_larger_unit_that_leaves_a_figure_and_a_dash_if_unknown(
-    count: int | None, text: str
-) -> None:
-    assert size(count) == text
-
-
-@pytest.mark.parametrize(("tps", "text"), [(None, "-"), (0.0, "0 tok/s"), (75.6, "76 tok/s")])
-def test_a_speed_is_in_whole_tokens_and_a_dash_if_unknown(tps: float | None, text: str) -> None:
-    assert speed(tps) == text

@@ -9,11 +9,12 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from msgspec import structs
 
-from localllm.api.pull_views import PullErrorView
+from localllm.api.pull_views import PullErrorView, ThenView
 from localllm.api.status_views import DaemonView, StatusView
-from localllm.api.views import HostView, ProbeView, ServeReply
-from localllm.errors import ModelNotFound, NoNetwork
+from localllm.api.views import HostView, ProbeView, ServeReply, ServeRequest
+from localllm.errors import DoesNotFit, ModelNotFound, NoNetwork
 from tests.fakes.hub import FakeHub, serving
 from tests.smollm2 import smollm2
 from tests.unit.agents.an_endpoint import instance
@@ -26,8 +27,13 @@ MODEL = f"hf:{REPO}"
 FETCHED = f"{MODEL}:Q4_1"
 MODELS, STATUS, SWITCH, PULLS = "GET models", "GET status", "POST switch", "GET pulls"
 BEGIN, PAUSE = "POST pulls", "POST pulls/p1/pause"
-PULLING = a_pull(model=FETCHED)
-DONE = a_pull(a_file(here=4 << 30, state="done"), state="done", model=FETCHED)
+WANTED = ServeRequest(model=FETCHED)
+REPLY = ServeReply(id="m", instance="m:1", already=False, stand_in=False, reason="it fits")
+WAITS = ThenView(how="serve", request=WANTED, reply=None, error=None)
+BEGUN = ThenView(how="serve", request=WANTED, reply=REPLY, error=None)
+PULLING = a_pull(model=FETCHED, then=WAITS)
+HERE = a_pull(a_file(here=4 << 30, state="done"), state="done", model=FETCHED, then=WAITS)
+DONE = structs.replace(HERE, then=BEGUN)
 GONE = ModelNotFound("It is not here.", why="nobody has it", fix="look for it")
 
 
@@ -52,18 +58,13 @@ def user(tmp_path: Path, hub: FakeHub) -> HubUser:
 def daemon(user: HubUser) -> Iterator[ScriptedDaemon]:
     with a_scripted_daemon(user.state, user.environment) as scripted:
         scripted.will(load(MODEL), GONE)
-        scripted.will(load(FETCHED), a_reply())
-        scripted.will(SWITCH, GONE, a_reply())
+        scripted.will(SWITCH, GONE)
         scripted.will(MODELS, [], [instance("m")])
         scripted.will(STATUS, a_status())
         scripted.will(BEGIN, PULLING)
-        scripted.will(PULLS, [DONE])
+        scripted.will(PULLS, [], [PULLING], [HERE], [DONE])
         scripted.will(PAUSE, PULLING)
         yield scripted
-
-
-def a_reply() -> ServeReply:
-    return ServeReply(id="m", instance="m:1", already=False, stand_in=False, reason="it fits")
 
 
 def a_status() -> StatusView:
@@ -98,16 +99,43 @@ def test_it_is_planned_pulled_and_served_under_the_name_of_what_was_pulled(
     assert said[0] == f"{MODEL} Q4_1: 94 MiB from {REPO}"
     assert "512 tokens" in said[1]
     order = [call for call, _ in daemon.asked if call in {load(MODEL), BEGIN, load(FETCHED)}]
-    assert order == [load(MODEL), BEGIN, load(FETCHED)]
+    assert order == [load(MODEL), BEGIN]  # and the daemon does the rest
     [pulled] = daemon.bodies(BEGIN)
     assert (pulled["model"], pulled["context"], pulled["anyway"]) == (FETCHED, 512, True)
+    assert pulled["then"] == "serve"
 
 
 def test_switch_fetches_as_up_does(user: HubUser, daemon: ScriptedDaemon) -> None:
     user.ok("switch", MODEL, "--yes")
 
-    assert [body["model"] for body in daemon.bodies(SWITCH)] == [MODEL, FETCHED]
-    assert len(daemon.bodies(BEGIN)) == 1
+    assert [body["model"] for body in daemon.bodies(SWITCH)] == [MODEL]
+    assert [body["then"] for body in daemon.bodies(BEGIN)] == ["switch"]
+
+
+def test_what_cannot_be_served_though_it_is_here_is_the_commands_error(
+    user: HubUser, daemon: ScriptedDaemon
+) -> None:
+    refusal = DoesNotFit("There is no room now.", why="another one came", fix="stop it")
+    error = PullErrorView(message=str(refusal), code=refusal.code)
+    daemon.will(PULLS, [], [structs.replace(HERE, then=structs.replace(WAITS, error=error))])
+    daemon.will(load(FETCHED), refusal)
+
+    ran = user.run("up", MODEL, "--yes")
+
+    assert ran.returncode == 3, ran
+    assert "There is no room now." in ran.stderr
+
+
+def test_what_somebody_else_has_outdone_since_is_not_served(
+    user: HubUser, daemon: ScriptedDaemon
+) -> None:
+    daemon.will(PULLS, [], [PULLING], [structs.replace(HERE, then=None)])
+
+    ran = user.run("up", MODEL, "--yes")
+
+    assert ran.returncode == 1, ran
+    assert f"{FETCHED} is on this disk, and is not served." in ran.stderr
+    assert daemon.bodies(load(FETCHED)) == []
 
 
 @pytest.mark.parametrize("verb", ["up", "switch", "run"])
@@ -294,7 +322,7 @@ def test_run_says_nothing_on_stdout_but_the_answer(user: HubUser, daemon: Script
 
     assert ran.stdout == ""
     assert "100%" in ran.stderr
-    assert len(daemon.bodies(load(FETCHED))) == 1
+    assert [body["then"] for body in daemon.bodies(BEGIN)] == ["serve"]
 
 
 def test_a_daemon_that_looks_elsewhere_is_named_as_the_reason(
@@ -332,7 +360,7 @@ def test_without_a_model_what_is_on_disk_and_is_the_best_is_served(
     user: HubUser, daemon: ScriptedDaemon
 ) -> None:
     daemon.will("GET plan", a_plan_view(on_disk=True))
-    daemon.will(load("qwen3-8b"), a_reply())
+    daemon.will(load("qwen3-8b"), REPLY)
 
     user.ok("up")
 
@@ -344,7 +372,7 @@ def test_what_was_served_before_is_served_again_without_a_question(
     user: HubUser, daemon: ScriptedDaemon, words: list[str]
 ) -> None:
     (user.state / "serving.json").write_text('{"format": 1, "serving": [{"model": "m"}]}')
-    daemon.will(load("localllm"), a_reply())
+    daemon.will(load("localllm"), REPLY)
     daemon.will(MODELS, [instance("m")])
 
     user.ok(*words)

@@ -137,12 +137,12 @@ def test_what_is_not_wished_is_four_slots_and_an_f16_cache() -> None:
 
 def test_the_reason_has_the_numbers_that_decided() -> None:
     assert on_host(4 * GIB, Wish(parallel=1)).reason == (
-        "294.9 MiB of 4.0 GiB on the host: weights 92.1 MiB, "
-        "KV cache 180.0 MiB (8192 tokens, f16), buffers 22.8 MiB."
+        "295 MiB of 4.0 GiB on the host: weights 92 MiB, "
+        "KV cache 180 MiB (8192 tokens, f16), buffers 23 MiB."
     )
     assert on_host(100 * MIB, replace(AS_WISHED, parallel=1)).reason == (
-        "153.9 MiB are needed on the host, 100.0 MiB can be used: weights 92.1 MiB, "
-        "KV cache 45.0 MiB (2048 tokens, f16), buffers 16.8 MiB."
+        "154 MiB are needed on the host, 100 MiB can be used: weights 92 MiB, "
+        "KV cache 45 MiB (2048 tokens, f16), buffers 17 MiB."
     )
 
 
@@ -202,7 +202,7 @@ def test_a_card_is_no_use_when_the_host_cannot_hold_its_part() -> None:
     decided = plan(LLAMA, [a_card(24 * GIB), a_host(256 * MIB)], ANYTHING)
 
     assert decided.verdict is Verdict.TOO_BIG
-    assert "are needed on the host, 256.0 MiB can be used" in decided.reason
+    assert "are needed on the host, 256 MiB can be used" in decided.reason
 
 
 def on_a_card(context: int) -> tuple[int, int]:

@@ -146,7 +146,7 @@ def test_the_memory_of_a_host_is_said_or_assumed_aloud(
 
     assert machine.host.memory_total == gigabytes * GIB
     assert machine.devices[-1].memory_usable == gigabytes * GIB - gigabytes * GIB // 20
-    said = f"The host is taken to have 64 GiB of memory: `{text}+128gb` would say another."
+    said = f"The host is taken to have 64 GiB of memory; say {text}+128gb for one with 128."
     assert machine.warnings == ((said,) if assumed else ())
 
 

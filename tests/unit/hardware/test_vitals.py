@@ -270,12 +270,12 @@ HOST = 64 * GIB
         (
             HostMemory(4 * GIB, 500 * MIB),
             Pressure.WARN,
-            "500.0 MiB of 4.0 GiB of memory is available",
+            "500 MiB of 4.0 GiB of memory is available",
         ),
         (
             HostMemory(4 * GIB, 255 * MIB),
             Pressure.CRITICAL,
-            "255.0 MiB of 4.0 GiB of memory is available",
+            "255 MiB of 4.0 GiB of memory is available",
         ),
         (HostMemory(HOST, 32 * GIB, stalled_percent=10.0), Pressure.NONE, None),
         (
@@ -297,7 +297,7 @@ HOST = 64 * GIB
         (  # where the kernel does not tell who waits, spent swap tells
             HostMemory(HOST, 5 * GIB, swap_total=8 * GIB, swap_free=100 * MIB),
             Pressure.WARN,
-            "5.0 GiB of 64.0 GiB of memory is available and 100.0 MiB of 8.0 GiB of swap",
+            "5.0 GiB of 64.0 GiB of memory is available and 100 MiB of 8.0 GiB of swap",
         ),
         (HostMemory(HOST, 32 * GIB, swap_total=8 * GIB, swap_free=0), Pressure.NONE, None),
         (HostMemory(HOST, 5 * GIB, swap_total=8 * GIB, swap_free=6 * GIB), Pressure.NONE, None),
@@ -342,7 +342,7 @@ def test_the_control_group_bounds_memory_and_its_waiting_counts(tmp_path: Path) 
 
     assert (vitals.memory_available, vitals.pressure) == (64 * MIB, Pressure.CRITICAL)
     assert vitals.pressure_why == (
-        "64.0 MiB of 512.0 MiB of memory is available and all programs waited for memory "
+        "64 MiB of 512 MiB of memory is available and all programs waited for memory "
         "77.5 % of the last 10 s"
     )
 

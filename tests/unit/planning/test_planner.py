@@ -193,7 +193,7 @@ def test_a_plan_that_does_not_fit_is_refused_with_its_numbers() -> None:
         require_fit(planned)
 
     assert caught.value.what == "smollm2 does not fit on this machine."
-    assert "50.0 MiB can be used" in caught.value.why
+    assert "50 MiB can be used" in caught.value.why
     assert caught.value.fix.startswith("localllm plan smollm2")
     assert caught.value.exit_code == 3
 

@@ -150,6 +150,6 @@ def test_a_broken_promise_is_told_with_what_it_means() -> None:
     parts = [a_part(GIB, GIB), a_part(GIB + 10 * MIB, GIB + 40 * MIB)]
 
     assert list(broken_promises(parts)) == [
-        "the card took 1.0 GiB, 30.0 MiB more than planned: the next start is planned with what "
+        "the card took 1.0 GiB, 30 MiB more than planned: the next start is planned with what "
         "was measured"
     ]

@@ -329,7 +329,7 @@ def test_the_projector_comes_along_where_images_are_to_be_read(desk: Desk, hub: 
 
     assert paths(blind) == ["tiny-Q8_0.gguf"]
     assert paths(seeing) == ["mmproj-F16.gguf", "tiny-Q8_0.gguf"]
-    assert "projector 0.0 MiB" in seeing.reason
+    assert "projector 1 KiB" in seeing.reason
 
 
 def test_a_model_that_is_here_without_its_projector_gets_it(desk: Desk, hub: FakeHub) -> None:

@@ -91,9 +91,9 @@ def packed(count: int) -> Answer:
 @pytest.mark.parametrize(
     ("answer", "why"),
     [
-        (packed(65 << 20), "longer than 64.0 MiB"),
-        (replace(packed(65 << 10), status=500), "longer than 0.1 MiB"),
-        (Answer(b" " * (65 << 10), 302, {"Location": "/x"}), "longer than 0.1 MiB"),
+        (packed(65 << 20), "longer than 64 MiB"),
+        (replace(packed(65 << 10), status=500), "longer than 64 KiB"),
+        (Answer(b" " * (65 << 10), 302, {"Location": "/x"}), "longer than 64 KiB"),
         (Answer(b"x", headers={"Content-Encoding": "br"}), "packed"),
         (Answer(b"x", headers={"Content-Encoding": "gzip, gzip"}), "packed"),
     ],

@@ -81,8 +81,8 @@ def test_models_are_named_the_longest_unused_first_and_no_more_than_it_takes(
     lacks(monkeypatch, 3 * MIB)
 
     assert fix(cache) == (
-        "localllm rm hf:me/Older:Q4_0 (frees 2.0 MiB, not used for 90 d), "
-        "localllm rm hf:me/Old:Q4_0 (frees 2.0 MiB, not used for 40 d)"
+        "localllm rm hf:me/Older:Q4_0 (frees 2 MiB, not used for 90 d), "
+        "localllm rm hf:me/Old:Q4_0 (frees 2 MiB, not used for 40 d)"
     )
 
 
@@ -97,8 +97,8 @@ def test_what_gc_frees_comes_before_any_model(
     alone = fix(cache)
     lacks(monkeypatch, 3 * MIB)
 
-    assert alone == "localllm gc (frees 2.0 MiB)"
-    assert fix(cache).startswith("localllm gc (frees 2.0 MiB), localllm rm hf:me/Old:Q4_0 (")
+    assert alone == "localllm gc (frees 2 MiB)"
+    assert fix(cache).startswith("localllm gc (frees 2 MiB), localllm rm hf:me/Old:Q4_0 (")
 
 
 def test_what_the_job_has_in_quarantine_is_room_and_its_half_is_no_leftover(

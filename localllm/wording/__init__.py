@@ -1,0 +1,1 @@
+"""What a view says in words and figures, the same in a shell and on the screen. Never colours, columns, or asks."""
