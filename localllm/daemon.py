@@ -145,6 +145,8 @@ class Daemon:
                     tasks.start_soon(keeps_warm)
                 tasks.start_soon(gateway.streams.run)
                 await tasks.start(operations.pulls.run)
+                tasks.start_soon(operations.wishes.run)
+                tasks.start_soon(operations.engines.run)
                 limits = Limits(most=self._settings.max_connections)
                 async with serving(gateway.application(), sockets, limits):
                     self._announce(known.current_rules())

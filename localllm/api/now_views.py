@@ -1,6 +1,7 @@
 """How all is at this moment, for screens that look twice a second. Bytes, seconds, Celsius, watts.
 
-Only what the daemon knows already: no driver, no engine and no disk is asked for it.
+Only what the daemon knows already: the call asks no driver, no engine and no disk. While somebody
+goes on calling, the drivers are asked beside it, once a second.
 """
 
 from __future__ import annotations

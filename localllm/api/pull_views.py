@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from localllm.api.views import ServeRequest, View
+from localllm.api.views import ServeReply, ServeRequest, View
 
 PullState = Literal["queued", "fetching", "paused", "done", "failed", "cancelled"]
+ThenHow = Literal["serve", "switch"]
+"""serve: beside what is served; switch: in its place."""
 
 
 class PullRequest(ServeRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -14,6 +16,14 @@ class PullRequest(ServeRequest, frozen=True, kw_only=True, forbid_unknown_fields
 
     anyway: bool = False
     """Bring it also if it does not fit this machine."""
+
+    then: ThenHow | None = None
+    """What is done with it once it is here, as the rest of this body says; the daemon sees to it,
+    whoever asked may go. Null: nothing more than was asked for before."""
+
+    get_engine: bool = False
+    """Beside `then`: fetch an engine first, since none that is here can serve it. For who has been
+    told so (`engine_needed`), and has agreed to the first that could be, of `GET /api/v1/engines`."""
 
 
 class PulledFileView(View, frozen=True, kw_only=True):
@@ -29,6 +39,29 @@ class PullErrorView(View, frozen=True, kw_only=True):
     """What, why and fix, each on its line."""
 
     code: str
+
+
+class EngineFetchView(View, frozen=True, kw_only=True):
+    """How far the engine is that a model waits for."""
+
+    file: str
+    here: int
+    size: int
+
+
+class ThenView(View, frozen=True, kw_only=True):
+    """What a pull is for."""
+
+    how: ThenHow
+    request: ServeRequest
+    reply: ServeReply | None
+    """Where the start can be watched; null until it is begun, which is when all is here."""
+
+    error: PullErrorView | None
+    """Why it is not served though it is here."""
+
+    engine: EngineFetchView | None = None
+    """That is being fetched for it; null: none is, or none of its files has begun."""
 
 
 class PullView(View, frozen=True, kw_only=True):
@@ -57,3 +90,6 @@ class PullView(View, frozen=True, kw_only=True):
     error: PullErrorView | None
     reason: str
     """Why this quantization, and what it will take."""
+
+    then: ThenView | None = None
+    """What is done once it is here; null: nothing, or something else was asked for since."""

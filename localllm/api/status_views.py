@@ -83,6 +83,9 @@ class InstanceView(View, frozen=True, kw_only=True):
     why: str
     """What led to this state, in a few words."""
 
+    file: str | None = None
+    """The path of its first file, as the store's list has it; the folder, for safetensors."""
+
     engine: str
     device: str
     quant: str | None

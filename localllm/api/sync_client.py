@@ -12,6 +12,7 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
+from localllm import __version__
 from localllm.api.daemon_file import DaemonFile, read_daemon_file
 from localllm.api.event_views import EventView
 from localllm.api.now_views import NowView
@@ -29,11 +30,12 @@ from localllm.api.views import (
     ShutdownRequest,
     StopReply,
 )
-from localllm.errors import LocalLLMError, NotRunning, by_code
-from localllm.fit.errors import UnsupportedArchitecture  # noqa: F401  # for by_code to find
+from localllm.errors import LocalLLMError, NotRunning, error_of
+from localllm.fit.errors import UnsupportedArchitecture  # noqa: F401  # for error_of to find
 
 if TYPE_CHECKING:  # heavy
     from localllm.api.agent_views import AgentView, FoundAgentsView
+    from localllm.api.engine_views import BuildView
 
 _TIMEOUT_S = 600.0
 """A stop answers when the running requests are done, a switch when every engine was asked."""
@@ -138,6 +140,12 @@ class DaemonClient:
     def stop(self, model: str) -> StopReply:
         return self._ask("POST", f"/api/v1/models/{quote(model, safe='')}/unload", StopReply)
 
+    def builds(self) -> list[BuildView]:
+        """Builds of engines: those that are here, then those that could be, the best first."""
+        from localllm.api.engine_views import BuildView  # noqa: PLC0415  # rarely needed
+
+        return self._ask("GET", "/api/v1/engines", list[BuildView])
+
     def pulls(self) -> list[PullView]:
         return self._ask("GET", _PULLS, list[PullView])
 
@@ -202,7 +210,10 @@ class DaemonClient:
         self, method: str, path: str, body: bytes | None, timeout_s: float
     ) -> Generator[http.client.HTTPResponse]:
         connection = http.client.HTTPConnection("127.0.0.1", self.daemon.port, timeout=timeout_s)
-        headers = {"Authorization": f"Bearer {self.daemon.token}"}
+        headers = {
+            "Authorization": f"Bearer {self.daemon.token}",
+            "User-Agent": f"localllm/{__version__}",
+        }
         if body is not None:
             headers["Content-Type"] = "application/json"
         try:
@@ -276,10 +287,3 @@ def _refusal(status: int, text: bytes) -> LocalLLMError:
     except msgspec.DecodeError:
         detail = _Detail(message=f"status {status}: {text[:200].decode(errors='replace')}")
     return error_of(detail.message, detail.code)
-
-
-def error_of(message: str, code: str | None) -> LocalLLMError:
-    """Make an error of what `LocalLLMError.__str__` and its code made of it."""
-    what, _, rest = message.partition("\n  why: ")
-    why, _, fix = rest.partition("\n  fix: ")
-    return by_code(code)(what, why=why or "the daemon said no more", fix=fix or "localllm logs")

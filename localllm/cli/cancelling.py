@@ -38,6 +38,8 @@ def cancel_pull(paths: Paths, request: PullRequest) -> PullView:
 def render_cancelled(pull: PullView) -> list[str]:
     """Say what came of it: it may have ended by itself meanwhile."""
     name = title(pull.model, pull.quant)
+    if pull.state == "done" and pull.then is None:
+        return [f"all of {name} was here already: it stays, and is not served for having come"]
     if pull.state != "cancelled":
         return [f"the pull of {name} had ended already: it is {pull.state}"]
     return [f"the pull of {name} is cancelled, and its half files are removed"]

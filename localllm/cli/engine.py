@@ -45,6 +45,7 @@ def install(build: str | None, *, place: Path | None, yes: bool, as_json: bool) 
     """
     from localllm.cli import get_engine as get  # noqa: PLC0415  # heavy
     from localllm.engines.builds.fitting import Candidate  # noqa: PLC0415
+    from localllm.planning.engine_desk import for_the_accelerator  # noqa: PLC0415
     from localllm.planning.engine_views import render_builds  # noqa: PLC0415
 
     desk = get.a_desk(here())
@@ -54,7 +55,7 @@ def install(build: str | None, *, place: Path | None, yes: bool, as_json: bool) 
     else:
         candidates = desk.engine_desk.candidates(machine)
         wanted = (
-            get.for_the_accelerator(candidates)
+            for_the_accelerator(candidates)
             if build is None
             else desk.engine_desk.named(build, candidates)
         )

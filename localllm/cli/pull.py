@@ -15,7 +15,6 @@ from localllm.cli.cancelling import cancel_pull, render_cancelled
 from localllm.cli.completing import known_models
 from localllm.cli.conventions import absolute, here, json_option, print_document, say
 from localllm.cli.outside import is_offline
-from localllm.cli.plain import plain
 from localllm.cli.pull_progress import a_display
 from localllm.cli.pulling import (
     PulledView,
@@ -28,10 +27,11 @@ from localllm.cli.pulling import (
     watch,
 )
 from localllm.cli.render_store import render_pulls
-from localllm.cli.tables import size
 from localllm.cli.unfinished import UNDER_WAY
 from localllm.paths import Paths
 from localllm.store.names import parse_repository_name
+from localllm.wording.figures import size_of
+from localllm.wording.plain import plain
 
 if TYPE_CHECKING:  # heavy
     from localllm.planning.desk import Desk
@@ -180,5 +180,5 @@ def _pulled(store: StoreView, model: str, quant: str | None, *, already: bool) -
 def _lines(pulled: PulledView) -> list[str]:
     name = plain(pulled.model)
     here = "is on this disk already" if pulled.already else "is on this disk"
-    place = f": {plain(pulled.path)} ({size(pulled.size)})" if pulled.path else ""
+    place = f": {plain(pulled.path)} ({size_of(pulled.size)})" if pulled.path else ""
     return [f"{name} {here}{place}", f"next: localllm up {shlex.quote(name)}"]

@@ -13,18 +13,17 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from localllm.api.pull_views import PullRequest, PullView
-from localllm.api.sync_client import DaemonClient, connect, error_of
+from localllm.api.pull_views import PullRequest, PullView, ThenHow
+from localllm.api.sync_client import DaemonClient, connect
 from localllm.api.views import ServeRequest, View
 from localllm.cli.conventions import allow_tls, say
 from localllm.cli.outside import offline_environment
-from localllm.cli.plain import plain
 from localllm.cli.pull_progress import Display, Framing
-from localllm.cli.tables import size
-from localllm.cli.unfinished import UNDER_WAY
-from localllm.errors import LocalLLMError, NoNetwork, NotReady, NotRunning
+from localllm.cli.unfinished import UNDER_WAY, is_about_to_be_served
+from localllm.errors import LocalLLMError, NoNetwork, NotReady, NotRunning, error_of
 from localllm.paths import Paths, bundled_profiles
-from localllm.units import MIB
+from localllm.units import MIB, size
+from localllm.wording.plain import plain
 
 if TYPE_CHECKING:  # heavy
     from localllm.planning.desk import Desk
@@ -82,10 +81,12 @@ def a_desk(paths: Paths, *, offline: bool = False) -> Desk:
     return Desk(settings, paths, environment, bundled_profiles())
 
 
-def pull_request(wanted: ServeRequest, *, anyway: bool = False) -> PullRequest:
-    """Ask for the files of what is to be served."""
+def pull_request(
+    wanted: ServeRequest, *, anyway: bool = False, then: ThenHow | None = None
+) -> PullRequest:
+    """Ask for the files of what is to be served; with `then`, the daemon serves it once they are here."""
     said = {name: getattr(wanted, name) for name in ServeRequest.__struct_fields__}
-    return PullRequest(**said, anyway=anyway)
+    return PullRequest(**said, anyway=anyway, then=then)
 
 
 def plan_here(desk: Desk, request: PullRequest) -> PullPlan:
@@ -180,7 +181,9 @@ def begin(client: DaemonClient, request: PullRequest) -> Begun:
 
 
 def watch(client: DaemonClient, begun: Begun, display: Display) -> PullView:
-    """Show the daemon's pull until it is done; Ctrl-C pauses it, if it is this command's.
+    """Show the daemon's pull until it is done, and served if it was asked to be so.
+
+    Ctrl-C pauses it, if it is this command's.
 
     Raises:
         LocalLLMError: It failed, was paused or cancelled by somebody else, or the daemon has ended.
@@ -188,7 +191,7 @@ def watch(client: DaemonClient, begun: Begun, display: Display) -> PullView:
     view = begun.view
     framing = Framing(title(view.model, view.quant))
     try:
-        while view.state in UNDER_WAY:
+        while view.state in UNDER_WAY or is_about_to_be_served(view):
             display.show(framing.of_view(view))
             near = view.left is not None and view.left < _NEARLY_S
             time.sleep(_LOOK_SOON_S if near else _LOOK_EVERY_S)
@@ -213,6 +216,9 @@ def leave(client: DaemonClient, begun: Begun) -> None:
         return
     with suppress(LocalLLMError):  # it has ended, or the daemon has
         view = client.pause_pull(view.id)
+    if is_about_to_be_served(view):
+        say(f"all of {plain(view.model)} is here, and the daemon goes on to serve it")
+        return
     _say_kept(view.here, view.size)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from localllm.api.pull_views import PullView
+from localllm.api.pull_views import PullErrorView, PullView, ThenView
 from localllm.api.store_views import (
     CheckedView,
     LeftoverView,
@@ -13,12 +13,12 @@ from localllm.api.store_views import (
     StoreView,
     VerifiedView,
 )
-from localllm.cli.plain import plain
-from localllm.cli.pull_frame import percent, rate
-from localllm.cli.tables import size, table
+from localllm.cli.tables import table
 from localllm.units import duration
+from localllm.wording.figures import DASH, counted, percent_of, rate, size_of
+from localllm.wording.plain import plain
+from localllm.wording.plans import verdict_of
 
-_FITS = {"fits": "fits", "fits_partly": "in part", "too_big": "too big", None: "-"}
 _WHERE = {
     "huggingface": "Hugging Face",
     "lmstudio": "LM Studio",
@@ -33,7 +33,6 @@ _KINDS = {
     "quarantined": ("damaged file", "damaged files"),
 }
 _MINUTE_S, _HOUR_S, _DAY_S, _YEAR_S = 60, 3600, 86_400, 365 * 86_400
-_PLURAL_FROM = 2
 
 
 def render_store(store: StoreView, now: float, *, fit: bool) -> list[str]:
@@ -58,13 +57,13 @@ def _row(model: OnDiskView, now: float, *, fit: bool) -> list[str]:
     cells = [
         "*" if model.served else "",
         plain(model.name),
-        plain(model.quant or "-"),
-        size(model.size),
+        plain(model.quant or DASH),
+        size_of(model.size),
         _WHERE[model.where],
         ago(model.last_used, now),
     ]
     if fit:
-        cells.append("incomplete" if model.missing else _FITS[model.verdict])
+        cells.append("incomplete" if model.missing else verdict_of(model.verdict))
     return cells
 
 
@@ -77,8 +76,8 @@ def _lacks(model: OnDiskView) -> str:
 def _sum(store: StoreView) -> str:
     total = sum(model.size for model in store.models)
     served = "; * is served" if any(model.served for model in store.models) else ""
-    count = _counted(len(store.models), "model", "models")
-    return f"{count}, {size(total)}; {size(store.free)} free in {plain(store.cache)}{served}"
+    count = counted(len(store.models), "model", "models")
+    return f"{count}, {size_of(total)}; {size_of(store.free)} free in {plain(store.cache)}{served}"
 
 
 def _left(leftovers: Sequence[LeftoverView]) -> list[str]:
@@ -86,8 +85,8 @@ def _left(leftovers: Sequence[LeftoverView]) -> list[str]:
     if not free:
         return []
     kinds = dict.fromkeys(one.kind for one in free)
-    said = [_counted(sum(o.kind == kind for o in free), *_KINDS[kind]) for kind in kinds]
-    total = size(sum(one.size for one in free))
+    said = [counted(sum(o.kind == kind for o in free), *_KINDS[kind]) for kind in kinds]
+    total = size_of(sum(one.size for one in free))
     return [f"left over: {', '.join(said)} ({total}); localllm gc removes what nobody needs"]
 
 
@@ -112,7 +111,7 @@ def render_removed(view: RemovedView, *, dry_run: bool = False) -> list[str]:
     lines = [f"  {plain(one)}" for one in view.removed]
     if lines:
         lines.insert(0, "would be removed:" if dry_run else "removed:")
-        lines.append(f"{'frees' if dry_run else 'freed'} {size(view.freed)}")
+        lines.append(f"{'frees' if dry_run else 'freed'} {size_of(view.freed)}")
     else:
         lines.append("there is nothing to remove")
     return [*lines, *(f"kept: {plain(why)}" for why in view.kept)]
@@ -127,8 +126,8 @@ def render_verified(view: VerifiedView) -> list[str]:
     lines = [f"damaged: {_checked(file)}" for file in damaged]
     lines += [f"not checked: {_checked(file)}" for file in unknown]
     good = [file for file in view.files if file.outcome == "good"]
-    total = size(sum(file.size for file in good))
-    lines.append(f"{_counted(len(good), 'file is', 'files are')} what the hub has ({total})")
+    total = size_of(sum(file.size for file in good))
+    lines.append(f"{counted(len(good), 'file is', 'files are')} what the hub has ({total})")
     if damaged:
         models = dict.fromkeys(plain(file.model) for file in damaged)
         lines.append(f"next: {', '.join(f'localllm pull {model}' for model in models)}")
@@ -147,11 +146,25 @@ def render_pulls(pulls: Sequence[PullView]) -> list[str]:
     head = ["id", "model", "state", "here", "of", "speed", "left"]
     lines = table([head, *map(_pull, pulls)])
     lines += [f"  {plain(p.model)}: {plain(p.note)}" for p in pulls if p.note]
+    lines += [f"  {plain(p.model)}: {_first_line(p.error)}" for p in pulls if p.error is not None]
     return lines + [
-        f"  {plain(p.model)}: {plain(p.error.message.partition(chr(10))[0])}"
+        f"  {plain(p.model)}: {said}"
         for p in pulls
-        if p.error is not None
+        if p.then is not None and (said := _then(p.then)) is not None
     ]
+
+
+def _then(then: ThenView) -> str | None:
+    """What is still to come of what it is for; None: it is on its way."""
+    if then.error is not None:
+        return f"is not served: {_first_line(then.error)}"
+    if then.reply is not None:
+        return None
+    return "is served once it is here" if then.how == "serve" else "is switched to once it is here"
+
+
+def _first_line(error: PullErrorView) -> str:
+    return plain(error.message.partition("\n")[0])
 
 
 def _pull(pull: PullView) -> list[str]:
@@ -159,12 +172,8 @@ def _pull(pull: PullView) -> list[str]:
         pull.id,
         plain(pull.model),
         pull.state,
-        percent(pull.here, pull.size),
-        size(pull.size),
-        "-" if pull.speed is None else rate(pull.speed),
-        "-" if pull.left is None else duration(pull.left),
+        percent_of(pull.here, pull.size),
+        size_of(pull.size),
+        rate(pull.speed),
+        DASH if pull.left is None else duration(pull.left),
     ]
-
-
-def _counted(count: int, one: str, many: str) -> str:
-    return f"{count} {one if count < _PLURAL_FROM and count else many}"

@@ -10,6 +10,7 @@ from typing import TypeVar
 import click
 import msgspec
 
+from localllm.api.pull_views import ThenHow
 from localllm.api.status_views import InstanceView, StatusView
 from localllm.api.sync_client import DaemonClient
 from localllm.api.views import ServeReply, ServeRequest
@@ -23,7 +24,6 @@ from localllm.cli.fetching import (
     stand_in_is_here,
 )
 from localllm.cli.permission import Permission
-from localllm.cli.plain import plain
 from localllm.cli.pulling import DaemonEnded, a_desk, has_our_hub
 from localllm.cli.sight import see_to_images
 from localllm.cli.start import a_daemon, wait_for, wait_until_gone
@@ -38,8 +38,8 @@ from localllm.errors import (
 )
 from localllm.paths import Paths
 from localllm.units import DURATION
+from localllm.wording.plain import plain, plain_line
 
-Ask = Callable[[DaemonClient, ServeRequest], ServeReply]
 F = TypeVar("F", bound=Callable[..., object])
 T = TypeVar("T")
 
@@ -89,28 +89,28 @@ class _WasEnding(Exception):
 
 
 def serve_and_wait(
-    paths: Paths, port: int | None, wanted: ServeRequest, ask: Ask, may: Permission
+    paths: Paths, port: int | None, wanted: ServeRequest, how: ThenHow, may: Permission
 ) -> tuple[StatusView, ServeReply]:
     """Start a daemon if none runs, have a model served, and wait until it is ready.
 
     What is lacking for it is fetched: an engine, the model, the stand-in's file.
 
     Args:
-        ask: How the daemon is asked for it: beside others, or in their place.
+        how: Beside others, or in their place.
     """
 
     def waited(client: DaemonClient, reply: ServeReply) -> tuple[StatusView, ServeReply]:
         wait_for(client, reply.instance, Progress())
         return client.status(), reply
 
-    return _serve_then(waited, paths, port, lambda client: _serve(client, paths, wanted, ask, may))
+    return _serve_then(waited, paths, port, lambda client: _serve(client, paths, wanted, how, may))
 
 
 def begin_to_serve(paths: Paths, port: int | None, wanted: ServeRequest, may: Permission) -> None:
     """As `serve_and_wait`, beside others, but return once the model is on its way."""
 
     def begun(client: DaemonClient) -> ServeReply:
-        return _serve(client, paths, wanted, DaemonClient.serve, may)
+        return _serve(client, paths, wanted, "serve", may)
 
     _serve_then(lambda _client, _reply: None, paths, port, begun)
 
@@ -144,11 +144,11 @@ def _serve_once(
 
 
 def _serve(
-    client: DaemonClient, paths: Paths, wanted: ServeRequest, ask: Ask, may: Permission
+    client: DaemonClient, paths: Paths, wanted: ServeRequest, how: ThenHow, may: Permission
 ) -> ServeReply:
     """Ask for the model, and say what comes of it."""
     named = _fetched(client, paths, name_one(client, paths, wanted, may), wanted, may)
-    reply = serve(client, paths, named.wanted, ask, may)
+    reply = named.reply or serve(client, paths, named.wanted, how, may)
     if reply.stand_in:
         named.say_stand_in()
     if reply.already:
@@ -164,28 +164,31 @@ def _fetched(
     if named.plan is None:
         return named
     try:
-        found = fetch_planned(client, a_desk(paths), named.plan, named.wanted, may)
+        found = fetch_planned(client, a_desk(paths), named.plan, named.wanted, may, "serve")
     except (EngineUnusable, DaemonEnded, NotReady, NotRunning):
         raise  # the stand-in would meet the same
     except LocalLLMError as error:
         return Named(wanted, why_not=plain(f"{error.what} ({error.why})"))
-    return Named(found)
+    return Named(found.wanted, reply=found.reply)
 
 
 def serve(
-    client: DaemonClient, paths: Paths, wanted: ServeRequest, ask: Ask, may: Permission
+    client: DaemonClient, paths: Paths, wanted: ServeRequest, how: ThenHow, may: Permission
 ) -> ServeReply:
     """Ask for a model; get what is lacking for it: the model, an engine, the stand-in's file."""
     wanted = see_to_images(client, paths, wanted, may)
     try:
-        return _with_engine(client, paths, wanted, ask, may)
+        return _with_engine(client, paths, wanted, how, may)
     except ModelNotFound as error:
         if _is_unnamed(paths, wanted):
             fetch_stand_in(paths, may)
         else:
-            wanted = bring(client, paths, wanted, error, may)
+            brought = bring(client, paths, wanted, error, may, how)
+            if brought.reply is not None:
+                return brought.reply
+            wanted = brought.wanted
     try:
-        return _with_engine(client, paths, wanted, ask, may)
+        return _with_engine(client, paths, wanted, how, may)
     except ModelNotFound as error:
         raise (error if has_our_hub(client) else _looks_elsewhere(wanted)) from error
 
@@ -207,17 +210,21 @@ def _looks_elsewhere(wanted: ServeRequest) -> ModelNotFound:
 
 
 def _with_engine(
-    client: DaemonClient, paths: Paths, wanted: ServeRequest, ask: Ask, may: Permission
+    client: DaemonClient, paths: Paths, wanted: ServeRequest, how: ThenHow, may: Permission
 ) -> ServeReply:
     """Ask for the model on the accelerator; the processor only counts once no engine can be had."""
     try:
-        return ask(client, msgspec.structs.replace(wanted, allow_cpu=False))
+        return _ask(client, msgspec.structs.replace(wanted, allow_cpu=False), how)
     except EngineNeeded as error:
         wanted = with_engine_for(paths, wanted, error, may)
     except EngineUnusable:  # as with a driver that does not answer: no engine would help
         if not wanted.allow_cpu:
             raise
-    return ask(client, wanted)
+    return _ask(client, wanted, how)
+
+
+def _ask(client: DaemonClient, wanted: ServeRequest, how: ThenHow) -> ServeReply:
+    return client.serve(wanted) if how == "serve" else client.switch(wanted)
 
 
 def prepare_here(paths: Paths, wanted: ServeRequest, may: Permission) -> ServeRequest:
@@ -239,9 +246,9 @@ class Progress:
         self._live = sys.stderr.isatty()
 
     def __call__(self, model: InstanceView) -> None:
-        line = f"{model.id}: {model.state}"
+        line = f"{plain(model.id)}: {model.state}"
         if model.state in {"backoff", "failed"}:
-            line += f" ({model.why})"
+            line += f" ({plain_line(model.why)})"
         if line == self._last:
             return
         self._last = line

@@ -11,10 +11,10 @@ from localllm.cli.conventions import say
 from localllm.cli.fetching import Declined, as_pulled, fetch_planned
 from localllm.cli.outside import not_fetched
 from localllm.cli.permission import Permission
-from localllm.cli.plain import plain
 from localllm.cli.pulling import a_desk, plan_here, pull_request
 from localllm.errors import LocalLLMError, ModelNotFound, NoNetwork, NoSpace
 from localllm.paths import Paths
+from localllm.wording.plain import plain
 
 if TYPE_CHECKING:  # heavy
     from localllm.planning.desk import Desk
@@ -68,7 +68,7 @@ def _with_projector(
     plan = plan_here(desk, pull_request(wanted, anyway=True))  # it is here, whether it fits or not
     if plan.on_disk:
         raise ModelNotFound("It has none.", why="no projector of it is known", fix="another model")
-    return fetch_planned(client, desk, plan, wanted, may)
+    return fetch_planned(client, desk, plan, wanted, may).wanted
 
 
 def _is_blind(desk: Desk, asked: ServeRequest, here: PullPlan) -> bool:

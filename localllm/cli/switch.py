@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from localllm.api.status_views import InstanceView, StatusView
-from localllm.api.sync_client import DaemonClient, require_daemon
+from localllm.api.sync_client import require_daemon
 from localllm.api.views import ServeReply, ServeRequest
 from localllm.cli.completing import known_models
 from localllm.cli.conventions import absolute, here, json_option, print_document
@@ -37,7 +37,7 @@ def command(
     paths, may = here(), permission(yes=yes, offline=offline)
     require_daemon(paths.daemon_file)
     wanted = ServeRequest(model=absolute(model), **asked)
-    status, reply = serve_and_wait(paths, None, wanted, DaemonClient.switch, may)
+    status, reply = serve_and_wait(paths, None, wanted, "switch", may)
     print_document(status, _lines(status, reply), as_json=as_json)
 
 

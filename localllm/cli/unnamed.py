@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from localllm.api.chosen import chosen
 from localllm.api.sync_client import DaemonClient
-from localllm.api.views import CandidateView, PlanRequest, PlanView, ServeRequest
+from localllm.api.views import CandidateView, PlanRequest, PlanView, ServeReply, ServeRequest
 from localllm.cli.conventions import say
 from localllm.cli.outside import is_offline, why_no_hub
 from localllm.cli.permission import Permission
-from localllm.cli.plain import plain
 from localllm.cli.pulling import a_desk, headline, plan_here, pull_request
 from localllm.errors import LocalLLMError
 from localllm.paths import Paths, bundled_profiles
+from localllm.wording.plain import plain
 
 if TYPE_CHECKING:  # heavy
     from localllm.planning.desk import Desk
@@ -34,6 +35,9 @@ class Named:
     plan: PullPlan | None = None
     """Of the best one for this machine, which nobody named: where it cannot be had, the stand-in
     is served."""
+
+    reply: ServeReply | None = None
+    """It is on its way already."""
 
     why_not: str | None = None
     """Why it is the stand-in."""
@@ -135,16 +139,6 @@ def _plan(client: DaemonClient | None, paths: Paths, request: PlanRequest) -> Pl
     from localllm.planning.showing import show_plan  # noqa: PLC0415  # heavy
 
     return show_plan(a_desk(paths, offline=request.offline), request)
-
-
-def chosen(view: PlanView) -> CandidateView | None:
-    """The choice of a plan, also where an engine for it has yet to be fetched; None: none is of use."""
-    if view.advice is not None:
-        return None
-    if view.choice is not None:
-        return view.candidates[view.choice]
-    fitting = (c for c in view.candidates if c.verdict in {"fits", "fits_partly"})
-    return next((c for c in fitting if c.lacks is None), None)
 
 
 def is_stand_in(paths: Paths, model: str) -> bool:

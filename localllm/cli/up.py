@@ -8,7 +8,6 @@ import click
 import msgspec
 
 from localllm.api.status_views import StatusView
-from localllm.api.sync_client import DaemonClient
 from localllm.api.views import ServeReply, ServeRequest
 from localllm.cli.completing import known_models
 from localllm.cli.conventions import absolute, here, json_option, print_document
@@ -55,7 +54,7 @@ def command(
         require_none(paths)
         wanted = prepare_here(paths, wanted, may)
         become_daemon(port, msgspec.json.encode(wanted).decode())
-    status, reply = serve_and_wait(paths, port, wanted, DaemonClient.serve, may)
+    status, reply = serve_and_wait(paths, port, wanted, "serve", may)
     print_document(status, _ready_lines(status, reply), as_json=as_json)
 
 

@@ -18,9 +18,15 @@ exec "$@" 3<&- </dev/null
 
 
 def start_tied(
-    argv: Sequence[str], environment: Mapping[str, str], out: int | IO[bytes]
+    argv: Sequence[str],
+    environment: Mapping[str, str],
+    out: int | IO[bytes],
+    err: int | IO[bytes] = subprocess.STDOUT,
 ) -> subprocess.Popen[str]:
-    """Start a program in a group of its own, whose leader it becomes; both its streams go to `out`.
+    """Start a program in a group of its own, whose leader it becomes.
+
+    Args:
+        err: For its errors; where nothing is said they go to `out` too.
 
     Raises:
         OSError: There is no shell.
@@ -30,7 +36,7 @@ def start_tied(
         env=environment,
         stdin=subprocess.PIPE,
         stdout=out,
-        stderr=subprocess.STDOUT,
+        stderr=err,
         text=True,
         errors="replace",
         start_new_session=True,

@@ -95,6 +95,9 @@ class Rules:
 
     keys: tuple[Key, ...] = ()
 
+    sockets: frozenset[str] = frozenset()
+    """Routes at which a WebSocket is spoken; the daemon has none."""
+
     def local_hosts(self) -> frozenset[str]:
         return self._with_port("127.0.0.1", "localhost", "[::1]")
 
@@ -131,7 +134,8 @@ def check_access(asked: Asked, rules: Rules) -> Caller:
         caller = _check_control(asked, rules, is_local=is_local)
     else:
         caller = ANYONE if asked.route in _OPEN else _check_key(asked, rules, is_local=is_local)
-    _check_upgrade(asked)
+    if asked.route not in rules.sockets:
+        _check_upgrade(asked)
     if asked.has_body and asked.method not in _SAFE_METHODS:
         _check_content_type(asked)
     return caller

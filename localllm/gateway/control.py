@@ -10,6 +10,7 @@ from aiohttp import web
 
 from localllm.agents.errors import NoSuchAgent, NotConnectable
 from localllm.api.agent_views import AgentView, FoundAgentsView
+from localllm.api.engine_views import BuildView
 from localllm.api.request_views import CaptureRequest, CaptureView
 from localllm.api.status_views import InstanceView, StatusView
 from localllm.api.views import (
@@ -44,7 +45,6 @@ from localllm.gateway.store_routes import StoreRoutes
 from localllm.metrics.capture import Capturing
 from localllm.metrics.showing import render_capture, render_saved
 from localllm.supervisor.operations import Operations
-from localllm.supervisor.orders import How
 from localllm.supervisor.resolving import WHATEVER
 
 _V1 = "/api/v1"
@@ -118,6 +118,15 @@ class Control:
                 ),
                 list[InstanceView],
                 self.models,
+            ),
+            plain(
+                Operation(
+                    "GET",
+                    f"{_V1}/engines",
+                    "Builds of engines: those that are here, then those that could be, the best first.",
+                ),
+                list[BuildView],
+                self.builds,
             ),
         ]
 
@@ -215,6 +224,9 @@ class Control:
     async def models(self, _request: web.Request) -> list[InstanceView]:
         return self._operations.models()
 
+    async def builds(self, _request: web.Request) -> list[BuildView]:
+        return await self._operations.builds()
+
     async def hardware(self, _request: web.Request) -> ProbeView:
         return await self._operations.hardware()
 
@@ -222,7 +234,7 @@ class Control:
         return await self._operations.plan(wanted)
 
     async def switch(self, _request: web.Request, wanted: ServeRequest) -> ServeReply:
-        return await self._operations.orders.serve(wanted, How.INSTEAD)
+        return await self._operations.switch(wanted)
 
     async def load(self, request: web.Request, wanted: ServeRequest) -> ServeReply:
         """Serve a model beside others; `localllm` is what is served already, or the default."""
@@ -243,7 +255,9 @@ class Control:
     async def shutdown(self, _request: web.Request, wanted: ShutdownRequest) -> ShutdownReply:
         if wanted.forget:
             self._operations.orders.asks.clear()
-            self._operations.pulls.pause_all("the daemon was told to stop")
+            pulls = self._operations.pulls
+            pulls.pause_all("the daemon was told to stop")
+            pulls.book.drop_wishes(pulls.book.wishes())
         self._shut_down()
         return ShutdownReply(pid=self._operations.pid)
 

@@ -55,6 +55,7 @@ def guard(
     rules: Callable[[], Rules],
     clock: Callable[[], float] = time.monotonic,
     calendar: Callable[[], float] = time.time,
+    answer: Callable[[Exception, str], web.Response] | None = None,
 ) -> Handler:
     """Make the middleware.
 
@@ -62,7 +63,9 @@ def guard(
         rules: Asked with each request: the port is known once it is bound, and keys change.
         clock: For rates, since nobody sets it.
         calendar: For the dates at which keys expire.
+        answer: Tells an error to who asked for a path; None: as the API of that path does.
     """
+    tell = answer or error_response
     rates = Rates()
 
     @web.middleware
@@ -81,7 +84,7 @@ def guard(
             ours = _as_ours(error, request)
             if request.get(_BEGUN):  # a second answer would be read as a part of the first
                 raise
-            return error_response(ours, request.path)
+            return tell(ours, request.path)
         finally:
             let_go(request)
 

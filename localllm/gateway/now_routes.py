@@ -42,7 +42,10 @@ class NowRoutes:
         ]
 
     async def now(self, _request: web.Request, wanted: NowQuery) -> NowView:
-        """Answer, and have the machine looked at while somebody goes on asking."""
+        """Answer at once, but for the first time: then the machine has to be known first.
+
+        The accelerators' drivers are asked beside it, once a second, while somebody goes on calling.
+        """
         machine = await self.machine.get()
         self.operations.glances.wanted(machine.accelerators())
         return self._look(machine, wanted.recent)
@@ -58,7 +61,7 @@ class NowRoutes:
             devices=render_devices(sight, fleet.instances()),
             models=self._models(),
             requests=render_requests(self.metering.requests, recent=recent),
-            pulls=operations.pulls.views(),
+            pulls=operations.pulls.book.views(),
             warnings=[*watch.warnings],
             saved=render_saved(self.metering.savings, at),
         )

@@ -42,7 +42,11 @@ class PullRoutes:
             ),
             with_body(
                 Operation(
-                    "POST", _PULLS, "Fetch a model, or go on fetching it.", _PLANNED, status=202
+                    "POST",
+                    _PULLS,
+                    "Fetch a model, or go on with it; serve it then, if that is wanted.",
+                    _PLANNED,
+                    status=202,
                 ),
                 PullRequest,
                 PullView,
@@ -66,7 +70,7 @@ class PullRoutes:
         ]
 
     async def list(self, _request: web.Request) -> list[PullView]:
-        return self.store.pulls.views()
+        return self.store.pulls.book.views()
 
     async def begin(self, _request: web.Request, wanted: PullRequest) -> PullView:
         return await self.store.pull(wanted)

@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from localllm.api.views import ServeRequest
-from localllm.catalog.builds import Build, read_builds
+from localllm.catalog.builds import Build, Drives, read_builds
 from localllm.config import Settings
 from localllm.engines.base import Engine, Installed, cuda_environment
 from localllm.engines.bench_file import read_speeds
@@ -78,6 +78,14 @@ class EngineDesk:
         """Those for this system and its devices, in the order in which they should be tried."""
         builds = self.builds()
         return fitting(machine, builds, this_runtime(builds))
+
+    def curing(self, machine: Machine, request: ServeRequest) -> Sequence[Candidate]:
+        """Those that may be fetched where no engine here can serve; a program of the user's own goes before."""
+        name = request.engine or self.settings.engine
+        if self.settings.llama_server is not None:
+            return ()
+        candidates = for_the_accelerator(self.candidates(machine))
+        return [one for one in candidates if name in {None, one.build.engine}]
 
     def named(self, build: str, candidates: Sequence[Candidate]) -> Sequence[Candidate]:
         """The build of an id, for a machine.
@@ -174,3 +182,9 @@ class EngineDesk:
             allow_cpu=request.allow_cpu or self.settings.allow_cpu,
             speeds=read_speeds(self.paths.bench),
         )
+
+
+def for_the_accelerator(candidates: Sequence[Candidate]) -> Sequence[Candidate]:
+    """Leave out what runs on the processor alone, unless there is nothing else to run on."""
+    driving = [c for c in candidates if c.build.drives is not Drives.CPU]
+    return driving or candidates

@@ -19,6 +19,7 @@ from localllm.events import ModelState
 from localllm.planning.prompt_keeping import how_prompts_are_kept
 from localllm.planning.proof import broken_promises, placed
 from localllm.planning.views import render_keeping
+from localllm.store.inventory import printable
 from localllm.supervisor.fleet import Fleet
 from localllm.supervisor.hosted import Hosted
 
@@ -43,6 +44,7 @@ def render_instance(fleet: Fleet, hosted: Hosted, now: float) -> InstanceView:
         state=hosted.state.value,
         wanted=fleet.is_on_its_way(hosted),
         why=_why(fleet, hosted),
+        file=printable(str(planned.stored.file)),
         current=fleet.names.current == planned.model,
         pinned=hosted.pinned,
         lane=hosted.terms.lane.value,

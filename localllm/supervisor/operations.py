@@ -9,27 +9,39 @@ import anyio
 import msgspec
 
 from localllm import __version__
+from localllm.api.engine_views import BuildView
 from localllm.api.status_views import DaemonView, InstanceView, StatusView
-from localllm.api.views import PinReply, PlanRequest, PlanView, ProbeView, StopReply
+from localllm.api.views import (
+    PinReply,
+    PlanRequest,
+    PlanView,
+    ProbeView,
+    ServeReply,
+    ServeRequest,
+    StopReply,
+)
 from localllm.engine_client.client import EngineClient
 from localllm.engine_client.slots import look_at_slots
 from localllm.engines.engine_metrics import parse_metrics
 from localllm.events import Topic
 from localllm.planning.desk import Desk
+from localllm.planning.engine_views import render_builds
 from localllm.planning.showing import show_plan
 from localllm.planning.views import render_machine
 from localllm.supervisor.accounts import held
 from localllm.supervisor.arranging import work_out
 from localllm.supervisor.asks import Asks
+from localllm.supervisor.engine_fetching import EngineFetching
 from localllm.supervisor.fleet import Fleet
 from localllm.supervisor.glances import Glances
 from localllm.supervisor.hosted import Hosted
 from localllm.supervisor.instance_view import render_instance
 from localllm.supervisor.machine_watch import MachineWatch
 from localllm.supervisor.naming import Naming
-from localllm.supervisor.orders import Orders
+from localllm.supervisor.orders import How, Orders
 from localllm.supervisor.pulls import Pulls
 from localllm.supervisor.storekeeping import Storekeeping
+from localllm.supervisor.wishes import Wishes
 
 _TOLD_WITHIN_S = 0.5
 
@@ -50,6 +62,8 @@ class Operations:
     naming: Naming = field(init=False)
     pulls: Pulls = field(init=False)
     store: Storekeeping = field(init=False)
+    wishes: Wishes = field(init=False)
+    engines: EngineFetching = field(init=False)
     glances: Glances = field(init=False)
 
     def __post_init__(self) -> None:
@@ -57,7 +71,27 @@ class Operations:
         self.naming = Naming(self.desk, self.fleet, self.orders.asks)
         self.glances = Glances(self.watch)
         self.pulls = Pulls(self.desk, self.fleet.tools.bus)
+        self.wishes = Wishes(self.fleet, self.orders, self.pulls)
+        self.engines = EngineFetching(self.desk, self.pulls)
         self.store = Storekeeping(self.desk, self.fleet, self.orders, self.pulls)
+
+    async def switch(self, request: ServeRequest) -> ServeReply:
+        """Serve a model in the place of others, and of what is to be served once it is here.
+
+        Raises:
+            LocalLLMError: It cannot be; what was to be served still is.
+        """
+        async with self.wishes.outdone():
+            return await self.orders.serve(request, How.INSTEAD)
+
+    async def builds(self) -> list[BuildView]:
+        """List the builds of engines that are here, then those that this machine could have, the best first."""
+
+        def listed() -> list[BuildView]:
+            engines, machine = self.desk.engine_desk, self.desk.probe()
+            return render_builds(engines, engines.curing(machine, ServeRequest()))
+
+        return await anyio.to_thread.run_sync(listed)
 
     async def stop(self, name: str) -> StopReply:
         """Stop one model, its requests drained; it is not served again after a restart.

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from localllm.api.pull_views import ThenHow
+from localllm.api.views import ServeReply, ServeRequest
 from localllm.store.job import PullJob, PullProgress
 from localllm.store.pull_talk import Failure
 
@@ -19,6 +21,24 @@ class Wanted:
     quant: str | None
     reason: str
     job: PullJob
+
+
+@dataclass(frozen=True, slots=True)
+class Then:
+    """What is to be served once all of it is here."""
+
+    how: ThenHow
+    request: ServeRequest
+    lacks_engine: bool = False
+    """One is to be fetched for it first."""
+
+    reply: ServeReply | None = None
+    refused: Failure | None = None
+
+    @property
+    def waits(self) -> bool:
+        """Whether nobody has begun with it."""
+        return self.reply is None and self.refused is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +76,9 @@ class Resume:
     turn: int
     wanted: Wanted | None = None
     """What has been planned anew; None: as before."""
+
+    then: Then | None = None
+    """None: as before."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from localllm.api.pull_views import PulledFileView, PullErrorView, PullView
+from localllm.api.pull_views import (
+    EngineFetchView,
+    PulledFileView,
+    PullErrorView,
+    PullView,
+    ThenView,
+)
 from localllm.store.job import FileProgress, FileState
 from localllm.store.pull_talk import Failure
+from localllm.supervisor.pull_messages import Then
 from localllm.supervisor.pull_speed import left_s
 from localllm.supervisor.pulling_list import Pull, PullState
 
 
-def render_pull(pull: Pull, now: float) -> PullView:
+def render_pull(pull: Pull, now: float, engine: EngineFetchView | None = None) -> PullView:
     """Show one.
 
     Args:
         now: On the loop's clock.
+        engine: That is being fetched for whoever lacks one.
     """
     wanted, speed = pull.wanted, pull.speed.bytes_per_s(now)
     size, here = wanted.job.size_bytes, pull.here_bytes
@@ -34,6 +42,7 @@ def render_pull(pull: Pull, now: float) -> PullView:
         files=[_file(file, pull.state) for file in _files(pull)],
         error=None if pull.failure is None else _error(pull.failure),
         reason=wanted.reason,
+        then=None if pull.then is None else _then(pull.then, engine),
     )
 
 
@@ -67,6 +76,16 @@ def _note(pull: Pull) -> str | None:
             return pull.why
         case _:
             return None
+
+
+def _then(then: Then, engine: EngineFetchView | None) -> ThenView:
+    return ThenView(
+        how=then.how,
+        request=then.request,
+        reply=then.reply,
+        error=None if then.refused is None else _error(then.refused),
+        engine=engine if then.lacks_engine and then.waits else None,
+    )
 
 
 def _error(failure: Failure) -> PullErrorView:

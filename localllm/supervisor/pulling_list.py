@@ -1,4 +1,4 @@
-"""The life of each pull, and which may run: two pure functions and what they tell of. Asks nothing.
+"""The life of each pull, as a pure function and what it tells of. Asks nothing.
 
 A pull is a job that one process at a time carries out. To pause, to cancel and to end the daemon
 that process is killed, which loses nothing: what has come stays, and the next goes on from there.
@@ -7,7 +7,7 @@ A pull whose last process is not gone yet waits, so that no two are ever at the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TypeAlias
@@ -18,9 +18,6 @@ from localllm.store.pull_talk import Failure
 from localllm.supervisor import pull_messages as msg
 from localllm.supervisor.pull_speed import STILL, Speed, came_bytes, waiting, with_known
 from localllm.units import how_it_ended
-
-KEPT_FINISHED = 20
-"""Of those that have ended, the latest, to be seen."""
 
 
 class PullState(StrEnum):
@@ -89,11 +86,17 @@ class Pull:
 
     speed: Speed = field(default=STILL)
     failure: Failure | None = None
+    then: msg.Then | None = None
     was_here: bool = False
     """All of it was on disk already when it was asked for."""
 
     ended_at: float = 0.0
     """On the loop's clock; 0 for one that has not, or under an earlier daemon."""
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether it is to be served once it is here, and nobody has begun with that."""
+        return self.then is not None and self.then.waits
 
     @property
     def here_bytes(self) -> int:
@@ -141,15 +144,22 @@ def _asked(pull: Pull, asked: msg.Ask) -> Step:
             return _stopped(replace(pull, state=S.PAUSED, why=why))
         case msg.StopAll() if pull.state is S.FETCHING:
             return _stopped(replace(pull, state=S.QUEUED, why="the daemon stops"))
-        case msg.Cancel() if pull.state in UNFINISHED:
-            cancelled = replace(pull, state=S.CANCELLED, why="by the user", failure=None)
-            return _stopped(cancelled) if pull.alive else (cancelled, (msg.Clear(),))
+        case msg.Cancel():
+            return _cancelled(pull)
         case msg.Arrive() if pull.state in UNFINISHED - {S.FETCHING}:
             return replace(pull, state=S.DONE, why="all of it is here", failure=None), ()
         case msg.Resume():
-            return _resumed(pull, asked), ()
+            return _resumed(replace(pull, then=_latest(pull, asked.then)), asked), ()
         case _:
             return pull, ()
+
+
+def _cancelled(pull: Pull) -> Step:
+    """End it; what is here already stays, and only is not served any more."""
+    if pull.state in UNFINISHED:
+        cancelled = replace(pull, state=S.CANCELLED, why="by the user", failure=None, then=None)
+        return _stopped(cancelled) if pull.alive else (cancelled, (msg.Clear(),))
+    return (replace(pull, then=None) if pull.is_awaited else pull), ()
 
 
 def _begun(pull: Pull) -> Step:
@@ -163,50 +173,8 @@ def may_begin(pull: Pull, now: float) -> bool:
     return pull.state is S.QUEUED and not pull.alive and pull.not_before <= now
 
 
-def decide_starts(pulls: Iterable[Pull], policy: PullPolicy, now: float) -> Sequence[str]:
-    """Decide who begins now: first come, first served."""
-    known = tuple(pulls)
-    free = policy.at_once - sum(pull.alive for pull in known)
-    ready = sorted((p for p in known if may_begin(p, now)), key=lambda pull: pull.turn)
-    return [pull.id for pull in ready[: max(0, free)]]
-
-
-def share_of_pace(pulls: Iterable[Pull], limit_bytes_per_s: float | None) -> float | None:
-    """Share a limit equally among those that run; None is no limit."""
-    if limit_bytes_per_s is None:
-        return None
-    return limit_bytes_per_s / max(1, sum(pull.state is S.FETCHING for pull in pulls))
-
-
-def find_same(pulls: Iterable[Pull], wanted: msg.Wanted) -> Pull | None:
-    """Find the unfinished pull that brings these files, be it of an earlier commit, or more."""
-    job, paths = wanted.job, _paths(wanted.job)
-    alike = (p for p in pulls if p.state in UNFINISHED and _is_of_one_revision(p.wanted.job, job))
-    return next((pull for pull in alike if paths and paths <= _paths(pull.wanted.job)), None)
-
-
-def _is_of_one_revision(known: PullJob, job: PullJob) -> bool:
-    if known.repo != job.repo:
-        return False
-    return known.commit == job.commit or (job.ref is not None and known.ref == job.ref)
-
-
-def without_old(pulls: Mapping[str, Pull]) -> Mapping[str, Pull]:
-    """Leave out the oldest of those that have ended, beyond what is kept."""
-    over = [p for p in pulls.values() if p.state in OVER - UNFINISHED and not p.alive]
-    over.sort(key=lambda pull: pull.ended_at)
-    old = {pull.id for pull in over[: max(0, len(over) - KEPT_FINISHED)]}
-    return {name: pull for name, pull in pulls.items() if name not in old}
-
-
-def needed_etags(pulls: Iterable[Pull], repo: str) -> frozenset[str]:
-    """List the contents of a repository that unfinished pulls bring."""
-    jobs = (pull.wanted.job for pull in pulls if pull.state in UNFINISHED)
-    files = (file for job in jobs if job.repo == repo for file in job.files)
-    return frozenset(file.etag for file in files if file.etag is not None)
-
-
-def _paths(job: PullJob) -> frozenset[str]:
+def paths_of(job: PullJob) -> frozenset[str]:
+    """List the files that it brings."""
     return frozenset(file.path for file in job.files)
 
 
@@ -237,8 +205,15 @@ def _resumed(pull: Pull, asked: msg.Resume) -> Pull:
     )
 
 
+def _latest(pull: Pull, asked: msg.Then | None) -> msg.Then | None:
+    """What is asked last, with the engine that somebody has agreed to before."""
+    if asked is None or pull.then is None or not pull.is_awaited:
+        return asked or pull.then
+    return replace(asked, lacks_engine=asked.lacks_engine or pull.then.lacks_engine)
+
+
 def _newest(known: msg.Wanted, planned: msg.Wanted | None) -> msg.Wanted:
-    if planned is None or _paths(planned.job) != _paths(known.job):
+    if planned is None or paths_of(planned.job) != paths_of(known.job):
         return known
     return planned
 

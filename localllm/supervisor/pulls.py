@@ -9,8 +9,8 @@ import anyio
 from anyio.abc import TaskGroup, TaskStatus
 
 from localllm.api.pull_views import PullView
-from localllm.errors import Busy, NotFound
-from localllm.events import PullChanged, PullMoved
+from localllm.errors import Busy
+from localllm.events import PullMoved
 from localllm.planning.desk import Desk
 from localllm.planning.pull_plans import PullPlan
 from localllm.store.job import PullProgress
@@ -19,24 +19,26 @@ from localllm.store.pull_talk import Begin
 from localllm.supervisor import pull_messages as msg
 from localllm.supervisor.bus import EventBus
 from localllm.supervisor.claims import Claim, claims_of
+from localllm.supervisor.pull_book import PullBook
 from localllm.supervisor.pull_parts import remove_parts
 from localllm.supervisor.pull_process import WORKER, PullProcess
+from localllm.supervisor.pull_queue import (
+    decide_starts,
+    find_same,
+    needed_etags,
+    share_of_pace,
+)
 from localllm.supervisor.pull_speed import left_s
 from localllm.supervisor.pull_view import render_pull
+from localllm.supervisor.pull_wishes import is_due
 from localllm.supervisor.pulling_list import (
     UNDER_WAY,
     UNFINISHED,
     Pull,
     PullPolicy,
     PullState,
-    decide_starts,
-    find_same,
-    needed_etags,
-    share_of_pace,
     step,
-    without_old,
 )
-from localllm.supervisor.pulls_file import read_pulls, write_pulls
 from localllm.supervisor.reaper import OWNER_VARIABLE
 from localllm.units import MIB
 
@@ -67,24 +69,19 @@ class Pulls:
         self._limit_bytes_per_s = None if limit is None else limit * MIB
         self._connections = downloads.connections
         self._policy = policy or PullPolicy(at_once=downloads.at_once)
-        self._file = desk.paths.pulls
         self._cache = hub_cache(desk.environment)
         self._marks = {OWNER_VARIABLE: str(desk.paths.state)}
         self._command = command
         self._bus = bus
-        self._pulls: dict[str, Pull] = {}
-        self._last = 0
+        self.book = PullBook(desk.paths.pulls, bus)
         self._live: dict[str, PullProcess] = {}
         self._clearing: set[str] = set()
-        self._changed = anyio.Event()
         self._closing = False
         self._tasks: TaskGroup | None = None
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Go on with what an earlier daemon has left, and take new ones."""
-        remembered = read_pulls(self._file)
-        self._pulls = {pull.id: pull for pull in remembered.pulls}
-        self._last = remembered.last
+        self.book.restore()
         async with anyio.create_task_group() as self._tasks:
             self._go_on()
             task_status.started()
@@ -92,33 +89,29 @@ class Pulls:
 
     @property
     def under_way(self) -> bool:
-        """Whether anything is on its way, or will be in its turn."""
-        return any(pull.state in UNDER_WAY for pull in self._pulls.values())
+        """Whether anything is on its way, to the disk or from there to be served."""
+        return any(pull.state in UNDER_WAY or is_due(pull) for pull in self.book.all)
 
-    def views(self) -> list[PullView]:
-        """Show those that have not ended, and the last that have; in the order of their numbers."""
-        now = anyio.current_time()
-        return [render_pull(pull, now) for pull in self._pulls.values()]
-
-    def add(self, plan: PullPlan) -> PullView:
+    def add(self, plan: PullPlan, then: msg.Then | None = None) -> PullView:
         """Have a model pulled; one that is being pulled already goes on.
+
+        Args:
+            then: What is done with it; a switch takes the place of what else was to be served.
 
         Raises:
             Busy: Too many have not ended.
         """
         wanted = msg.Wanted(plan.model, plan.quant, plan.reason, plan.job)
+        same = find_same(self.book.all, wanted)
+        if same is None:
+            self._require_place()
+        if then is not None and then.how == "switch":
+            self._drop_others(same)
         if plan.on_disk:
             self._have_arrived(wanted)
-        same = find_same(self._pulls.values(), wanted)
         if same is not None:
-            return self._tell(same.id, msg.Resume(self._next_turn(), wanted))
-        if sum(pull.state in UNFINISHED for pull in self._pulls.values()) >= _MOST:
-            raise Busy(
-                f"{_MOST} pulls have not ended: one more is not taken.",
-                why="each keeps a place in the queue, or what has come of it",
-                fix="wait until some are done, or end some: localllm pull MODEL --cancel",
-            )
-        return self._take(wanted, was_here=plan.on_disk)
+            return self._tell(same.id, msg.Resume(self.book.next_turn(), wanted, then))
+        return self._take(wanted, then, was_here=plan.on_disk)
 
     def pause(self, pull: str) -> PullView:
         """Stop it for now, and keep what has come.
@@ -126,7 +119,7 @@ class Pulls:
         Raises:
             NotFound: There is no such pull.
         """
-        return self._tell(self._require(pull).id, msg.Pause("by the user"))
+        return self._tell(self.book.require(pull).id, msg.Pause("by the user"))
 
     def resume(self, pull: str) -> PullView:
         """Go on with one that is paused, has failed or was cancelled.
@@ -134,102 +127,96 @@ class Pulls:
         Raises:
             NotFound: There is no such pull.
         """
-        return self._tell(self._require(pull).id, msg.Resume(self._next_turn()))
+        return self._tell(self.book.require(pull).id, msg.Resume(self.book.next_turn()))
 
     async def cancel(self, pull: str) -> PullView:
         """End it and remove what has come of it, but for files that are whole.
 
+        What is whole already stays, and is not served any more if it was to be.
+
         Raises:
             NotFound: There is no such pull.
         """
-        known = self._require(pull)
+        known = self.book.require(pull)
         self._tell(known.id, msg.Cancel())
         with anyio.move_on_after(_CLEARED_WITHIN_S):
             while self._is_being_cancelled(known.id):
-                await self._changed.wait()
-        return render_pull(self._pulls.get(known.id, known), anyio.current_time())
+                await self.book.changed.wait()
+        return render_pull(self.book.get(known.id) or known, anyio.current_time())
 
     def pause_all(self, why: str) -> None:
         """Pause what is under way, for as long as nobody resumes it: also after a restart."""
-        for pull in tuple(self._pulls):
-            self._apply(pull, msg.Pause(why))
+        for pull in self.book.all:
+            self._apply(pull.id, msg.Pause(why))
         self._go_on()
 
     def close(self) -> None:
         """End every process now, and start no more; the next daemon goes on."""
         self._closing = True
-        for pull in tuple(self._pulls):
-            self._apply(pull, msg.StopAll())
+        for pull in self.book.all:
+            self._apply(pull.id, msg.StopAll())
         self._go_on()
 
     def claims(self) -> Sequence[Claim]:
         """Say what each counts on that has not ended. Computed alone."""
-        return claims_of(self._pulls.values(), self._cache)
+        return claims_of(self.book.all, self._cache)
 
     def wanted_repositories(self) -> frozenset[str]:
         """List the repositories of pulls that have not ended, as owner/name."""
-        unfinished = (pull for pull in self._pulls.values() if pull.state in UNFINISHED)
+        unfinished = (pull for pull in self.book.all if pull.state in UNFINISHED)
         return frozenset(pull.wanted.job.repo for pull in unfinished)
+
+    def _require_place(self) -> None:
+        if sum(pull.state in UNFINISHED for pull in self.book.all) >= _MOST:
+            raise Busy(
+                f"{_MOST} pulls have not ended: one more is not taken.",
+                why="each keeps a place in the queue, or what has come of it",
+                fix="wait until some are done, or end some: localllm pull MODEL --cancel",
+            )
+
+    def _drop_others(self, same: Pull | None) -> None:
+        """Have what else was to be served pulled only; what is asked again has its own say."""
+        wishes, own = self.book.wishes(), None if same is None else same.id
+        self.book.drop_wishes({name: then for name, then in wishes.items() if name != own})
 
     def _have_arrived(self, wanted: msg.Wanted) -> None:
         """End pulls that somebody else has done the work of."""
-        for pull in tuple(self._pulls.values()):
+        for pull in tuple(self.book.all):
             if (pull.wanted.model, pull.wanted.quant) == (wanted.model, wanted.quant):
                 self._apply(pull.id, msg.Arrive())
 
-    def _require(self, name: str) -> Pull:
-        pull = self._pulls.get(name)
-        if pull is None:
-            raise NotFound(
-                f"There is no pull {name[:40]!r}.",
-                why="no pull has this id, or it ended long ago",
-                fix="GET /api/v1/pulls lists them",
-            )
-        return pull
-
-    def _next_turn(self) -> int:
-        return max((pull.turn for pull in self._pulls.values()), default=0) + 1
-
-    def _take(self, wanted: msg.Wanted, *, was_here: bool) -> PullView:
-        self._last += 1
-        pull = Pull(f"p{self._last}", wanted, turn=self._next_turn())
+    def _take(self, wanted: msg.Wanted, then: msg.Then | None, *, was_here: bool) -> PullView:
+        pull = Pull(self.book.next_id(), wanted, turn=self.book.next_turn(), then=then)
         if was_here:
             why, now = "it is on disk already", anyio.current_time()
             pull = replace(pull, state=PullState.DONE, why=why, was_here=True, ended_at=now)
-        self._pulls[pull.id] = pull
-        self._publish(None, pull)
-        self._remember()
+        self.book.put(pull)
         self._go_on()
-        return render_pull(self._pulls[pull.id], anyio.current_time())
+        return self.book.show(pull.id)
 
     def _tell(self, name: str, happened: msg.Input) -> PullView:
         """Apply one input, and let others have their turn; show what became of it."""
         self._apply(name, happened)
         self._go_on()
-        return render_pull(self._pulls[name], anyio.current_time())
+        return self.book.show(name)
 
     def _apply(self, name: str, happened: msg.Input) -> None:
-        old = self._pulls[name]
-        new, effects = step(old, happened, anyio.current_time(), self._policy)
-        self._pulls[name] = new
-        if new.state is not old.state:
-            self._publish(old, new)
-        if (new.state, new.wanted) != (old.state, old.wanted):
-            self._remember()
+        new, effects = step(self.book[name], happened, anyio.current_time(), self._policy)
+        self.book.put(new)
         for effect in effects:
             self._carry_out(new, effect)
 
     def _go_on(self) -> None:
         """Begin what may begin, and share the line among those that run."""
-        self._pulls = dict(without_old(self._pulls))
+        self.book.leave_out_old()
         if self._tasks is not None and not self._closing:
-            free = [pull for pull in self._pulls.values() if pull.id not in self._clearing]
+            free = [pull for pull in self.book.all if pull.id not in self._clearing]
             for name in decide_starts(free, self._policy, anyio.current_time()):
                 self._apply(name, msg.Begin())
-        pace = share_of_pace(self._pulls.values(), self._limit_bytes_per_s)
+        pace = share_of_pace(self.book.all, self._limit_bytes_per_s)
         for process in self._live.values():
             process.set_pace(pace)
-        self._announce()
+        self.book.announce()
 
     def _carry_out(self, pull: Pull, effect: msg.Effect) -> None:
         assert self._tasks is not None, "pulls are for a daemon that runs"
@@ -250,7 +237,7 @@ class Pulls:
         def hear(progress: PullProgress) -> None:
             self._apply(pull.id, msg.Progressed(run, progress))
 
-        pace = share_of_pace(self._pulls.values(), self._limit_bytes_per_s)
+        pace = share_of_pace(self.book.all, self._limit_bytes_per_s)
         begin = Begin(job=pull.wanted.job, connections=self._connections, bytes_per_s=pace)
         return PullProcess(self._command, self._marks, begin, hear)
 
@@ -265,10 +252,10 @@ class Pulls:
 
     async def _report(self, name: str) -> None:
         """Publish how far it is now and then, while it moves."""
-        told = self._pulls[name].here_bytes
+        told = self.book[name].here_bytes
         while True:
             await anyio.sleep(_REPORT_EVERY_S)
-            pull, now = self._pulls[name], anyio.current_time()
+            pull, now = self.book[name], anyio.current_time()
             here, size = pull.here_bytes, pull.wanted.job.size_bytes
             if here != told:
                 told, speed = here, pull.speed.bytes_per_s(now)
@@ -280,24 +267,12 @@ class Pulls:
         self._go_on()
 
     async def _clear(self, pull: Pull) -> None:
-        needed = needed_etags(self._pulls.values(), pull.wanted.job.repo)
+        needed = needed_etags(self.book.all, pull.wanted.job.repo)
         await anyio.to_thread.run_sync(remove_parts, self._cache, pull.wanted.job, needed)
         self._clearing.discard(pull.id)
         self._go_on()
 
     def _is_being_cancelled(self, name: str) -> bool:
-        pull = self._pulls.get(name)
+        pull = self.book.get(name)
         dies = pull is not None and pull.state is PullState.CANCELLED and pull.alive
         return dies or name in self._clearing
-
-    def _announce(self) -> None:
-        self._changed.set()
-        self._changed = anyio.Event()
-
-    def _publish(self, old: Pull | None, new: Pull) -> None:
-        before = None if old is None else old.state.value
-        model = new.wanted.model
-        self._bus.publish(PullChanged(new.id, model, before, new.state.value, new.why))
-
-    def _remember(self) -> None:
-        write_pulls(self._file, self._pulls.values(), self._last)

@@ -12,7 +12,8 @@ import msgspec
 
 from localllm.store.job import PullProgress
 from localllm.store.pull_talk import Failure
-from localllm.supervisor.pull_messages import Wanted
+from localllm.supervisor.pull_messages import Then, Wanted
+from localllm.supervisor.pull_wishes import is_due
 from localllm.supervisor.pulling_list import UNFINISHED, Pull, PullState
 
 _log = logging.getLogger(__name__)
@@ -26,13 +27,16 @@ class RememberedPulls:
     """The number of the newest pull that there ever was."""
 
 
-class _Kept(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class _Kept(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One pull. What is not said is not written: an earlier version knows nothing of `then`."""
+
     id: str
     wanted: Wanted
     state: PullState
     turn: int
     progress: PullProgress | None = None
     failure: Failure | None = None
+    then: Then | None = None
 
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -58,11 +62,11 @@ def read_pulls(file: Path) -> RememberedPulls:
 
 
 def write_pulls(file: Path, pulls: Iterable[Pull], last: int) -> None:
-    """Write those that have not ended, in one step: a crash leaves the old file or the new one.
+    """Write those that have not ended, and those that are to be served yet.
 
-    A disk that is full costs the memory of them, not the pulls.
+    In one step: a crash leaves the old file or the new one. A disk that is full costs the memory of them, not the pulls.
     """
-    kept = [_kept(pull) for pull in pulls if pull.state in UNFINISHED]
+    kept = [_kept(pull) for pull in pulls if pull.state in UNFINISHED or is_due(pull)]
     text = msgspec.json.encode(_File(FORMAT, last, kept))
     draft = file.with_suffix(".draft")
     try:
@@ -76,7 +80,9 @@ def write_pulls(file: Path, pulls: Iterable[Pull], last: int) -> None:
 
 
 def _kept(pull: Pull) -> _Kept:
-    return _Kept(pull.id, pull.wanted, pull.state, pull.turn, pull.progress, pull.failure)
+    return _Kept(
+        pull.id, pull.wanted, pull.state, pull.turn, pull.progress, pull.failure, pull.then
+    )
 
 
 def _restored(kept: _Kept) -> Pull:
@@ -89,6 +95,7 @@ def _restored(kept: _Kept) -> Pull:
         turn=kept.turn,
         progress=kept.progress,
         failure=kept.failure,
+        then=kept.then,
         patient=goes_on,
     )
 

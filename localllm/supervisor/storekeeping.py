@@ -15,6 +15,7 @@ import anyio
 
 from localllm.api.pull_views import PullRequest, PullView
 from localllm.api.store_views import RemovedView, StoreView, TidyRequest
+from localllm.api.views import ServeRequest
 from localllm.errors import InUse
 from localllm.planning.apart import apart
 from localllm.planning.desk import Desk
@@ -26,6 +27,7 @@ from localllm.supervisor.accounts import held
 from localllm.supervisor.claims import Claim
 from localllm.supervisor.fleet import Fleet
 from localllm.supervisor.orders import Orders
+from localllm.supervisor.pull_messages import Then
 from localllm.supervisor.pulls import Pulls
 from localllm.supervisor.served_files import read_served_files
 
@@ -53,7 +55,7 @@ class Storekeeping:
         async with self._removing:
             if plan.on_disk:  # it may have been removed since
                 plan = await apart(work)
-            return self.pulls.add(plan)
+            return self.pulls.add(plan, _then(request, plan.model))
 
     async def show(self, *, fit: bool) -> StoreView:
         """Show what is on this disk.
@@ -94,6 +96,15 @@ class Storekeeping:
     async def _served(self) -> frozenset[Path]:
         planned = [hosted.planned for hosted in self.fleet.instances()]
         return await anyio.to_thread.run_sync(read_served_files, planned)
+
+
+def _then(request: PullRequest, model: str) -> Then | None:
+    """What is to be served by the name that serves it, which has its quantization in it."""
+    if request.then is None:
+        return None
+    said = {name: getattr(request, name) for name in ServeRequest.__struct_fields__}
+    wanted = ServeRequest(**{**said, "model": model, "quant": None})
+    return Then(request.then, wanted, lacks_engine=request.get_engine)
 
 
 def _remove(

@@ -7,7 +7,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
+from localllm.api.pull_views import PullRequest, ThenView
+from localllm.api.sync_client import require_daemon
 from tests.fakes import nvml_stand_in
 from tests.fakes.engine_pins import serve_build
 from tests.fakes.hub import FakeHub, serving
@@ -106,6 +109,60 @@ def test_an_engine_and_a_model_are_fetched_at_once_after_one_question(
     assert f"and an engine: a test build {build.id}" in said
     assert headers + MIB < sent < size, "the model was on its way when the engine was ready"
     assert here.model()["device"] == "NVIDIA GeForce RTX 5090"
+
+
+def test_a_model_is_served_once_it_is_here_though_who_asked_for_it_is_gone(
+    here: Installation, hub: FakeHub
+) -> None:
+    hub.bytes_per_s = 10.0 * MIB
+    with here.start("up", MODEL, "--yes", "--context", "512") as process:
+        wait_until(lambda: hub.sent_of[FILE] > smollm2().stat().st_size / 4, "a part has come")
+        process.kill()
+    [pull] = require_daemon(here.state / "daemon.json").pulls()
+    assert (pull.state, pull.then is None) == ("fetching", False)
+    hub.bytes_per_s = None
+
+    wait_until(
+        lambda: [m["state"] for m in here.json("status")["models"]] == ["ready"], "it serves"
+    )
+
+    assert here.model()["context"] == 512
+
+
+def test_the_daemon_fetches_the_engine_that_a_switch_lacks_once_that_is_agreed_to(
+    here: Installation, outside: Outside, tmp_path: Path
+) -> None:
+    here.environment |= {
+        "LOCALLLM_ENGINE_MIRROR": outside.mirror,
+        "PIP_INDEX_URL": outside.index,
+        "UV_INDEX_URL": "",
+        **nvml_stand_in.environment(nvml_stand_in.build(tmp_path / "nvml"), "rtx5090"),
+    }
+    build = serve_build(outside, here)
+    here.ok("up", "--allow-cpu")
+    client = require_daemon(here.state / "daemon.json")
+    wanted = PullRequest(model=MODEL, context=512, then="switch")
+
+    def then() -> ThenView:
+        told = client.pulls()[-1].then
+        assert told is not None
+        return told
+
+    client.pull(wanted)
+    wait_until(lambda: then().error is not None, "it is refused")
+    error = then().error
+    assert error is not None
+    assert error.code == "engine_needed", error
+    assert next(one.id for one in client.builds() if one.why_not is None) == build.id
+    assert outside.asked == []
+
+    client.pull(structs.replace(wanted, get_engine=True))
+    wait_until(lambda: then().reply is not None, "it is begun")
+    wait_until(
+        lambda: "ready" in [m.state for m in client.models() if m.context == 512], "it serves"
+    )
+
+    assert [m.device for m in client.models() if m.context == 512] == ["NVIDIA GeForce RTX 5090"]
 
 
 def test_in_the_foreground_the_model_is_fetched_before_it_becomes_the_daemon(

@@ -68,7 +68,7 @@ class Yard:
     heard: list[Envelope]
 
     def states(self) -> list[str]:
-        return [view.state for view in self.pulls.views()]
+        return [view.state for view in self.pulls.book.views()]
 
     def changes(self, pull: str = "p1") -> list[str]:
         """Which states a pull has been in since the yard was put up."""

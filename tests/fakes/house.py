@@ -201,6 +201,8 @@ async def a_house(  # noqa: PLR0913  # each is what a few tests are about
             tasks.start_soon(gateway.streams.run)
             tasks.start_soon(gateway.operations.glances.run)
             await tasks.start(gateway.operations.pulls.run)
+            tasks.start_soon(gateway.operations.wishes.run)
+            tasks.start_soon(gateway.operations.engines.run)
             await anyio.wait_all_tasks_blocked()
             async with (
                 serving(app, sockets, limits, pace),

@@ -171,7 +171,7 @@ async def test_a_disk_without_room_is_known_before_anything_is_asked(
 
     error = await house.refusal(NoSpace)
 
-    assert "54.0 MiB too little" in error.why, "64 MiB are to be left"
+    assert "54 MiB too little" in error.why, "64 MiB are to be left"
     assert house.asked == []
     assert list(house.folder.iterdir()) == []
 

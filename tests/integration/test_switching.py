@@ -143,7 +143,7 @@ async def test_a_new_model_that_there_is_no_memory_for_leaves_the_old_one_servin
         answer = await who_answers(house)
 
         assert (answer, a.state) == ((200, "a"), S.READY)
-        assert b.refused == "b:q4_1:4096 needs 16.0 MiB of cpu, 15.0 MiB may be used there"
+        assert b.refused == "b:q4_1:4096 needs 16 MiB of cpu, 15 MiB may be used there"
 
 
 async def test_a_new_model_that_answers_oddly_does_not_get_the_old_ones_requests(

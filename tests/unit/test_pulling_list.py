@@ -10,20 +10,17 @@ from localllm.store.job import FileProgress, FileState, PullJob, PullProgress
 from localllm.store.pull_talk import Failure
 from localllm.store.repository import RepositoryFile
 from localllm.supervisor import pull_messages as msg
-from localllm.supervisor.pull_speed import STILL, Speed, left_s
-from localllm.supervisor.pull_view import render_pull
-from localllm.supervisor.pulling_list import (
+from localllm.supervisor.pull_queue import (
     KEPT_FINISHED,
-    Pull,
-    PullPolicy,
-    PullState,
     decide_starts,
     find_same,
     needed_etags,
     share_of_pace,
-    step,
     without_old,
 )
+from localllm.supervisor.pull_speed import STILL, Speed, left_s
+from localllm.supervisor.pull_view import render_pull
+from localllm.supervisor.pulling_list import Pull, PullPolicy, PullState, step
 
 S = PullState
 POLICY = PullPolicy(at_once=2, max_crashes=2, network_tries=4, backoff_first_s=1.0)

@@ -57,28 +57,28 @@ async def test_two_run_at_once_and_the_third_waits_for_its_turn(tmp_path: Path) 
             yard.pulls.add(a_plan(f"waits-{number}"))
         await yard.begun("waits", 2)
         assert yard.states() == ["fetching", "fetching", "queued"]
-        assert yard.pulls.views()[2].note == "waits for its turn"
+        assert yard.pulls.book.views()[2].note == "waits for its turn"
         assert yard.pulls.under_way
 
         yard.go()
 
         await yard.until_states("done", "done", "done")
-        assert [view.id for view in yard.pulls.views()] == ["p1", "p2", "p3"]
+        assert [view.id for view in yard.pulls.book.views()] == ["p1", "p2", "p3"]
         assert not yard.pulls.under_way
 
 
 async def test_what_is_done_says_so_and_that_all_of_it_is_here(tmp_path: Path) -> None:
     async with a_yard(tmp_path, connections=3) as yard:
         begun = yard.pulls.add(a_plan("waits", "a", "b"))
-        await yard.until(lambda: yard.pulls.views()[0].here == 20)
+        await yard.until(lambda: yard.pulls.book.views()[0].here == 20)
         assert (begun.id, begun.model, begun.reason) == ("p1", "hf:o/waits", "it fits")
-        assert yard.pulls.views()[0].note == "it takes its time"
+        assert yard.pulls.book.views()[0].note == "it takes its time"
         assert yard.noted("begin")[0]["connections"] == 3
 
         yard.go()
 
         await yard.until_states("done")
-        view = yard.pulls.views()[0]
+        view = yard.pulls.book.views()[0]
         assert (view.here, view.size, view.error) == (200_000, 200_000, None)
         assert [file.state for file in view.files] == ["done", "done"]
         await yard.until(lambda: yard.changes() == ["queued", "fetching", "done"])
@@ -168,13 +168,13 @@ async def test_one_that_dies_is_tried_again_and_then_given_up_with_its_reason(
         await yard.until_states("failed")
 
         assert len(yard.noted("begin")) == 3
-        error = yard.pulls.views()[0].error
+        error = yard.pulls.book.views()[0].error
         assert error is not None
         assert "killed by signal 9" in error.message
         yard.go()
         yard.pulls.resume("p1")
         await yard.until_states("done")
-        assert yard.pulls.views()[0].error is None
+        assert yard.pulls.book.views()[0].error is None
 
 
 @pytest.mark.parametrize(("does", "why"), [("exits", "exited with 3"), ("shuts", "exited with 0")])
@@ -186,7 +186,7 @@ async def test_one_that_ends_by_itself_without_a_word_has_failed(
 
         await yard.until_states("failed")
 
-        error = yard.pulls.views()[0].error
+        error = yard.pulls.book.views()[0].error
         assert error is not None
         assert why in error.message
         assert len(yard.noted("begin")) == 1
@@ -199,7 +199,7 @@ async def test_a_process_that_cannot_be_started_costs_its_pull_alone(tmp_path: P
 
         await yard.until_states("failed")
 
-        error = yard.pulls.views()[0].error
+        error = yard.pulls.book.views()[0].error
         assert error is not None
         assert "No such file" in error.message
 
@@ -220,7 +220,7 @@ async def test_a_refusal_is_kept_with_its_code_and_its_end_is_not_waited_for(
 
         await yard.until_states("failed")
 
-        error = yard.pulls.views()[0].error
+        error = yard.pulls.book.views()[0].error
         assert error is not None
         assert (error.code, error.message) == (
             "no_space",
@@ -242,7 +242,7 @@ async def test_who_asks_for_what_is_on_its_way_joins_it(tmp_path: Path) -> None:
         assert yard.pulls.add(a_plan("waits")).state in {"queued", "fetching"}
 
         await yard.begun("waits", 2)
-        assert len(yard.pulls.views()) == 1
+        assert len(yard.pulls.book.views()) == 1
 
 
 async def test_what_is_on_disk_already_is_done_and_nobody_fetches_it(tmp_path: Path) -> None:
@@ -375,7 +375,7 @@ async def test_progress_is_told_while_it_moves_and_not_while_it_does_not(
         assert last.bytes_per_s is not None
         assert last.bytes_per_s > 0
         assert len([m for m in yard.moves() if m.pull == "p2"]) <= 1
-        assert yard.pulls.views()[0].speed is not None
+        assert yard.pulls.book.views()[0].speed is not None
 
 
 async def test_after_a_crash_those_go_on_that_ran_or_waited_and_paused_ones_stay(
@@ -383,20 +383,20 @@ async def test_after_a_crash_those_go_on_that_ran_or_waited_and_paused_ones_stay
 ) -> None:
     async with a_yard(tmp_path) as yard:
         yard.pulls.add(a_plan("waits-1"))
-        await yard.until(lambda: yard.pulls.views()[0].here == 10)
+        await yard.until(lambda: yard.pulls.book.views()[0].here == 10)
         yard.pulls.pause("p1")
         for number in "234":
             yard.pulls.add(a_plan(f"waits-{number}"))
         yard.pulls.add(a_plan("refused"))
         await yard.begun("waits", 3)
-        before = yard.pulls.views()
+        before = yard.pulls.book.views()
 
     async with a_yard(tmp_path) as yard:
         await yard.begun("waits", 5)
         assert yard.states() == ["paused", "fetching", "fetching", "queued", "queued"]
-        assert [v.id for v in yard.pulls.views()] == ["p1", "p2", "p3", "p4", "p5"]
-        assert [v.model for v in yard.pulls.views()] == [v.model for v in before]
-        assert yard.pulls.views()[0].here == before[0].here
+        assert [v.id for v in yard.pulls.book.views()] == ["p1", "p2", "p3", "p4", "p5"]
+        assert [v.model for v in yard.pulls.book.views()] == [v.model for v in before]
+        assert yard.pulls.book.views()[0].here == before[0].here
         yard.go()
         await yard.until_states("paused", "done", "done", "done", "done")
         assert yard.pulls.add(a_plan("waits-6")).id == "p6"
@@ -409,7 +409,7 @@ async def test_ids_count_on_though_all_have_ended(tmp_path: Path) -> None:
         await yard.until_states("done")
 
     async with a_yard(tmp_path) as yard:
-        assert yard.pulls.views() == []
+        assert yard.pulls.book.views() == []
         assert yard.pulls.add(a_plan("waits")).id == "p2"
 
 
@@ -417,10 +417,10 @@ async def test_a_failed_one_keeps_its_error_over_a_restart(tmp_path: Path) -> No
     async with a_yard(tmp_path) as yard:
         yard.pulls.add(a_plan("refused"))
         await yard.until_states("failed")
-        before = yard.pulls.views()
+        before = yard.pulls.book.views()
 
     async with a_yard(tmp_path) as yard:
-        assert yard.pulls.views()[0].error == before[0].error
+        assert yard.pulls.book.views()[0].error == before[0].error
         assert len(yard.noted("begin")) == 1
 
 
@@ -479,7 +479,7 @@ async def test_a_file_that_cannot_be_read_is_set_aside(content: bytes, tmp_path:
     file.write_bytes(content)
 
     async with a_yard(tmp_path) as yard:
-        assert yard.pulls.views() == []
+        assert yard.pulls.book.views() == []
         yard.pulls.add(a_plan("waits"))
 
     assert file.with_suffix(".unread").read_bytes() == content
@@ -536,7 +536,7 @@ async def test_a_paused_pull_of_what_somebody_else_has_brought_is_done(tmp_path:
         here = replace(a_plan("waits", "a"), on_disk=True, job=PullJob("", "", ()))
         yard.pulls.add(here)
 
-        assert [view.state for view in yard.pulls.views()] == ["done", "done"]
+        assert [view.state for view in yard.pulls.book.views()] == ["done", "done"]
 
 
 async def test_contents_that_are_on_their_way_are_nobodys_to_remove(tmp_path: Path) -> None:
@@ -551,4 +551,4 @@ async def test_contents_that_are_on_their_way_are_nobodys_to_remove(tmp_path: Pa
         await yard.until_states("done")
 
         assert yard.pulls.claims() == []
-        assert yard.pulls.views()[0].commit == COMMIT
+        assert yard.pulls.book.views()[0].commit == COMMIT

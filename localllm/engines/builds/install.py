@@ -139,6 +139,7 @@ async def _fetch(build: Build, workshop: Workshop, staging: Path) -> None:
                 workshop.environment,
                 find_in=workshop.folder,
                 tell=workshop.tell,
+                tied=workshop.tied,
             )
         )
 

@@ -12,12 +12,16 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from threading import Event, Timer
 
 from localllm.catalog.builds import Package
+from localllm.engines.tied import kill_tied, start_tied
 from localllm.errors import EngineUnusable, LocalLLMError, NoNetwork, NoSpace, WrongContent
 
 _WITHIN_S = 3 * 3600.0
 """For a gigabyte over a slow line."""
+
+_LATE = f"the installer did not end within {_WITHIN_S / 3600:.0f} h"
 
 _HASH_WORDS = ("do not match the hashes", "hash mismatch")
 _NO_SPACE = "no space left on device"
@@ -31,12 +35,14 @@ def install_packages(
     *,
     find_in: Path | None = None,
     tell: Callable[[str, int, int], None] = lambda *_: None,
+    tied: bool = False,
 ) -> None:
     """Install wheels, each of exactly the pinned hash, without what they depend on.
 
     Args:
         find_in: A folder with the wheels, for a machine without network.
         tell: Called before and after each, with its name, the bytes that are here, and all.
+        tied: The installer ends with this process, however that ends, and hears no Ctrl-C.
 
     Raises:
         NoNetwork: The index is out of reach, or has no such file.
@@ -47,12 +53,17 @@ def install_packages(
     for package in packages:
         name = f"{package.name} {package.version}"
         tell(name, 0, package.size)
-        _install(package, into, environment, find_in)
+        _install(package, into, environment, find_in, tied=tied)
         tell(name, package.size, package.size)
 
 
 def _install(
-    package: Package, into: Path, environment: Mapping[str, str], find_in: Path | None
+    package: Package,
+    into: Path,
+    environment: Mapping[str, str],
+    find_in: Path | None,
+    *,
+    tied: bool,
 ) -> None:
     """Install it into a folder of its own first.
 
@@ -68,7 +79,8 @@ def _install(
             *("--target", str(content), *_where(package, find_in)),
             *("-r", str(wanted)),
         ]
-        said = _run(command, {**_translated(environment), "TMPDIR": draft})
+        run = _run_tied if tied else _run
+        said = run(command, {**_translated(environment), "TMPDIR": draft})
         if said is not None:
             raise _failed(package, said)
         _merge(content, into)
@@ -129,8 +141,29 @@ def _run(command: Sequence[str], environment: Mapping[str, str]) -> str | None:
             timeout=_WITHIN_S,
         )
     except subprocess.TimeoutExpired:
-        return f"the installer did not end within {_WITHIN_S / 3600:.0f} h"
+        return _LATE
     return None if done.returncode == 0 else done.stderr.strip()
+
+
+def _run_tied(command: Sequence[str], environment: Mapping[str, str]) -> str | None:
+    """As `_run`, but nothing of it outlives this process; nobody sees its progress."""
+    late = Event()
+
+    def end() -> None:
+        late.set()
+        kill_tied(child)
+
+    with start_tied(command, environment, subprocess.DEVNULL, subprocess.PIPE) as child:
+        timer = Timer(_WITHIN_S, end)
+        timer.start()
+        assert child.stderr is not None, "it is a pipe"
+        said = child.stderr.read()
+        timer.cancel()
+        timer.join()
+        code = child.wait()
+    if late.is_set():
+        return _LATE
+    return None if code == 0 else said.strip()
 
 
 def _failed(package: Package, said: str) -> LocalLLMError:

@@ -28,3 +28,6 @@ class Workshop:
     tell: Tell = lambda *_: None
     warn: Callable[[str], None] = lambda _: None
     """Called with what the user should know of a build that is passed over, or of a device."""
+
+    tied: bool = False
+    """An installer that is another program ends with this process, however that ends."""

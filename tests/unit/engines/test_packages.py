@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from localllm.catalog.builds import Package
@@ -192,12 +195,17 @@ def test_uv_is_asked_where_it_is_for_wheels_of_this_python_by_hash(
         ("", NoNetwork, "no reason"),
     ],
 )
+@pytest.mark.parametrize("tied", [False, True])
 def test_what_uv_says_is_understood(
-    into: Path, tmp_path: Path, says: str, kind: type[LocalLLMError], text: str
+    into: Path, tmp_path: Path, says: str, kind: type[LocalLLMError], text: str, tied: bool
 ) -> None:
     folder = a_uv(tmp_path, code=1, says=says)
 
-    error = refusal([a_package(RUNTIME, b"x")], into, PATH=f"{folder}:/usr/bin:/bin")
+    with pytest.raises(LocalLLMError) as caught:
+        path = f"{folder}:/usr/bin:/bin"
+        install_packages([a_package(RUNTIME, b"x")], into, environment(PATH=path), tied=tied)
+
+    error = caught.value
 
     assert type(error) is kind
     assert text in error.why
@@ -216,3 +224,54 @@ def test_where_there_is_neither_uv_nor_pip_it_is_said_so(
 
     assert isinstance(error, EngineUnusable)
     assert "neither uv nor pip" in error.why
+
+
+INSTALLS = """
+import os, sys
+from pathlib import Path
+from localllm.catalog.builds import Package
+from localllm.engines.builds.packages import install_packages
+package = Package(name="slow", version="1", sha256="0" * 64, size=1)
+install_packages([package], Path(sys.argv[1]), os.environ, tied=True)
+"""
+SLOW_UV = """#!/bin/sh
+sleep 60 &
+echo $! >{folder}/child.draft; mv {folder}/child.draft {folder}/child
+wait
+"""
+
+
+def test_an_installer_that_is_tied_ends_with_a_process_that_is_killed(
+    into: Path, tmp_path: Path
+) -> None:
+    uv = tmp_path / "bin" / "uv"
+    uv.parent.mkdir()
+    uv.write_text(SLOW_UV.format(folder=tmp_path))
+    uv.chmod(0o755)
+    surroundings = environment(
+        PATH=f"{uv.parent}:/usr/bin:/bin", PYTHONPATH=os.pathsep.join(sys.path)
+    )
+    command = [sys.executable, "-c", INSTALLS, str(into)]
+    with subprocess.Popen(command, env=surroundings) as parent:
+        wait_until((tmp_path / "child").exists)
+        child = int((tmp_path / "child").read_text())
+        assert is_alive(child)
+
+        parent.kill()
+
+        wait_until(lambda: not is_alive(child))
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    end = time.monotonic() + 15.0
+    while not holds():
+        assert time.monotonic() < end, "in time"
+        time.sleep(0.01)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether it runs; one that nobody has waited for does not."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
