@@ -45,6 +45,7 @@ def test_the_wheel_carries_the_profiles_and_probes_in_an_empty_environment(tmp_p
     inside = zipfile.ZipFile(wheel).namelist()
     assert "localllm/_profiles/models/smollm2-135m-instruct.toml" in inside
     assert "localllm/_profiles/hardware/nvidia.toml" in inside
+    assert "localllm/web/page/index.html" in inside
     assert not [name for name in inside if name.startswith(("tests/", "scripts/"))]
 
     venv.create(tmp_path / "empty", with_pip=True)

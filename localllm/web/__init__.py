@@ -1,0 +1,1 @@
+"""How the screen gets into a browser of this machine. Never draws it, and never asks the daemon."""
