@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 
 from textual.content import Content
 
-from localllm.tui.telling import plain_lines
-from localllm.tui.words import DASH, plain
+from localllm.wording.exports import exports, settings_head
+from localllm.wording.figures import DASH
+from localllm.wording.plain import plain, plain_lines
 
 if TYPE_CHECKING:  # heavy
     from localllm.api.agent_views import AgentView, FoundAgentView
-
-_KEY = "$LOCALLLM_API_KEY"
 
 
 def row_of(agent: FoundAgentView) -> dict[str, Content]:
@@ -21,9 +20,9 @@ def row_of(agent: FoundAgentView) -> dict[str, Content]:
     here = "yes" if agent.program else "folder" if agent.installed else DASH
     connected = Content(plain(agent.connected)) if agent.connected else Content(DASH)
     if agent.why_not is not None:
-        connected = Content.styled("cannot be", "$text-muted")
+        connected = Content.styled("cannot be", "$foreground-muted")
     return {
-        "agent": Content.styled(plain(agent.name), "" if agent.installed else "$text-muted"),
+        "agent": Content.styled(plain(agent.name), "" if agent.installed else "$foreground-muted"),
         "here": Content(here),
         "connected": connected,
     }
@@ -36,8 +35,8 @@ def write_command(agent: FoundAgentView) -> str:
 
 def settings_of(view: AgentView) -> Content:
     """Show them: each file, the environment, and what is left to do by hand."""
-    about = f"{view.model} at {view.endpoint}, {view.context:,} tokens of context"
-    blocks = [[Content.styled(plain(view.name), "bold"), *_lines(about, "$text-muted")]]
+    about = settings_head(view.model, view.endpoint, view.context)
+    blocks = [[Content.styled(plain(view.name), "bold"), *_lines(about, "$foreground-muted")]]
     blocks += [_lines(f"! {text}", "$warning") for text in view.warnings]
     for file in view.files:
         head = Content.styled(f"in {plain(file.file)}", "bold $secondary")
@@ -46,7 +45,7 @@ def settings_of(view: AgentView) -> Content:
         head = Content.styled("in the shell that starts it", "bold $secondary")
         blocks.append([head, *(Content(line) for line in exports(view.environment))])
     blocks += [_lines(f"to do: {step}", "bold") for step in view.steps]
-    blocks += [_lines(f"note: {note}", "$text-muted") for note in view.notes]
+    blocks += [_lines(f"note: {note}", "$foreground-muted") for note in view.notes]
     return Content("\n\n").join(Content("\n").join(block) for block in blocks)
 
 
@@ -60,12 +59,6 @@ def copied(view: AgentView) -> str:
     if view.environment:
         parts.append("\n".join(exports(view.environment)))
     return "\n\n".join(parts) + "\n"
-
-
-def exports(environment: dict[str, str]) -> list[str]:
-    """Say variables as a shell sets them; what stands for the key is left for it to fill in."""
-    said = {k: f'"{v}"' if v == _KEY else shlex.quote(v) for k, v in environment.items()}
-    return [plain(f"export {name}={value}") for name, value in said.items()]
 
 
 def _lines(text: str, style: str) -> list[Content]:

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from contextvars import copy_context
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
+from rich.traceback import Traceback
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.reactive import reactive
 from textual.screen import Screen
+from textual.widgets import Input, TextArea
 
 from localllm.api.now_views import NowView
-from localllm.errors import LocalLLMError
+from localllm.errors import LocalLLMError, NotRunning
 from localllm.tui.screens.agents import Agents
 from localllm.tui.screens.chat import Chat
 from localllm.tui.screens.dashboard import Dashboard, RequestChosen
 from localllm.tui.screens.downloads import Downloads
+from localllm.tui.screens.help import Help, keys_of
 from localllm.tui.screens.logs import Logs
 from localllm.tui.screens.plan import Plan
 from localllm.tui.screens.request import RequestScreen
@@ -26,12 +35,16 @@ from localllm.tui.screens.switcher import Switcher
 from localllm.tui.source import Source
 from localllm.tui.themes import THEMES, theme_for
 from localllm.tui.widgets.header import TABS
-from localllm.tui.words import plain
 from localllm.tui.world import World, lost, seen
+from localllm.wording.plain import plain
 
 _LOOK_EVERY_S = 0.5
+_SILENT = "a daemon runs, and does not answer"
 _PATIENCE_S = 3.0
 """What it shows at once takes no time; after so much it is as good as lost."""
+
+_THREADS = 32
+"""Streams and calls that wait at the same time; asyncio would have no more than a machine has cores, and four."""
 
 
 class Localllm(App[None]):
@@ -78,7 +91,7 @@ class Localllm(App[None]):
         Binding("q", "quit", "Quit", id="quit", tooltip="Close the screen; the daemon goes on"),
     ]
 
-    world: reactive[World] = reactive(World())
+    world: reactive[World] = reactive(World(), repaint=False)  # else each look draws all
     """Watched by whoever shows it: `self.watch(self.app, "world", self.show)`."""
 
     @dataclass
@@ -106,16 +119,29 @@ class Localllm(App[None]):
             self.register_theme(theme)
         self.theme = theme_for(no_color=no_color)
 
+    def on_load(self) -> None:
+        pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="screen")
+        asyncio.get_running_loop().set_default_executor(pool)
+
     def on_mount(self) -> None:
         self._look()
         self.set_interval(_LOOK_EVERY_S, self._look)
+
+    def delay_update(self, delay: float = 0.0) -> None:
+        """Draw another screen at once: Textual 8.2 holds each back for 50 ms, and a key is to be answered by then."""
+        if delay:
+            super().delay_update(delay)
 
     def on_unmount(self) -> None:
         self.source.close()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
-        """Offer to start a daemon only where there is none."""
-        return action != "start_daemon" or self.world.lost_since is not None
+        """Offer to start a daemon only where there is none, and s where it is no text."""
+        if action == "choose":  # of keys with another one beside them Textual does not see that
+            asking = (one for one in reversed(self.screen_stack) if not one.is_modal)
+            below = next(asking, None)  # what is over it has keys of its own
+            return below is None or not isinstance(below.focused, Input | TextArea)
+        return action != "start_daemon" or self.world.is_without
 
     def action_go(self, mode: str) -> None:
         """Show another screen."""
@@ -134,26 +160,29 @@ class Localllm(App[None]):
 
     def action_toggle_help(self) -> None:
         """Show every key, or no longer."""
-        if self.screen.query("HelpPanel"):
-            self.action_hide_help_panel()
+        if isinstance(self.screen, Help):
+            self.screen.dismiss()
         else:
-            self.action_show_help_panel()
+            self.push_screen(Help(keys_of(self.screen)))
 
     def action_start_daemon(self) -> None:
         """Start a daemon where there is none."""
         if not self._starting:
             self._starting = True
             self.notify("starting the daemon", markup=False)
-            self.run_worker(self._start, thread=True, group="start")
+            work = partial(copy_context().run, self._start)
+            threading.Thread(target=work, daemon=True).start()  # the end does not wait for it
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """Name every action in the command palette."""
-        yield from super().get_system_commands(screen)
+        others = {"Keys", "Screenshot"} if self.is_web else {"Keys"}  # no file on another's disk
+        yield from (one for one in super().get_system_commands(screen) if one.title not in others)
+        yield SystemCommand("Help", "Every key of this screen", self.action_toggle_help)
         for _, mode, name in TABS:
             yield SystemCommand(name, f"Show the screen {name}", _going(self, mode))
         yield SystemCommand("Switch model", "Choose the model that is served", self.action_choose)
         yield SystemCommand("Next theme", "Dark, light, high contrast", self.action_next_theme)
-        if self.world.lost_since is not None:
+        if self.world.is_without:
             yield SystemCommand("Start daemon", "Start the daemon", self.action_start_daemon)
         yield from _of_screen(screen)
 
@@ -164,10 +193,12 @@ class Localllm(App[None]):
     def on_localllm_looked(self, message: Looked) -> None:
         """Take a look in."""
         self._looking = False
-        if isinstance(message.found, LocalLLMError):
-            self._be(lost(self.world, message.found.why, self._clock()))
+        found = message.found
+        if isinstance(found, LocalLLMError):
+            is_there = not isinstance(found, NotRunning)
+            self._be(lost(self.world, found.why, self._clock(), is_there=is_there))
         else:
-            self._be(seen(self.world, message.found))
+            self._be(seen(self.world, found))
 
     def on_localllm_started(self, message: Started) -> None:
         """Say what came of it; that it runs shows by itself."""
@@ -183,10 +214,14 @@ class Localllm(App[None]):
             "\n".join(lines), title=plain(error.what), severity="error", timeout=15, markup=False
         )
 
+    def _fatal_error(self) -> None:
+        """Say where the screen broke: Textual 8.2 adds what was at hand there, prompts and the token."""
+        self.panic(Traceback())
+
     def _be(self, world: World) -> None:
-        was_lost = self.world.lost_since is not None
+        was_without = self.world.is_without
         self.world = world
-        if was_lost != (world.lost_since is not None):
+        if was_without != world.is_without:
             self.refresh_bindings()  # one can only be started where there is none
 
     def _look(self) -> None:
@@ -196,23 +231,19 @@ class Localllm(App[None]):
             self._asked_at = self._clock()
             self.run_worker(self._ask, thread=True, group="look")
         elif self._clock() - self._asked_at > _PATIENCE_S and self.world.lost_since is None:
-            self._be(lost(self.world, "it does not answer", self._clock()))
+            self._be(lost(self.world, _SILENT, self._asked_at, is_there=True))
 
     def _ask(self) -> None:
-        found: NowView | LocalLLMError
-        try:
-            found = self.source.ask(lambda daemon: daemon.now())
-        except LocalLLMError as error:
-            found = error
-        self.post_message(self.Looked(found))
+        self.post_message(self.Looked(self.source.answer(lambda daemon: daemon.now())))
 
     def _start(self) -> None:
+        failure = None
         try:
             self.source.start()
         except LocalLLMError as error:
-            self.post_message(self.Started(error))
-        else:
-            self.post_message(self.Started(None))
+            failure = error
+        with suppress(RuntimeError):  # the screen was closed meanwhile, and its loop with it
+            self.post_message(self.Started(failure))
 
 
 def _going(app: Localllm, mode: str) -> Callable[[], None]:

@@ -24,9 +24,8 @@ def tell(node: MessagePump, order: Callable[[DaemonClient], object]) -> None:
     app = app_of(node)
 
     def work() -> None:
-        try:
-            app.source.ask(order)
-        except LocalLLMError as error:
-            app.complain(error)
+        answer = app.source.answer(order)
+        if isinstance(answer, LocalLLMError):
+            app.complain(answer)
 
     app.run_worker(work, thread=True, group="tell")

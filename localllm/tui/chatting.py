@@ -7,8 +7,9 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import closing
 
+from localllm.api.chat_stream import Broken, Cut, Piece, Said, Thought, parse_line
 from localllm.errors import EngineGone, LocalLLMError
-from localllm.tui.chat_stream import Broken, Cut, Measured, Piece, Said, Thought, parse_line
+from localllm.tui.chat_stream import Measured
 from localllm.tui.reading import Reading
 from localllm.tui.source import Source
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from localllm.api.chosen import chosen
 from localllm.api.now_views import NowView
 from localllm.api.pull_views import PullRequest, PullView
 from localllm.api.status_views import InstanceView
 from localllm.api.store_views import OnDiskView, StoreView
 from localllm.api.views import CandidateView, PlanView, ServeRequest
-from localllm.tui.figures import Speed, Takes, speed_of_plan, takes_of
+from localllm.tui.figures import Speed, speed_of_plan
+from localllm.wording.takes import Takes, takes_of
 
 _UNDER_WAY = ("queued", "fetching", "paused")
 _IDLE = ("stopped", "failed")
@@ -42,6 +44,9 @@ class Choice:
     """Of its files, here or not; None where nobody tells."""
 
     repo: str | None = None
+    path: str | None = None
+    """Of its first file; None where nobody tells."""
+
     verdict: str | None = None
     """fits, fits_partly, too_big; None: nobody has planned it, or can."""
 
@@ -157,17 +162,17 @@ def pull_request(choice: Choice, wish: Wish) -> PullRequest:
 
 
 def _named_apart(choice: Choice) -> str | None:
-    """Its quantization, unless its name has it."""
+    """Its quantization, unless its name has it, or is the path of a file, which has one."""
     has_it = choice.quant is None or choice.ask.casefold().endswith(f":{choice.quant.casefold()}")
-    return None if has_it else choice.quant
+    return None if has_it or choice.ask.startswith(("/", "~/", "./")) else choice.quant
 
 
 def _planned(plan: PlanView | None) -> dict[str, Choice]:
     if plan is None:
         return {}
-    rows = [choice_of(one, plan) for one in plan.candidates]
-    best = plan.choice
-    return {one.key: replace(one, is_best=at == best) for at, one in enumerate(rows)}
+    best = chosen(plan)
+    rows = [replace(choice_of(one, plan), is_best=one is best) for one in plan.candidates]
+    return {one.key: one for one in rows}
 
 
 def choice_of(one: CandidateView, plan: PlanView) -> Choice:
@@ -198,9 +203,8 @@ def _note_stored(rows: dict[str, Choice], stored: OnDiskView) -> None:
     is_whole = not stored.missing
     known = rows.get(key)
     if known is not None:
-        rows[key] = replace(
-            known, on_disk=is_whole, fetch_bytes=stored.size if is_whole else known.fetch_bytes
-        )
+        size_bytes = stored.size if is_whole else known.fetch_bytes
+        rows[key] = replace(known, on_disk=is_whole, fetch_bytes=size_bytes, path=stored.path)
         return
     rows[key] = Choice(
         name=name,
@@ -209,6 +213,7 @@ def _note_stored(rows: dict[str, Choice], stored: OnDiskView) -> None:
         on_disk=is_whole,
         fetch_bytes=stored.size,
         repo=stored.repo,
+        path=stored.path,
         verdict=stored.verdict,
         reason=stored.reason or "" if is_whole else _lacking(stored.missing),
     )
@@ -221,9 +226,18 @@ def _lacking(missing: Sequence[str]) -> str:
 def _note_served(rows: dict[str, Choice], now: NowView) -> None:
     for model in reversed(now.models):  # the first of several instances is the one that is meant
         one = model.view
-        name = _base(one.id, one.quant)
-        known = rows.get(key_of(name, one.quant)) or Choice(name, one.quant, one.id)
+        known = _of_file(rows, one.file) or _of_name(rows, one)
         rows[known.key] = _as_served(known, one, _held_by(one, now))
+
+
+def _of_file(rows: dict[str, Choice], path: str | None) -> Choice | None:
+    """Find what is served by its file: what is hf:owner/repo on the disk has another name then."""
+    return None if path is None else next((r for r in rows.values() if r.path == path), None)
+
+
+def _of_name(rows: dict[str, Choice], one: InstanceView) -> Choice:
+    name = _base(one.id, one.quant)
+    return rows.get(key_of(name, one.quant)) or Choice(name, one.quant, one.id, path=one.file)
 
 
 def _held_by(one: InstanceView, now: NowView) -> Takes | None:

@@ -19,8 +19,9 @@ from localllm.tui.choices import (
     with_wish,
 )
 from localllm.tui.figures import size_exactly
-from localllm.tui.filtering import matching
-from localllm.tui.words import plain, size_of
+from localllm.tui.filtering import at_address, is_address, matching
+from localllm.wording.figures import size_of
+from localllm.wording.plain import plain
 
 NO_WISH = Wish()
 
@@ -70,15 +71,9 @@ class Choosing:
 
 def rows_of(choosing: Choosing, now: NowView | None, text: str) -> tuple[Row, ...]:
     """List what there is to choose from, filtered by a text; a hub's address is a choice of its own."""
-    found = matching(merge(choosing.plan, choosing.store, now), text)
-    if not found and is_address(text):
-        found = (Choice(text.strip(), None, text.strip()),)
+    choices = merge(choosing.plan, choosing.store, now)
+    found = at_address(choices, text) if is_address(text) else matching(choices, text)
     return tuple(_row(choosing, one) for one in found)
-
-
-def is_address(text: str) -> bool:
-    """Whether it names a model that no list has: hf:owner/repo, or a path."""
-    return text.strip().startswith(("hf:", "/", "~/", "./"))
 
 
 def with_plan(choosing: Choosing, question: Question, answer: PlanView | LocalLLMError) -> Choosing:
@@ -138,11 +133,6 @@ def why_nothing(choosing: Choosing) -> str:
     if choosing.troubles:
         return "There is nothing to choose from."
     return "This machine is being planned for, and its disk read ..."
-
-
-def plain_lines(text: str) -> str:
-    """Make text harmless, its lines kept."""
-    return "\n".join(plain(line) for line in text.split("\n"))
 
 
 def _wishing(choosing: Choosing, row: Row, wish: Wish) -> Choosing:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from textual.message import Message
 from textual.screen import Screen
@@ -16,14 +16,14 @@ from localllm.api.store_views import StoreView
 from localllm.api.sync_client import DaemonClient
 from localllm.api.views import PlanRequest, PlanView
 from localllm.errors import LocalLLMError
+from localllm.tui.asking import app_of
 from localllm.tui.choosing import Question
-from localllm.tui.switching import Order, Progress, Surroundings, carry_out
-from localllm.tui.words import plain
+from localllm.tui.switch_steps import Progress
+from localllm.tui.switching import Order, Surroundings, carry_out
+from localllm.wording.plain import plain
 
 if TYPE_CHECKING:
     from textual.message_pump import MessagePump
-
-    from localllm.tui.app import Localllm
 
 _LOOK_EVERY_S = 0.25
 
@@ -57,6 +57,8 @@ class Moved(Message):
     """A switch is further."""
 
     progress: Progress
+    order: Order
+    """Which one: of another that was looked at before, news may come late."""
 
 
 class Errands:
@@ -65,13 +67,13 @@ class Errands:
     Threads belong to the app, so that a switch outlives the screen it was begun on.
     """
 
-    def __init__(self, app: object, to: MessagePump) -> None:
-        self._app = cast("Localllm", app)
+    def __init__(self, to: MessagePump) -> None:
+        self._app = app_of(to)
         self._to = to
 
     def ask(self, what: str, question: Callable[[DaemonClient], PlanView | StoreView]) -> None:
         """Get an answer; see `Came`."""
-        self._run(lambda: self._to.post_message(Came(what, self._answer(question))))
+        self._run(lambda: self._to.post_message(Came(what, self._app.source.answer(question))))
 
     def cost(self, question: Question, otherwise: str) -> None:
         """Ask what a model costs; see `Costs`.
@@ -86,41 +88,29 @@ class Errands:
         self._run(partial(self._do, said, what))
 
     def switch(self, name: str, order: Order) -> None:
-        """Have a model served, with all that it needs; see `Moved`."""
-        self._run(partial(self._switch, name, order))
+        """Have a model served, or look at a switch that is under way; see `Moved`.
+
+        One is looked at at a time; the other goes on in the daemon.
+        """
+        work = partial(self._switch, name, order)
+        self._app.run_worker(work, thread=True, group="switch", exclusive=True)
 
     def _run(self, work: Callable[[], object]) -> None:
         self._app.run_worker(work, thread=True, group="errands")
 
-    def _answer(
-        self, question: Callable[[DaemonClient], PlanView | StoreView]
-    ) -> PlanView | StoreView | LocalLLMError:
-        try:
-            return self._app.source.ask(question)
-        except LocalLLMError as error:
-            return error
-
     def _cost(self, question: Question, otherwise: str) -> PlanView | LocalLLMError:
         name, context = question
         source = self._app.source
-        try:
-            return source.ask(lambda daemon: daemon.plan(PlanRequest(model=name, context=context)))
-        except LocalLLMError as error:
-            if otherwise == name:
-                return error
-        try:
-            wanted = PlanRequest(model=otherwise, context=context)
-            return source.ask(lambda daemon: daemon.plan(wanted))
-        except LocalLLMError as error:
-            return error
+        wanted = PlanRequest(model=name, context=context)
+        answer = source.answer(lambda daemon: daemon.plan(wanted))
+        if isinstance(answer, PlanView) or otherwise == name:
+            return answer
+        wanted = PlanRequest(model=otherwise, context=context)
+        return source.answer(lambda daemon: daemon.plan(wanted))
 
     def _do(self, said: str, what: Callable[[DaemonClient], object]) -> None:
-        try:
-            self._app.source.ask(what)
-        except LocalLLMError as error:
-            self._answered(Done(said, error))
-        else:
-            self._answered(Done(said))
+        answer = self._app.source.answer(what)
+        self._answered(Done(said, answer if isinstance(answer, LocalLLMError) else None))
 
     def _answered(self, done: Done) -> None:
         """Tell the screen; where it is closed, the user."""
@@ -139,10 +129,10 @@ class Errands:
             return not worker.is_cancelled
 
         def tell(progress: Progress) -> None:
-            self._to.post_message(Moved(progress))
+            self._to.post_message(Moved(progress, order))
 
         end = carry_out(order, Surroundings(self._app.source.ask, tell, pause))
-        if end is None or _is_open(self._to):
+        if end is None or worker.is_cancelled or _is_open(self._to):
             return
         if end.failed is not None:
             self._app.complain(end.failed)

@@ -5,44 +5,28 @@ Colour only repeats what a word or a block says already.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from rich.cells import set_cell_size
 from rich.text import Text
 
-from localllm.api.views import CandidateView, DeviceView, MemoryView, PlacementView
-from localllm.tui.words import DASH, plain, size_of
+from localllm.api.views import CandidateView
+from localllm.tui.widgets.bar import FREE, KINDS
+from localllm.wording.figures import DASH, size_of
+from localllm.wording.plain import plain
+from localllm.wording.plans import verdict_of
+from localllm.wording.takes import Takes, shares_of
 
 Tones = Mapping[str, str]
-"""Colours by what they mean: primary, secondary, warning, success, error. May lack any."""
+"""Colours by what they mean, named as in themes: primary, secondary, error, ... May lack any."""
 
-PIECES = (("█", "primary", "weights"), ("▓", "secondary", "KV cache"), ("▒", "warning", "buffers"))
-FREE, TOO_BIG = "·", "!"
-_CPU = "cpu"
-_VERDICTS = {
-    "fits": ("fits", "success"),
-    "fits_partly": ("fits partly", "warning"),
-    "too_big": ("too big", "error"),
-}
-_NAMES = ("primary", "secondary", "warning", "success", "error")
+PIECES = tuple((kind.block, kind.style.removeprefix("$"), kind.label) for kind in KINDS[:3])
+"""Weights, KV cache and buffers: as the bars of devices have them."""
 
-
-@dataclass(frozen=True, slots=True)
-class Takes:
-    """What a plan takes of the devices that the model runs on, all as one."""
-
-    weights_bytes: int
-    cache_bytes: int
-    """KV cache, recurrent state, and what is kept of earlier places of a prompt."""
-
-    other_bytes: int
-    usable_bytes: int
-    """That may be used of these devices; 0 where nobody tells."""
-
-    @property
-    def total_bytes(self) -> int:
-        return self.weights_bytes + self.cache_bytes + self.other_bytes
+TOO_BIG = "!"
+_VERDICTS = {"fits": "success", "fits_partly": "warning", "too_big": "error"}
+_NAMES = ("primary", "secondary", "accent", "warning", "success", "error")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,30 +46,6 @@ def tones_of(variables: Mapping[str, str]) -> Tones:
     return {name: variables[name] for name in _NAMES if variables.get(name, "").startswith("#")}
 
 
-def takes_of(candidate: CandidateView, devices: Sequence[DeviceView]) -> Takes | None:
-    """Sum what it takes of the accelerators, or of the host where it runs on none."""
-    parts = used(candidate)
-    if not parts:
-        return None
-    usable = {device.id: device.memory_usable or 0 for device in devices}
-    weights = sum(part.memory.weights for part in parts)
-    cache = sum(_kept(part.memory) for part in parts)
-    total = sum(part.memory.total for part in parts)
-    room = sum(usable.get(part.device, 0) for part in parts)
-    return Takes(weights, cache, total - weights - cache, room)
-
-
-def used(candidate: CandidateView) -> Sequence[PlacementView]:
-    """The accelerators; without any, the host."""
-    return [p for p in candidate.placement if p.device != _CPU] or candidate.placement
-
-
-def beside_bytes(candidate: CandidateView) -> int | None:
-    """What it takes of the host beside accelerators; None where it is on one of both alone."""
-    parts = [p for p in candidate.placement if p not in used(candidate)]
-    return sum(part.bytes for part in parts) if parts else None
-
-
 def speed_of_plan(candidate: CandidateView) -> Speed | None:
     """Read what a plan says of it."""
     told = candidate.speed
@@ -101,19 +61,13 @@ def bar(takes: Takes | None, width: int, tones: Tones) -> Text:
     text = Text(no_wrap=True, end="")
     if takes is None:
         return text.append(DASH.ljust(width))
-    filled, so_far = 0, 0
-    sizes = (takes.weights_bytes, takes.cache_bytes, takes.other_bytes)
-    room = width - (takes.total_bytes > takes.usable_bytes)
-    for (block, tone, _), count in zip(PIECES, sizes, strict=True):
-        so_far += count
-        end = min(room, round(width * so_far / takes.usable_bytes)) if takes.usable_bytes else 0
-        text.append(block * (end - filled), tones.get(tone, ""))
-        filled = end
-    if room < width:
-        return text.append(TOO_BIG, f"bold {tones.get('error', '')}".strip()).append(
-            " " * (room - filled)
-        )
-    return text.append(FREE * (width - filled))
+    shares = shares_of(takes, width)
+    counts = (shares.weights, shares.cache, shares.other)
+    for (block, tone, _), count in zip(PIECES, counts, strict=True):
+        text.append(block * count, tones.get(tone, ""))
+    if shares.is_too_big:
+        text.append(TOO_BIG, f"bold {tones.get('error', '')}".strip())
+    return text.append(FREE.block * shares.free + " " * shares.blank)
 
 
 def legend(tones: Tones) -> Text:
@@ -121,23 +75,13 @@ def legend(tones: Tones) -> Text:
     text = Text(no_wrap=True, end="")
     for block, tone, label in PIECES:
         text.append(block, tones.get(tone, "")).append(f" {label}  ")
-    return text.append(f"{FREE} free  {TOO_BIG} too big")
+    return text.append(f"{FREE.block} {FREE.label}  {TOO_BIG} too big")
 
 
 def verdict(word: str | None, tones: Tones) -> Text:
     """Render a verdict in its colour."""
-    said, tone = _VERDICTS.get(word or "", ("unknown", ""))
-    return Text(said, tones.get(tone, ""), no_wrap=True, end="")
-
-
-def verdict_word(word: str | None) -> str:
-    """Render it without."""
-    return _VERDICTS.get(word or "", ("unknown", ""))[0]
-
-
-def context_of(tokens: int | None) -> str:
-    """Render a number of tokens."""
-    return DASH if tokens is None else str(tokens)
+    tone = _VERDICTS.get(word or "", "")
+    return Text(verdict_of(word), tones.get(tone, ""), no_wrap=True, end="")
 
 
 def short_speed(speed: Speed | None) -> str:
@@ -185,7 +129,3 @@ def fitted(text: str, width: int) -> str:
     said = plain(text)
     cut = set_cell_size(said, width)
     return cut if cut.rstrip() == said.rstrip() else f"{set_cell_size(said, width - 1)}…"
-
-
-def _kept(memory: MemoryView) -> int:
-    return memory.kv_cache + memory.recurrent_state + memory.checkpoints

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from localllm.api.chosen import chosen
 from localllm.api.views import PlanView
 from localllm.tui.choices import Choice, choice_of
 
@@ -31,7 +32,8 @@ def best_three(chat: PlanView, code: PlanView | None) -> tuple[tuple[str, Choice
 
 
 def _choice_of(plan: PlanView) -> Choice | None:
-    return None if plan.choice is None else choice_of(plan.candidates[plan.choice], plan)
+    one = chosen(plan)
+    return None if one is None else choice_of(one, plan)
 
 
 def _size(choice: Choice) -> int:

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from localllm.api.sync_client import DaemonClient
 from localllm.errors import LocalLLMError
 from localllm.tui.inbox import Inbox
-from localllm.tui.log_lines import Cutter, line_of
 from localllm.tui.reading import Reading
 from localllm.tui.source import Source
+from localllm.wording.engine_log import Cutter
+from localllm.wording.events import line_of
 
 EVENTS = "events"
 """The daemon's own log, of what happened and was decided; no instance has such a name."""

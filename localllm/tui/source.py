@@ -9,6 +9,7 @@ from typing import TypeVar
 from weakref import WeakSet
 
 from localllm.api.sync_client import DaemonClient, not_running, require_daemon
+from localllm.errors import LocalLLMError
 
 T = TypeVar("T")
 
@@ -51,6 +52,13 @@ class Source:
             LocalLLMError: Whatever it answers with.
         """
         return question(self.client())
+
+    def answer(self, question: Callable[[DaemonClient], T]) -> T | LocalLLMError:
+        """Ask it something; what it refuses is an answer, too: a message carries either."""
+        try:
+            return self.ask(question)
+        except LocalLLMError as error:
+            return error
 
     def close(self) -> None:
         """End every call under way: a thread that waits for a silent daemon would keep the screen."""

@@ -1,73 +1,54 @@
 """A switch from the first byte to the first answer: which step it is at, and what went wrong.
 
-The daemon does all of it. What is here asks for one part after the other, and looks.
+The daemon does all of it, as one thing: what is here asks once, and then only looks. Who looks away
+and comes back, on another screen even, finds it by `tui/under_way.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from enum import IntEnum
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
-from localllm.api.event_views import EventView
-from localllm.api.pull_views import PullRequest, PullView
-from localllm.api.status_views import InstanceView
-from localllm.api.sync_client import DaemonClient, error_of
-from localllm.api.views import ServeRequest
-from localllm.errors import EngineUnusable, LocalLLMError, NotRunning, StartFailed
-from localllm.tui.words import duration_of, size_of
+import msgspec
 
-_LEAVING = ("draining", "stopping")
+from localllm.api.engine_views import BuildView
+from localllm.api.pull_views import PullRequest, PullView, ThenHow
+from localllm.api.sync_client import DaemonClient
+from localllm.api.views import ServeReply, ServeRequest
+from localllm.errors import (
+    EngineNeeded,
+    EngineUnusable,
+    LocalLLMError,
+    NotRunning,
+    error_of,
+)
+from localllm.tui.switch_steps import PLANNED, Progress, Step, of_instance, of_pull
+from localllm.wording.starts import gone, start_failed
+
 _PATIENCE_LOOKS = 60
 """That find no daemon, one after the other: one that restarts is back by then."""
 
 T = TypeVar("T")
 
 
-class Step(IntEnum):
-    """In their order."""
+@dataclass(frozen=True, slots=True)
+class OfPull:
+    """A switch that begins with a download."""
 
-    ENGINE = 0
-    DOWNLOAD = 1
-    LOAD = 2
-    WARM_UP = 3
-    SHIFT = 4
-    READY = 5
-
-
-STEPS = {
-    Step.ENGINE: "engine",
-    Step.DOWNLOAD: "download",
-    Step.LOAD: "load",
-    Step.WARM_UP: "warm-up",
-    Step.SHIFT: "shift",
-    Step.READY: "ready",
-}
+    pull: PullView
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
-    """How far it is."""
+class OfInstance:
+    """One whose model is here, and starts."""
 
-    at: Step
-    note: str = ""
-    """What there is to say of this step."""
-
-    share: float | None = None
-    """Of the download."""
-
-    failed: LocalLLMError | None = None
-    served: InstanceView | None = None
+    model: str
+    instance: str
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What is to be done."""
-
-    serve: ServeRequest
-    pull: PullRequest | None
-    """None where it is on disk."""
+Order: TypeAlias = ServeRequest | OfPull | OfInstance
+"""What is to be served, as a `PullRequest` where it is not here; or a switch that is under way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +67,12 @@ class Surroundings:
 
 
 def carry_out(order: Order, around: Surroundings) -> Progress | None:
-    """Have it fetched and served, and watch until it is ready or has failed; None: nobody watches any more."""
+    """Have it served, and watch until it is ready or has failed; None: nobody watches any more."""
     tracker = _Tracker(around)
     try:
         return _carry_out(order, tracker)
+    except EngineNeeded as error:
+        return tracker.tell(Progress(Step.ENGINE, failed=error, offer=tracker.offer()))
     except EngineUnusable as error:
         return tracker.tell(Progress(Step.ENGINE, failed=error))
     except LocalLLMError as error:
@@ -121,6 +104,14 @@ class _Tracker:
     def ask(self, question: Callable[[DaemonClient], T]) -> T:
         return self._around.ask(question)  # type: ignore[return-value]  # it answers the question
 
+    def offer(self) -> BuildView | None:
+        """Find the engine that would be fetched; None: none could be, or nobody can say."""
+        try:
+            builds = self.look(lambda daemon: daemon.builds())
+        except LocalLLMError:
+            return None
+        return next((b for b in builds if not b.installed and b.why_not is None), None)
+
     def look(self, question: Callable[[DaemonClient], T]) -> T:
         """Ask for what changes nothing; a daemon that restarts is waited for."""
         for _ in range(_PATIENCE_LOOKS):
@@ -132,19 +123,41 @@ class _Tracker:
 
 
 def _carry_out(order: Order, tracker: _Tracker) -> Progress:
-    serve = order.serve
-    if order.pull is not None:
-        pull = order.pull
-        tracker.tell(Progress(Step.DOWNLOAD, "asking the hub"))
-        arrived = _fetched(tracker.ask(lambda daemon: daemon.pull(pull)), tracker)
-        serve = ServeRequest(model=arrived.model, context=serve.context)
-    tracker.tell(Progress(Step.LOAD, "is being planned"))
-    reply = tracker.ask(lambda daemon: daemon.switch(serve))
+    match order:
+        case OfInstance(model, instance):
+            return _ready(model, instance, tracker)
+        case OfPull(pull):
+            reply = _begun(pull, tracker)
+        case PullRequest():
+            tracker.tell(Progress(Step.DOWNLOAD, "asking the hub"))
+            reply = _begun(tracker.ask(lambda daemon: daemon.pull(order)), tracker)
+        case _:
+            tracker.tell(Progress(Step.LOAD, PLANNED))
+            reply = tracker.ask(lambda daemon: daemon.switch(order))
     return _ready(reply.id, reply.instance, tracker)
 
 
-def _fetched(pull: PullView, tracker: _Tracker) -> PullView:
-    while pull.state != "done":
+def with_engine(order: Order) -> Order:
+    """Ask for the same, and for an engine first."""
+    match order:
+        case PullRequest():
+            return msgspec.structs.replace(order, get_engine=True)
+        case ServeRequest():
+            return _fetching_an_engine(order, "switch")
+        case OfPull(pull) if pull.then is not None:
+            return _fetching_an_engine(pull.then.request, pull.then.how)
+        case _:
+            return order
+
+
+def _fetching_an_engine(wanted: ServeRequest, then: ThenHow) -> PullRequest:
+    said = {name: getattr(wanted, name) for name in ServeRequest.__struct_fields__}
+    return PullRequest(**said, anyway=True, then=then, get_engine=True)
+
+
+def _begun(pull: PullView, tracker: _Tracker) -> ServeReply:
+    """Watch a download until the daemon serves what has come."""
+    while (reply := _reply_of(pull)) is None:
         tracker.tell(of_pull(pull))
         tracker.pause()
         number = pull.id
@@ -153,11 +166,24 @@ def _fetched(pull: PullView, tracker: _Tracker) -> PullView:
         if found is None:
             raise _pull_ended(pull, "it is not among the downloads any more")
         pull = found
-        if pull.state == "cancelled":
-            raise _pull_ended(pull, "somebody has cancelled it")
-        if pull.state == "failed":
-            raise _pull_failed(pull)
-    return pull
+    return reply
+
+
+def _reply_of(pull: PullView) -> ServeReply | None:
+    """None as long as it is not here, or is being planned."""
+    if pull.state == "cancelled":
+        raise _pull_ended(pull, "somebody has cancelled it")
+    if pull.state == "failed":
+        raise _pull_failed(pull)
+    if pull.then is None:
+        raise LocalLLMError(
+            f"{pull.model} is fetched only: it is not switched to.",
+            why="something else was asked for since, or it was cancelled",
+            fix="enter again switches to it",
+        )
+    if pull.then.error is not None:
+        raise error_of(pull.then.error.message, pull.then.error.code)
+    return pull.then.reply
 
 
 def _ready(model: str, instance: str, tracker: _Tracker) -> Progress:
@@ -165,53 +191,14 @@ def _ready(model: str, instance: str, tracker: _Tracker) -> Progress:
         models = tracker.look(lambda daemon: daemon.models())
         found = next((one for one in models if one.instance == instance), None)
         if found is None:
-            raise _gone(
-                model, instance, tracker.look(lambda daemon: list(daemon.events(follow=False)))
-            )
+            events = tracker.look(lambda daemon: list(daemon.events(follow=False)))
+            raise gone(model, instance, events)
         progress = tracker.tell(of_instance(found, models))
         if progress.at is Step.READY:
             return progress
         if found.state != "ready" and not found.wanted:
-            raise _start_failed(found)
+            raise start_failed(found)
         tracker.pause()
-
-
-def of_pull(pull: PullView) -> Progress:
-    """Say how far a download is."""
-    parts = [f"{size_of(pull.here)} of {size_of(pull.size)}"]
-    if pull.state != "fetching":
-        parts.append(pull.state)
-    elif pull.speed:
-        parts.append(f"{size_of(int(pull.speed))}/s")
-        parts.append(f"{duration_of(pull.left)} left")
-    if pull.note is not None:
-        parts.append(pull.note)
-    share = pull.here / pull.size if pull.size else 1.0
-    return Progress(Step.DOWNLOAD, "  ".join(parts), share)
-
-
-def of_instance(found: InstanceView, models: Sequence[InstanceView]) -> Progress:
-    """Say how far a start is; it has taken over once nobody is left that makes room for it."""
-    leaving = [one for one in models if one.instance != found.instance and one.state in _LEAVING]
-    if found.state == "ready":
-        if leaving:
-            return Progress(Step.SHIFT, _leaves(leaving[0]), served=found)
-        return Progress(Step.READY, served=found)
-    if found.state == "warming":
-        return Progress(Step.WARM_UP, found.why, served=found)
-    if found.state == "downloading":
-        return Progress(Step.DOWNLOAD, found.why, served=found)
-    note = found.why if not leaving else f"{_leaves(leaving[0])} first"
-    if found.state == "backoff" and found.error is not None:
-        note = f"is tried again: {found.error.reason}"
-    return Progress(Step.LOAD, note, served=found)
-
-
-def _leaves(one: InstanceView) -> str:
-    active = one.requests.active
-    if one.state == "draining" and active:
-        return f"{one.id} finishes {active} request{'s' if active > 1 else ''}"
-    return f"{one.id} is {one.state}"
 
 
 def _pull_ended(pull: PullView, why: str) -> LocalLLMError:
@@ -224,25 +211,3 @@ def _pull_failed(pull: PullView) -> LocalLLMError:
     if pull.error is None:
         return _pull_ended(pull, pull.note or "the daemon says no more")
     return error_of(pull.error.message, pull.error.code)
-
-
-def _start_failed(one: InstanceView) -> LocalLLMError:
-    error = one.error
-    lines = [] if error is None else error.log
-    said = "".join(f"\n  | {line}" for line in lines)
-    fix = None if error is None else error.fix
-    return StartFailed(
-        f"{one.id} could not be started.",
-        why=(one.why if error is None else error.reason) + said,
-        fix=fix or f"its log: localllm logs {one.id}",
-    )
-
-
-def _gone(model: str, instance: str, events: Sequence[EventView]) -> LocalLLMError:
-    """Find out what was decided of an instance that is there no more."""
-    told = [one for one in events if one.instance == instance and one.why]
-    return StartFailed(
-        f"{model} is not served any more.",
-        why=told[-1].why if told else "somebody stopped or replaced it",
-        fix=f"its log: localllm logs {model}",
-    )

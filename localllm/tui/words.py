@@ -1,40 +1,20 @@
-"""Values in words, and text of others made harmless. Pure."""
+"""As much of a text as has room. Pure."""
 
 from __future__ import annotations
 
-from localllm.units import size
+from collections.abc import Sequence
 
-DASH = "-"
-
-
-def plain(text: str) -> str:
-    """Take out what a terminal would obey: control characters, and what turns text around."""
-    return "".join(c if c.isprintable() else "?" for c in text)
+from rich.cells import cell_len
 
 
-def size_of(count: int | None) -> str:
-    """Render bytes; a dash where they are unknown."""
-    return DASH if count is None else size(count)
+def as_many_as_fit(parts: Sequence[str], between: str, width: int) -> str:
+    """Join those that have room, the first of them in any case.
 
-
-def speed_of(tps: float | None) -> str:
-    """Render tokens per second; a dash where they are unknown."""
-    return DASH if tps is None else f"{tps:.0f} tok/s"
-
-
-def percent(share: float | None) -> str:
-    """Render a share from 0 to 1; a dash where it is unknown."""
-    return DASH if share is None else f"{100 * share:.0f}%"
-
-
-def duration_of(seconds: float | None) -> str:
-    """Render seconds: below ten with a tenth, above in minutes and hours."""
-    if seconds is None:
-        return DASH
-    if seconds < 10:  # noqa: PLR2004
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+    >>> as_many_as_fit(("one", "a longer one", "two"), "; ", 10)
+    'one; two'
+    """
+    said = parts[0] if parts else ""
+    for part in parts[1:]:
+        if cell_len(said) + len(between) + cell_len(part) <= width:
+            said += between + part
+    return said

@@ -11,6 +11,7 @@ import pytest
 
 from tests.end_to_end.engines import CONTEXT, ENGINES
 from tests.fakes import vulkan_engine
+from tests.fakes.a_real_screen import RealDaemon, real_daemon
 from tests.fakes.installation import Installation
 from tests.llama_cpp_python import require_llama_cpp_python
 from tests.mlx_smollm2 import mlx_smollm2
@@ -69,3 +70,10 @@ def engine_served(request: pytest.FixtureRequest) -> Iterator[Installation]:
         here.ok("up", str(model), "--engine", engine, "--context", str(CONTEXT), within_s=300)
         yield here
         here.close()
+
+
+@pytest.fixture(scope="module")
+def shared_daemon() -> Iterator[RealDaemon]:
+    """For tests of the screen: they may switch models, and each begins with the small one."""
+    with real_daemon() as running:
+        yield running

@@ -33,8 +33,13 @@ def asked(daemon):
     return [(one.verb, one.name) for one in daemon.scene.asked]
 
 
+def last(daemon):
+    """The body of the last call."""
+    return daemon.scene.asked[-1].body
+
+
 def body(daemon):
-    given = daemon.scene.asked[-1].body
+    given = last(daemon)
     return given["model"], given["quant"], given["context"]
 
 

@@ -17,7 +17,8 @@ from localllm.agents.connection import Connection
 from localllm.agents.places import Whereabouts
 from localllm.agents.profile import find_agent, read_agents
 from localllm.agents.settings import render_settings
-from localllm.api.agent_views import AgentView, show_settings
+from localllm.api.agent_views import AgentView, FoundAgentsView, FoundAgentView, show_settings
+from localllm.api.engine_views import BuildView
 from localllm.api.event_views import EventView
 from localllm.api.now_views import DeviceNowView, ModelNowView, NowView
 from localllm.api.pull_views import PullState, PullView
@@ -29,6 +30,8 @@ from localllm.errors import LocalLLMError, ModelNotFound, NotFound
 from localllm.paths import bundled_profiles
 from tests.fakes.scene_parts import HOME, a_daemon, not_up
 from tests.fakes.scene_plans import plan_on, store_of
+
+_NOTHING_SAVED = SavedView(seconds=None, tokens=0, day="2026-11-29")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +63,7 @@ class Scene:
     recent: list[RequestView] = field(default_factory=list)
     pulls: list[PullView] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
-    saved: SavedView = SavedView(seconds=None, tokens=0, day="2026-11-29")
+    saved: SavedView = _NOTHING_SAVED
     store: StoreView | None = None
     """None: what scene_plans has on its disk."""
 
@@ -70,6 +73,12 @@ class Scene:
 
     slow_s: dict[str, float] = field(default_factory=dict)
     """By the same words: how long an answer takes."""
+
+    builds: list[BuildView] = field(default_factory=list)
+    """What `GET /api/v1/engines` lists."""
+
+    found_agents: list[FoundAgentView] = field(default_factory=list)
+    """What `GET /api/v1/agents` lists."""
 
     answer: list[str] | None = field(default_factory=lambda: ["Hello", " from", " here", "."])
     """A chat's pieces; None: those that `say` pushes, until `finish`."""
@@ -131,6 +140,9 @@ class Scene:
 
     def shown_store(self) -> StoreView:
         return self.store or store_of([view.id for view in self.instances()])
+
+    def agents(self) -> FoundAgentsView:
+        return FoundAgentsView(agents=list(self.found_agents))
 
     def agent(self, name: str) -> AgentView:
         agent = find_agent(read_agents(bundled_profiles()), name)

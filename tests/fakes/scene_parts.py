@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from localllm.api.engine_views import BuildView
 from localllm.api.now_views import DeviceNowView, HeldView, ModelNowView
 from localllm.api.pull_views import PulledFileView, PullView
 from localllm.api.request_views import RequestView
@@ -269,6 +270,29 @@ def a_pull(number: int = 1, model: str = "qwen3-coder-30b-a3b", **more: Any) -> 
             "files": [PulledFileView(path=name, size=size, here=here, state="fetching")],
             "error": None,
             "reason": "the largest quantization that fits with 65536 tokens of context",
+            **more,
+        }
+    )
+
+
+def a_build(id_: str = "llama-b6000-cuda", **more: Any) -> BuildView:
+    """An engine's build that could be fetched for this machine."""
+    return BuildView(
+        **{
+            "id": id_,
+            "title": "llama.cpp b6000 for CUDA 12",
+            "engine": "llama-server",
+            "version": "b6000",
+            "drives": "cuda",
+            "installed": False,
+            "in_use": False,
+            "rollback": False,
+            "why_not": None,
+            "download": 210 * MIB,
+            "files": [],
+            "hosts": ["github.com"],
+            "licence": "MIT",
+            "proved_on": None,
             **more,
         }
     )

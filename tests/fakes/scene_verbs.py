@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from localllm.api.pull_views import PullRequest, PullView
+import msgspec
+
+from localllm.api.pull_views import EngineFetchView, PullRequest, PullView, ThenView
 from localllm.api.views import PinReply, PlanRequest, ServeReply, ServeRequest, StopReply
 from localllm.errors import NotFound
 from tests.fakes.scene import Scene
@@ -16,6 +18,13 @@ def serve(scene: Scene, verb: str, name: str | None, body: dict[str, Any]) -> Se
     wanted = ServeRequest(**body)
     model = name if name not in (None, "localllm") else wanted.model or "qwen3-8b"
     scene.note(verb, model, body)
+    if verb == "switch":
+        _outdo(scene)
+    return begin(scene, model, body)
+
+
+def begin(scene: Scene, model: str, body: dict[str, Any]) -> ServeReply:
+    """Have a model start, whoever asked for it."""
     plan = scene.plan(scene.hardware, PlanRequest(**{**body, "model": model}))
     chosen = plan.candidates[plan.choice or 0]
     view = an_instance(
@@ -73,7 +82,7 @@ def pin(scene: Scene, name: str, *, pinned: bool) -> PinReply:
 
 
 def pull(scene: Scene, body: dict[str, Any]) -> PullView:
-    """Begin to fetch: it stands still until a test has it go on."""
+    """Begin to fetch: it stands still until a test has it go on, as with `have_pulled`."""
     wanted = PullRequest(**body)
     scene.note("pull", wanted.model or "", body)
     begun = a_pull(
@@ -83,10 +92,47 @@ def pull(scene: Scene, body: dict[str, Any]) -> PullView:
         here=0,
         speed=None,
         left=None,
+        then=_then(wanted, body),
     )
+    if wanted.then == "switch":
+        _outdo(scene)
     scene.pulls = [begun, *scene.pulls]
     scene.tell("pull", "asked for", model=begun.model, pull=begun.id, old="queued", new="fetching")
     return begun
+
+
+def _then(wanted: PullRequest, body: dict[str, Any]) -> ThenView | None:
+    if wanted.then is None:
+        return None
+    said = {k: v for k, v in body.items() if k in ServeRequest.__struct_fields__}
+    request = ServeRequest(**{**said, "quant": None})
+    return ThenView(how=wanted.then, request=request, reply=None, error=None)
+
+
+def _outdo(scene: Scene) -> None:
+    """What waits to be served is fetched only: something newer is asked for."""
+    for one in scene.pulls:
+        if one.then is not None and one.then.reply is None:
+            scene.change_pull(one.id, then=None)
+
+
+def have_pulled(scene: Scene, which: str) -> None:
+    """All of it has come; what is to be served then, starts."""
+    old = next(one for one in scene.pulls if one.id == which)
+    then = old.then
+    if then is not None:
+        body = {"context": then.request.context}
+        then = msgspec.structs.replace(then, reply=begin(scene, old.model, body))
+    scene.change_pull(which, "done", here=old.size, then=then)
+
+
+def fetch_engine(scene: Scene, which: str, here: int | None, size: int = 200 << 20) -> None:
+    """Have so much of the engine here that a model waits for; None: all of it, and proved."""
+    told = None
+    if here is not None:
+        told = EngineFetchView(file="llama-b6000.tar.gz", here=here, size=size)
+    old = next(one for one in scene.pulls if one.id == which).then
+    scene.change_pull(which, then=msgspec.structs.replace(old, engine=told))
 
 
 def on_pull(scene: Scene, verb: str, which: str) -> PullView:
@@ -97,5 +143,5 @@ def on_pull(scene: Scene, verb: str, which: str) -> PullView:
         case "resume":
             return scene.change_pull(which, "fetching", speed=94e6, left=120.0, note=None)
         case "cancel":
-            return scene.change_pull(which, "cancelled", here=0)
+            return scene.change_pull(which, "cancelled", here=0, then=None)
     raise NotFound(f"Nothing answers to {verb}.", why="it is no verb", fix="correct it")

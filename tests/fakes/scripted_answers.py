@@ -102,6 +102,8 @@ class Answers(BaseHTTPRequestHandler):
                     "store": scene.shown_store,
                     "pulls": lambda: list(scene.pulls),
                     "requests": scene.requests,
+                    "agents": scene.agents,
+                    "engines": lambda: list(scene.builds),
                 }
                 if name in shown:
                     return shown[name]()

@@ -9,17 +9,16 @@ from textual.pilot import Pilot
 from localllm.agents.profile import read_agents
 from localllm.api.agent_views import (
     AgentView,
-    FoundAgentsView,
     FoundAgentView,
     SettingsFileView,
 )
 from localllm.errors import LocalLLMError
 from localllm.paths import bundled_profiles
-from localllm.tui.agent_words import copied, exports
+from localllm.tui.agent_words import copied
 from localllm.tui.screens.agents import Agents
+from localllm.tui.widgets.agent_table import AgentTable
 from tests.fakes.a_screen import app_for, shown, until, until_shown
 from tests.fakes.scene import Scene
-from tests.fakes.scripted_answers import Answers
 from tests.fakes.scripted_daemon import ScriptedDaemon
 
 HOSTILE = "evil\x1b[31m[b]\u202ename"
@@ -34,10 +33,10 @@ def an_agent(id_: str, **more: object) -> FoundAgentView:
 
 
 @pytest.fixture
-def found(monkeypatch: pytest.MonkeyPatch) -> list[FoundAgentView]:
+def found(scene: Scene) -> list[FoundAgentView]:
     """What the daemon lists: all there are, of which three are here."""
     here = {"codex", "claude-code", "aider"}
-    listed = [
+    scene.found_agents = [
         an_agent(
             agent.id,
             name=agent.name,
@@ -49,13 +48,7 @@ def found(monkeypatch: pytest.MonkeyPatch) -> list[FoundAgentView]:
         )
         for agent in read_agents(bundled_profiles())
     ]
-    before = Answers._shown
-
-    def shown_(self, path, query):
-        return FoundAgentsView(agents=listed) if path == ["agents"] else before(self, path, query)
-
-    monkeypatch.setattr(Answers, "_shown", shown_)
-    return listed
+    return scene.found_agents
 
 
 async def opened(pilot: Pilot[None], *texts: str) -> Agents:
@@ -188,20 +181,11 @@ async def test_r_looks_again(daemon: ScriptedDaemon, found: list[FoundAgentView]
 
 
 @pytest.mark.anyio
-async def test_a_list_that_cannot_be_had_says_why(
-    daemon: ScriptedDaemon, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(*_: object) -> None:
-        raise LocalLLMError("It cannot.", why="a folder is locked", fix="unlock it")
-
+async def test_a_list_that_cannot_be_had_says_why(daemon: ScriptedDaemon, scene: Scene) -> None:
+    scene.refusals["agents"] = LocalLLMError(
+        "It cannot.", why="a folder is locked", fix="unlock it"
+    )
     async with app_for(daemon).run_test(size=(80, 24)) as pilot:
-        await pilot.pause()
-        before = Answers._shown
-        monkeypatch.setattr(
-            Answers,
-            "_shown",
-            lambda self, path, query: (refuse if path == ["agents"] else before)(self, path, query),
-        )
         await opened(pilot, "It cannot.", "why: a folder is locked", "next: unlock it")
 
 
@@ -233,15 +217,25 @@ def a_view(text: str = "x") -> AgentView:
     )  # fmt: skip
 
 
-def test_variables_are_quoted_and_the_key_is_left_for_the_shell() -> None:
-    assert exports({"A": "b c; rm -rf ~", "KEY": "$LOCALLLM_API_KEY"}) == [
-        "export A='b c; rm -rf ~'",
-        'export KEY="$LOCALLLM_API_KEY"',
-    ]
-
-
 def test_a_single_file_is_copied_as_it_is() -> None:
     view = msgspec.structs.replace(a_view(), environment={})
 
     assert copied(view) == "x\n"
     assert copied(a_view()) == "# in x:\nx\n\nexport A=x\n"
+
+
+@pytest.mark.anyio
+async def test_a_wider_window_has_room_for_whole_names_and_the_selected_one_stays(
+    daemon: ScriptedDaemon, found: list[FoundAgentView]
+) -> None:
+    async with app_for(daemon).run_test(size=(80, 24)) as pilot:
+        agents = await opened(pilot, "Environment v…")
+        await pilot.press("down", "down")
+        table = agents.query_one(AgentTable)
+        before = table.selected
+        assert before is not None
+
+        await pilot.resize_terminal(120, 40)
+
+        await until_shown(pilot, "Environment variables")
+        await until(pilot, lambda: table.selected == before, "the selected one")

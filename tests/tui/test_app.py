@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
-from textual.widgets import HelpPanel
+from textual.widgets import Static
 
 from localllm.errors import StartFailed
 from localllm.tui.app import Localllm
+from localllm.tui.asking import tell
+from localllm.tui.screens.help import Help, keys_of
 from localllm.tui.screens.switcher import Switcher
 from localllm.tui.source import Source
 from localllm.tui.themes import CONTRAST, DARK, LIGHT
-from tests.fakes.a_screen import app_for, shown, until, until_shown
+from tests.fakes.a_screen import app_for, shown, too_wide, until, until_shown
 
 pytestmark = pytest.mark.anyio
 
@@ -70,10 +73,36 @@ async def test_a_question_mark_shows_every_key_and_hides_them_again(daemon) -> N
     async with app_for(daemon).run_test(size=(120, 40)) as pilot:
         await until_shown(pilot, "cuda:0")
         await pilot.press("question_mark")
-        await until(pilot, lambda: pilot.app.screen.query(HelpPanel), "help")
+        await until_shown(pilot, "on this screen", "All of one request", "Choose the model that")
 
         await pilot.press("question_mark")
-        await until(pilot, lambda: not pilot.app.screen.query(HelpPanel), "no help")
+        await until(pilot, lambda: not isinstance(pilot.app.screen, Help), "no help")
+
+
+async def test_help_scrolls_where_it_has_no_room_and_escape_closes_it(daemon) -> None:
+    async with app_for(daemon).run_test(size=SMALL) as pilot:
+        await until_shown(pilot, "qwen3-32b")
+        await pilot.press("question_mark")
+        await until_shown(pilot, "on this screen")
+        keys = pilot.app.screen.query_one("#help-keys", Static)
+        await pilot.press("end")
+        await until(pilot, lambda: keys.parent.scroll_offset.y > 0, "its end")
+        assert not too_wide(pilot)
+
+        await pilot.press("escape")
+        await until(pilot, lambda: not isinstance(pilot.app.screen, Help), "no help")
+
+
+async def test_help_says_what_bindings_say_and_names_no_key_twice(daemon) -> None:
+    async with app_for(daemon).run_test(size=SMALL) as pilot:
+        await until_shown(pilot, "qwen3-32b")
+        groups = keys_of(pilot.app.screen)
+
+        assert [*groups] == ["on this screen", "on every screen", "in lists and text"]
+        assert [one.name for one in groups["on this screen"]] == ["Request"]
+        names = [one.name for one in groups["on every screen"]]
+        assert len(names) == len(set(names))
+        assert {"Dashboard", "Switch", "Theme", "Help"} <= set(names)
 
 
 async def test_q_closes_the_screen_and_stops_nothing(daemon) -> None:
@@ -97,6 +126,18 @@ async def test_the_palette_names_every_action(daemon) -> None:
         assert "Start daemon" not in names
 
 
+async def test_in_a_browser_nobody_is_offered_a_picture_on_the_disk_of_another(
+    daemon, monkeypatch
+) -> None:
+    async with app_for(daemon).run_test(size=SMALL) as pilot:
+        app = pilot.app
+        here = {command.title for command in app.get_system_commands(app.screen)}
+        monkeypatch.setattr(Localllm, "is_web", True)
+        in_browser = {command.title for command in app.get_system_commands(app.screen)}
+
+        assert here - in_browser == {"Screenshot"}
+
+
 async def test_the_palette_goes_where_it_says(daemon) -> None:
     async with app_for(daemon).run_test(size=SMALL) as pilot:
         await until_shown(pilot, "cuda:0")
@@ -106,12 +147,6 @@ async def test_the_palette_goes_where_it_says(daemon) -> None:
         await pilot.press("enter")
 
         await until(pilot, lambda: pilot.app.current_mode == "agents", "agents")
-
-
-async def test_each_key_of_the_screen_has_a_name_and_a_tooltip() -> None:
-    for binding in Localllm.BINDINGS:
-        assert binding.id
-        assert binding.tooltip
 
 
 async def test_a_lost_daemon_is_told_with_since_when_and_its_last_picture_stays(daemon) -> None:
@@ -143,7 +178,8 @@ async def test_a_daemon_that_refuses_is_told_as_lost(daemon) -> None:
     async with app_for(daemon).run_test(size=(120, 24)) as pilot:
         await until_shown(pilot, "cuda:0")
         daemon.scene.refusals["now"] = StartFailed("No.", why="it is ill", fix="wait")
-        await until_shown(pilot, "it is ill")
+        await until_shown(pilot, "no answer since ", "it is ill")
+        assert "no daemon" not in shown(pilot)
         del daemon.scene.refusals["now"]
 
         await until_shown(pilot, "localllm 0.0.0")
@@ -203,7 +239,8 @@ async def test_a_daemon_that_says_nothing_is_lost_until_it_does(daemon) -> None:
         await until(pilot, lambda: pilot.app._looking, "a question")
         now[0] += 10
 
-        await until_shown(pilot, "no daemon since ", "it does not answer")
+        await until_shown(pilot, "no answer since ", "does not answer")
+        assert "S Start daemon" not in shown(pilot)  # there is one
 
         daemon.silent = False
         await until_shown(pilot, "localllm 0.0.0")
@@ -224,3 +261,88 @@ async def test_looks_that_are_alike_draw_nothing_anew(daemon, monkeypatch) -> No
         await until(pilot, lambda: daemon.scene.looks >= looks + 3, "three looks more")
 
         assert drawn == []
+
+
+@pytest.mark.parametrize("size", [SMALL, (120, 40), (200, 60)])
+@pytest.mark.parametrize("scene", ["downloading", "busy"], indirect=True)
+async def test_every_screen_and_its_keys_have_room_at_every_size(daemon, size) -> None:
+    async with app_for(daemon).run_test(size=size) as pilot:
+        await until_shown(pilot, "cuda:0")
+        for mode in pilot.app.MODES:
+            pilot.app.action_go(mode)
+            await until(pilot, lambda mode=mode: pilot.app.current_mode == mode, mode)
+            await until_shown(pilot, "localllm 0.0.0", "6 Agents")
+
+            assert too_wide(pilot) == [], mode
+
+
+async def test_letters_are_offered_as_keys_only_where_they_are_no_text(daemon) -> None:
+    async with app_for(daemon).run_test(size=(120, 40)) as pilot:
+        await until_shown(pilot, "s Switch", "? Help", "q Quit")
+        await pilot.press("5")
+        await until_shown(pilot, "esc Stop/leave")
+        await until(pilot, lambda: "s Switch" not in shown(pilot), "no letters")
+        assert "q Quit" not in shown(pilot)
+
+        await pilot.press("escape")
+
+        await until_shown(pilot, "s Switch", "? Help", "q Quit")
+
+
+async def test_a_daemon_that_said_nothing_from_the_beginning_is_not_said_to_be_none(daemon) -> None:
+    now = [1_795_990_000.0]
+    daemon.silent = True
+    async with app_for(daemon, clock=lambda: now[0]).run_test(size=(100, 24)) as pilot:
+        await until(pilot, lambda: pilot.app._looking, "a question")
+        now[0] += 10
+
+        since = time.strftime("%H:%M:%S", time.localtime(1_795_990_000.0))
+        await until_shown(pilot, f"no answer since {since}: ", "A daemon is running, and does not")
+        assert "S Start daemon" not in shown(pilot)
+
+
+async def test_q_leaves_at_once_while_a_daemon_is_being_started(daemon) -> None:
+    daemon.stop()
+    begun, goes_on = threading.Event(), threading.Event()
+    threads = list[threading.Thread]()
+
+    def slowly() -> None:
+        threads.append(threading.current_thread())
+        begun.set()
+        goes_on.wait(30)
+
+    try:
+        async with Localllm(Source(daemon.file, slowly)).run_test(size=SMALL) as pilot:
+            await until_shown(pilot, "no daemon since ")
+            await pilot.press("S")
+            await until(pilot, begun.is_set, "the start")
+            left_at = time.monotonic()
+            await pilot.press("q")
+            await until(pilot, lambda: not pilot.app.is_running, "the end")
+        assert time.monotonic() - left_at < 5
+        assert threads[0].daemon  # nor does the process wait for it
+    finally:
+        goes_on.set()
+
+
+async def test_twenty_answers_that_do_not_come_hold_no_look_up(daemon) -> None:
+    enough = threading.Barrier(21)
+    over = threading.Event()
+
+    def wait(_daemon) -> None:
+        enough.wait(10)
+        over.wait(30)
+
+    async with app_for(daemon).run_test(size=SMALL) as pilot:
+        await until_shown(pilot, "cuda:0")
+        try:
+            for _ in range(20):
+                tell(pilot.app, wait)
+            await until(pilot, lambda: enough.n_waiting == 20, "all of them under way")
+            enough.wait(10)
+            looks = daemon.scene.looks
+
+            await until(pilot, lambda: daemon.scene.looks >= looks + 2, "looks")
+        finally:
+            enough.abort()
+            over.set()

@@ -10,28 +10,24 @@ from localllm.tui.widgets.spark import spark
 
 
 @pytest.mark.parametrize(
-    ("values", "width", "blocks", "drawn"),
+    ("values", "width", "drawn"),
     [
-        ((), 3, True, "   "),
-        ((0.0, 0.0), 3, True, " ▁▁"),
-        ((0.0, 1.0, 2.0, 4.0), 6, True, "  ▁▃▅█"),
-        ((9.0, 1.0, 2.0), 2, True, "▅█"),  # what is older has gone
-        ((0.001, 100.0), 2, True, "▂█"),  # something is not nothing
-        ((0.0, 1.0, 2.0), 3, False, "_=#"),
-        ((1.0,), 0, True, ""),
+        ((), 3, "   "),
+        ((0.0, 0.0), 3, " ▁▁"),
+        ((0.0, 1.0, 2.0, 4.0), 6, "  ▁▃▅█"),
+        ((9.0, 1.0, 2.0), 2, "▅█"),  # what is older has gone
+        ((0.001, 100.0), 2, "▂█"),  # something is not nothing
+        ((1.0,), 0, ""),
     ],
 )
-def test_a_sparkline_is_as_wide_as_asked_and_ends_with_the_newest(
-    values, width, blocks, drawn
-) -> None:
-    assert spark(values, width, blocks=blocks) == drawn
+def test_a_sparkline_is_as_wide_as_asked_and_ends_with_the_newest(values, width, drawn) -> None:
+    assert spark(values, width) == drawn
 
 
 def test_a_bar_shares_its_columns_out_and_marks_where_an_owner_begins() -> None:
     pieces = [Piece(WEIGHTS, 50, "1"), Piece(CACHE, 25), Piece(FREE, 25)]
 
     assert render_bar(pieces, 12).plain == "1█████▓▓▓···"
-    assert render_bar(pieces, 12, blocks=False).plain == "1#####===..."
 
 
 def test_what_is_small_has_a_column_and_what_is_nothing_has_none() -> None:
@@ -51,9 +47,8 @@ def test_a_bar_of_nothing_is_nothing() -> None:
     assert render_bar([Piece(FREE, 0)], 10).plain == ""
 
 
-@pytest.mark.parametrize("blocks", [True, False])
-def test_no_two_pieces_are_the_same_character(blocks: bool) -> None:
-    words = render_legend(blocks=blocks).plain.split("  ")
+def test_no_two_pieces_are_the_same_character() -> None:
+    words = render_legend().plain.split("  ")
     glyphs = [word[0] for word in words]
 
     assert len(glyphs) == len(set(glyphs)) == 6

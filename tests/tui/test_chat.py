@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+
 import msgspec
 import pytest
 from textual.pilot import Pilot
@@ -9,6 +12,7 @@ from textual.widgets import Markdown
 
 from localllm.errors import ModelNotFound
 from localllm.tui.screens.chat import Chat
+from localllm.tui.widgets.answer import Answer
 from localllm.tui.widgets.prompt import Prompt
 from tests.fakes import scripted_answers
 from tests.fakes.a_screen import app_for, shown, until, until_shown
@@ -270,3 +274,88 @@ async def test_what_it_thinks_is_shown_apart(
         await until_shown(pilot, "thinking: let me see", "42", "about 2 tokens")
         await until(pilot, lambda: len(chat._turns) == 2, "the end")
         assert chat._turns[1].content == "42"
+
+
+async def test_two_messages_at_once_are_one_and_the_second_stays_in_the_field(
+    daemon: ScriptedDaemon, scene: Scene
+) -> None:
+    scene.answer = None
+    async with app_for(daemon).run_test(size=(80, 24), notifications=True) as pilot:
+        chat = await opened(pilot, scene)
+
+        await asyncio.gather(*(chat.on_prompt_sent(Prompt.Sent(text)) for text in "ab"))
+
+        await until_shown(pilot, "> a", "an answer is on its way")
+        assert [turn.content for turn in chat._turns] == ["a"]
+        await until(pilot, lambda: bodies(scene), "the question")
+    assert len(bodies(scene)) == 1
+
+
+async def test_what_is_forgotten_before_it_is_there_is_not_asked(
+    daemon: ScriptedDaemon, scene: Scene
+) -> None:
+    async with app_for(daemon).run_test(size=(80, 24)) as pilot:
+        chat = await opened(pilot, scene)
+
+        await asyncio.gather(chat.on_prompt_sent(Prompt.Sent("a")), chat.action_new())
+
+        await until_shown(pilot, "Nothing of it is kept")
+        assert (chat._turns, list(chat.query(Answer))) == ([], [])
+        assert not chat._timer._active.is_set()  # nothing is waited for
+    assert not bodies(scene)
+
+
+async def test_an_answer_that_is_forgotten_while_it_is_drawn_leaves_nothing_behind(
+    daemon: ScriptedDaemon, scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene.answer = None
+    async with app_for(daemon).run_test(size=(80, 24)) as pilot:
+        chat = await opened(pilot, scene)
+        add = Answer.add
+
+        async def forgotten(self: Answer, said: str, thought: str) -> None:
+            if said:
+                await chat.action_new()
+            await add(self, said, thought)
+
+        monkeypatch.setattr(Answer, "add", forgotten)
+        await pilot.press("x", "enter")
+        await until_shown(pilot, "waiting for the first token")
+        scene.say("late")
+
+        await until_shown(pilot, "Nothing of it is kept")
+        assert (chat._turns, list(chat.query(Answer))) == ([], [])
+
+
+async def test_an_error_in_the_middle_stands_below_what_had_come(
+    daemon: ScriptedDaemon, scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def events(model, pieces):
+        yield scripted_answers._chat_event(model, {"content": "so far"}, None)
+        error = {"error": {"message": "The engine died.\nkilled by signal 9"}}
+        yield f"data: {json.dumps(error)}\n\n"
+
+    monkeypatch.setattr(scripted_answers, "_chat_events", events)
+    async with app_for(daemon).run_test(size=(80, 24)) as pilot:
+        await opened(pilot, scene)
+
+        await pilot.press("x", "enter")
+
+        await until_shown(pilot, "so far", "The engine died.", "why: killed by signal 9", "next: ")
+        lines = shown(pilot).splitlines()
+        [said] = [n for n, line in enumerate(lines) if "so far" in line]
+        [failed] = [n for n, line in enumerate(lines) if "The engine died." in line]
+        assert said < failed
+
+
+async def test_tags_are_shown_as_written_and_entities_cannot_turn_a_line_around(
+    daemon: ScriptedDaemon, scene: Scene
+) -> None:
+    scene.answer = ["a &lt;b&gt; &#8238;c &#27;[2J <div> x\n\n<think>\nhm\n</think>\n\nend"]
+    async with app_for(daemon).run_test(size=(80, 24)) as pilot:
+        await opened(pilot, scene)
+
+        await pilot.press("x", "enter")
+
+        await until_shown(pilot, "a <b> ?c", "[2J <div> x", "<think> hm </think>", "end")
+        assert not {"\x1b", "\u202e"} & set(shown(pilot))

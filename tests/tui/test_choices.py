@@ -9,6 +9,7 @@ from localllm.api.views import PlanRequest
 from localllm.errors import NoNetwork
 from localllm.tui import choosing as c
 from localllm.tui.choices import (
+    Choice,
     Wish,
     key_of,
     merge,
@@ -223,6 +224,14 @@ def test_what_is_asked_for_is_what_is_shown() -> None:
     assert _said(serve_request(served, Wish(context=8_192))) == ("qwen3-32b", None, 8_192)
 
 
+@pytest.mark.parametrize("path", ["/models/a.gguf", "~/a.gguf", "./a.gguf"])
+def test_the_path_of_a_file_is_asked_for_as_it_stands(path) -> None:
+    file = Choice(path, "Q4_1", path, on_disk=True)  # a plan has told its quantization
+
+    assert _said(serve_request(file, Wish())) == (path, None, None)
+    assert _said(pull_request(file, Wish())) == (path, None, None)
+
+
 def _said(request):
     return request.model, request.quant, request.context
 
@@ -235,6 +244,56 @@ def test_an_address_of_the_hub_is_a_choice_of_its_own() -> None:
 
     assert row.lacks == ("hf:unsloth/some-new-GGUF", None)
     assert c.rows_of(known, scene.now(10), "nothing like it") == ()
+
+
+@pytest.mark.parametrize(
+    "address", ["hf:q/w", "https://huggingface.co/q/w", "ollama:qwen3", "/q", "~/q", "./q"]
+)
+def test_an_address_is_tried_first_though_its_letters_are_in_names(address) -> None:
+    scene = scenes.rtx5090()
+    known = c.Choosing(plan=a_plan(scene), store=scene.shown_store())
+
+    rows = c.rows_of(known, scene.now(10), f" {address} ")
+
+    assert [row.base.ask for row in rows] == [address]
+
+
+def from_the_hub(scene):
+    """What is on the disk of a repository that no catalog has, and its file."""
+    one = scene.shown_store().models[-1]
+    return msgspec.structs.replace(
+        one, name="hf:me/Tiny-GGUF:Q4_1", quant="Q4_1", repo="me/Tiny-GGUF", path="/hub/Tiny.gguf"
+    )
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["hf:me/Tiny-GGUF", "hf:me/tiny-gguf:q4_1", "/hub/Tiny.gguf"],
+)
+def test_the_address_of_what_is_on_the_disk_means_that(address) -> None:
+    scene = scenes.rtx5090()
+    store = msgspec.structs.replace(store_of([]), models=[from_the_hub(scene)])
+    known = c.Choosing(plan=a_plan(scene), store=store)
+
+    rows = c.rows_of(known, scene.now(10), address)
+    begun = c.rows_of(known, scene.now(10), address[:-1])
+
+    assert [(row.base.name, row.base.on_disk) for row in rows] == [("hf:me/Tiny-GGUF", True)]
+    assert [row.base.name for row in begun] == [address[:-1], "hf:me/Tiny-GGUF"]
+
+
+@pytest.mark.parametrize("text", ["", "tiny-q4_1 serving", "hf:me/Tiny-GGUF:Q4_1"])
+def test_what_is_served_from_the_hub_stands_there_once_and_is_found_by_both_names(text) -> None:
+    scene = scenes.rtx5090()
+    stored = from_the_hub(scene)
+    store = msgspec.structs.replace(store_of([]), models=[stored])
+    scene.models = [a_model(an_instance("tiny-q4_1", quant="Q4_1", file=stored.path))]
+
+    rows = c.rows_of(c.Choosing(store=store), scene.now(10), text)
+
+    assert [(row.base.name, row.base.on_disk) for row in rows] == [("hf:me/Tiny-GGUF", True)]
+    assert rows[0].base.served.id == "tiny-q4_1"
+    assert _said(serve_request(rows[0].shown, Wish(context=768))) == ("tiny-q4_1", None, 768)
 
 
 def test_the_question_about_a_download_has_the_exact_bytes_and_the_room_there_is() -> None:
@@ -258,3 +317,12 @@ def test_who_has_nothing_gets_the_best_what_is_here_and_what_comes_quickly() -> 
         ("fits this machine", "qwen3-32b:q6_k"),
     ]
     assert all(choice.verdict == "fits" for _, choice in found)
+
+
+def test_where_an_engine_has_yet_to_be_fetched_the_best_is_the_same() -> None:
+    scene = scenes.nothing_served()
+    chat = a_plan(scene)
+    no_engine = msgspec.structs.replace(chat, choice=None)
+
+    assert best_three(no_engine, None) == best_three(chat, None)
+    assert best_three(no_engine, None)[0][0] == "best for chat"

@@ -8,7 +8,7 @@ from textual.widgets import DataTable
 
 from localllm.tui.screens.request import RequestScreen
 from tests.fakes import scenes
-from tests.fakes.a_screen import app_for, shown, until, until_shown
+from tests.fakes.a_screen import app_for, shown, too_wide, until, until_shown
 from tests.fakes.scene_parts import a_request, over
 
 pytestmark = pytest.mark.anyio
@@ -35,7 +35,8 @@ async def test_every_scene_has_room_at_every_size(daemon, size) -> None:
         await until(pilot, lambda: pilot.app.world.now is not None, "a look")
         await until_shown(pilot, daemon.scene.devices[0].id, "weights", "Switch", "Quit")
 
-        assert all(len(line) <= size[0] for line in shown(pilot).split("\n"))
+        await until(pilot, lambda: daemon.scene.looks > 1, "another look")
+        assert too_wide(pilot) == []
 
 
 async def test_a_large_window_says_whose_memory_it_is_in_numbers(daemon) -> None:
@@ -99,8 +100,33 @@ async def test_where_nothing_is_served_there_is_a_choice_and_then_the_requests(d
 
         daemon.scene.models = scenes.rtx5090().models
 
-        await until(pilot, lambda: pilot.app.screen.query_one("#requests").display, "requests")
+        await until_shown(pilot, "No requests yet. 5 chats with what is served")
         assert not pilot.app.screen.query_one("#first").display
+        assert "Request  " not in shown(pilot)  # there is none that enter could show
+
+        daemon.scene.requests = scenes.rtx5090().requests
+
+        await until(pilot, lambda: pilot.app.screen.query_one("#requests").has_focus, "requests")
+        await until_shown(pilot, "Request  ", "claude-cli")
+
+
+@pytest.mark.parametrize("scene", ["failed"], indirect=True)
+async def test_a_model_that_failed_tells_the_keys_that_help_and_nothing_of_its_work(daemon) -> None:
+    async with app_for(daemon).run_test(size=SMALL) as pilot:
+        await until_shown(pilot, "4 shows its log, s chooses another model")
+
+        assert "prompts kept" not in shown(pilot)
+        assert "requests done" not in shown(pilot)
+
+
+@pytest.mark.parametrize("scene", ["throttled", "failed"], indirect=True)
+async def test_the_edge_of_notices_is_that_of_the_worst(daemon, scene) -> None:
+    async with app_for(daemon).run_test(size=SMALL) as pilot:
+        await until(pilot, lambda: pilot.app.screen.query_one("#notices").display, "a notice")
+        _, colour = pilot.app.screen.query_one("#notices").styles.border_left
+
+        level = "warning" if scene.models[0].view.state == "ready" else "error"
+        assert colour.hex.lower() == pilot.app.theme_variables[level].lower()
 
 
 async def test_a_model_that_generates_shows_its_speed_of_now(daemon) -> None:
@@ -249,3 +275,28 @@ async def test_without_colour_the_parts_of_a_bar_and_the_states_are_other_charac
 
         assert styles
         assert all(red == green == blue for red, green, blue in styles)
+
+
+async def test_a_notice_that_becomes_longer_is_seen_to_its_end(daemon) -> None:
+    daemon.scene.warnings = ["short"]
+    async with app_for(daemon).run_test(size=SMALL) as pilot:
+        await until_shown(pilot, "! warning: short")
+
+        daemon.scene.warnings = [f"{'long ' * 30}to its end"]
+
+        await until_shown(pilot, "to its end")
+
+
+async def test_in_a_narrow_window_the_current_one_of_several_and_a_pinned_one_are_marked(
+    daemon,
+) -> None:
+    first = daemon.scene.models[0]
+    other = msgspec.structs.replace(first.view, id="gemma", instance="gemma:1", current=False)
+    daemon.scene.models = [first, msgspec.structs.replace(first, view=other)]
+    daemon.scene.change("gemma", pinned=True)
+    async with app_for(daemon).run_test(size=SMALL) as pilot:
+        await until_shown(pilot, "1 ● ready*  qwen3-32b", "2 ● ready+  gemma")
+
+        await pilot.resize_terminal(*NORMAL)
+
+        await until_shown(pilot, "(26.9 planned)  current", "(26.9 planned)  pinned")

@@ -6,7 +6,8 @@ import msgspec
 import pytest
 from textual.pilot import Pilot
 
-from localllm.api.pull_views import PullErrorView
+from localllm.api.pull_views import PullErrorView, ThenView
+from localllm.api.views import ServeRequest
 from localllm.errors import NotFound
 from localllm.tui.widgets.pull_table import PullTable
 from tests.fakes.a_screen import app_for, shown, until, until_shown
@@ -87,6 +88,23 @@ async def test_one_that_is_over_is_not_cancelled(daemon: ScriptedDaemon, scene: 
         await pilot.press("space")
 
     assert not scene.asked
+
+
+async def test_one_that_is_here_and_waits_to_be_served_can_be_taken_back(
+    daemon: ScriptedDaemon, scene: Scene
+) -> None:
+    which, model = scene.pulls[0].id, scene.pulls[0].model
+    then = ThenView(how="switch", request=ServeRequest(model=model), reply=None, error=None)
+    scene.change_pull(which, "done", then=then)
+    async with app_for(daemon).run_test(size=(80, 24), notifications=True) as pilot:
+        await opened(pilot, scene)
+
+        await pilot.press("x")
+        await until_shown(pilot, "It is here, and stays.")
+        await pilot.press("y")
+        await until(pilot, lambda: len(scene.asked) == 1, "the order")
+
+    assert verbs(scene) == [("cancel", which)]
 
 
 async def test_what_the_daemon_refuses_is_said_with_why_and_fix(

@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 
 import pytest
+from textual import events
 from textual.pilot import Pilot
 
 from localllm.errors import ModelNotFound
 from localllm.tui.log_lines import MOST
 from localllm.tui.screens.logs import Logs
 from localllm.tui.widgets.log_view import LogView
-from tests.fakes.a_screen import app_for, shown, until, until_shown
+from tests.fakes.a_screen import app_for, shown, too_wide, until, until_shown
 from tests.fakes.scene import Scene
 from tests.fakes.scripted_daemon import ScriptedDaemon
 
@@ -87,6 +88,35 @@ async def test_f_stops_following_and_goes_on(daemon: ScriptedDaemon, scene: Scen
         await until_shown(pilot, "unseen", "following")
 
 
+async def test_the_end_of_a_log_is_shown_that_comes_at_once_where_nothing_was_to_scroll(
+    daemon: ScriptedDaemon, scene: Scene
+) -> None:
+    with_log(scene, "first")
+    async with app_for(daemon).run_test(size=(80, 24)) as pilot:
+        view = await opened(pilot, "first", "following")
+        assert not view.show_vertical_scrollbar  # Textual scrolls nothing as long as there is none
+
+        view.add(lines(280))
+
+        await until_shown(pilot, "line 279", "281 lines", "following")
+        assert view.vertical_scrollbar.position == view.scroll_y == view.max_scroll_y
+
+
+@pytest.mark.parametrize(("keys", "there"), [("", ("the last",)), ("w", ("xy", "zxx", "the last"))])
+async def test_nothing_is_below_the_bars_that_come_with_what_has_to_be_scrolled(
+    daemon: ScriptedDaemon, scene: Scene, keys: str, there: tuple[str, ...]
+) -> None:
+    with_log(scene, "first")
+    async with app_for(daemon).run_test(size=(80, 24)) as pilot:
+        view = await opened(pilot, "first")
+        await pilot.press(*keys)
+        await until_shown(pilot, "wrapped" if keys else "cut")
+
+        view.add(["x" * 78 + "yz" + "x" * 40 for _ in range(50)] + ["the last"])
+
+        await until_shown(pilot, *there)
+
+
 async def test_what_is_in_sight_stays_while_old_lines_are_left_out(
     daemon: ScriptedDaemon, scene: Scene
 ) -> None:
@@ -117,7 +147,8 @@ async def test_a_search_marks_every_place_and_n_goes_from_one_to_the_next(
         await pilot.press("slash", *"error")
         await until_shown(pilot, "“error”: 2")
         await pilot.press("enter")
-        await until_shown(pilot, "ERROR one", "1 of 2")
+        await until_shown(pilot, "ERROR one", "1 of 2", "n Next", "q Quit")
+        assert too_wide(pilot) == []
         await pilot.press("n")
         await until_shown(pilot, "an error two", "2 of 2")
         await pilot.press("n")
@@ -280,3 +311,32 @@ async def test_closing_the_screen_ends_the_thread_that_reads(
 
     assert reading.is_over
     assert time.monotonic() - began < 5
+
+
+async def test_that_no_daemon_ran_is_not_said_any_more_once_one_does_though_its_log_is_empty(
+    daemon: ScriptedDaemon, scene: Scene
+) -> None:
+    with_log(scene)
+    async with app_for(daemon).run_test(size=(80, 24)) as pilot:
+        await opened(pilot, "has written nothing yet")
+        daemon.stop()
+        await until_shown(pilot, "No daemon is running.", "next: localllm up")
+
+        daemon.start()
+
+        await until_shown(pilot, "has written nothing yet")
+        assert "No daemon is running." not in shown(pilot)
+
+
+async def test_what_is_pasted_into_the_search_is_harmless(
+    daemon: ScriptedDaemon, scene: Scene
+) -> None:
+    with_log(scene, "one")
+    async with app_for(daemon).run_test(size=(80, 24)) as pilot:
+        await opened(pilot, "one")
+        await pilot.press("slash")
+
+        pilot.app.screen.focused.post_message(events.Paste("a\x1b[31m\u202eb\tc"))
+
+        await until_shown(pilot, "a?[31m?b c")
+        assert not {"\x1b", "\u202e"} & set(shown(pilot))

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import threading
+
 import msgspec
 import pytest
+from textual import events
 from textual.widgets import DataTable
 
 from localllm.errors import ModelNotFound
 from localllm.tui.screens.explained import Explained
-from tests.fakes.a_screen import app_for, shown, until, until_shown
-from tests.fakes.scene_parts import gib
+from localllm.tui.widgets.first import FirstChoices
+from tests.fakes.a_screen import app_for, shown, too_wide, until, until_shown
 from tests.fakes.scene_plans import plan_on
-from tests.fakes.scene_verbs import arrive
+from tests.fakes.scene_verbs import arrive, have_pulled
 
 pytestmark = pytest.mark.anyio
 
@@ -45,7 +48,7 @@ async def test_every_quantization_of_the_served_model_has_its_figures(daemon, si
         await until_shown(pilot, "the best quality that fits with a useful context")
         await until_shown(pilot, "█ weights", "Q6_K: all of it on the device: 30.1 GiB")
 
-        assert all(len(line) <= size[0] for line in shown(pilot).split("\n"))
+        assert too_wide(pilot) == []
 
 
 async def test_a_wide_window_has_every_column(daemon) -> None:
@@ -145,12 +148,12 @@ async def test_the_first_start_offers_three_and_enter_begins(daemon, size) -> No
 
         await pilot.press("enter")
         await until_shown(pilot, "▸ download")
-        daemon.scene.change_pull("p1", "done", here=gib(17.3))
+        have_pulled(daemon.scene, "p1")
         await until_shown(pilot, "▸ load")
         arrive(daemon.scene, "qwen3-coder-30b-a3b")
         await until_shown(pilot, "qwen3-coder-30b-a3b is ready")
 
-        assert [one.verb for one in daemon.scene.asked] == ["pull", "switch"]
+        assert [one.verb for one in daemon.scene.asked] == ["pull"]
 
 
 @pytest.mark.parametrize("scene", ["nothing_served"], indirect=True)
@@ -161,3 +164,68 @@ async def test_on_the_first_start_what_is_here_begins_without_a_download(daemon)
         await until_shown(pilot, "nothing to fetch", "▸ load")
 
         assert [(one.verb, one.name) for one in daemon.scene.asked] == [("switch", "qwen3-8b")]
+
+
+async def test_a_late_answer_is_not_shown_in_the_place_of_a_newer_one(daemon) -> None:
+    late, answered = threading.Event(), threading.Event()
+
+    def plan(probe, wanted):
+        if wanted.model == "qwen3-8b":
+            late.wait(10)
+            answered.set()
+        return plan_on(probe, wanted)
+
+    daemon.scene.plan = plan
+    async with app_for(daemon).run_test(size=NORMAL) as pilot:
+        await opened(pilot)
+        await ask(pilot, "qwen3-8b")
+        await until_shown(pilot, "planning qwen3-8b")
+        await ask(pilot, "gpt-oss-20b")
+        await until_shown(pilot, "gpt-oss-20b on NVIDIA")
+
+        late.set()
+        await until(pilot, answered.is_set, "the old answer")
+        looks = daemon.scene.looks
+        await until(pilot, lambda: daemon.scene.looks >= looks + 2, "time for it to come")
+
+        assert "gpt-oss-20b on NVIDIA" in shown(pilot)
+
+
+async def ask(pilot, model) -> None:
+    await pilot.press("m", "ctrl+u", *model, "enter")
+
+
+async def test_formulas_that_cannot_be_had_leave_the_plan_as_it_is(daemon) -> None:
+    async with app_for(daemon).run_test(size=NORMAL, notifications=True) as pilot:
+        await opened(pilot)
+        await until_shown(pilot, "the best quality that fits")
+        daemon.scene.refusals["plan"] = ModelNotFound("Gone.", why="it was removed", fix="pull it")
+
+        await pilot.press("e")
+
+        await until_shown(pilot, "Gone.", "fix: pull it", "the best quality that fits")
+
+
+async def test_what_is_pasted_into_the_line_is_harmless(daemon) -> None:
+    async with app_for(daemon).run_test(size=NORMAL) as pilot:
+        await opened(pilot)
+        await pilot.press("m", "ctrl+u")
+        pilot.app.screen.focused.post_message(events.Paste("a\x1b[31m\u202eb"))
+
+        await until_shown(pilot, "a?[31m?b")
+        assert not {"\x1b", "\u202e"} & set(shown(pilot))
+
+
+@pytest.mark.parametrize("scene", ["nothing_served"], indirect=True)
+async def test_on_the_first_start_a_plan_that_could_not_be_had_is_asked_for_again(
+    daemon, monkeypatch
+) -> None:
+    monkeypatch.setattr(FirstChoices, "again_s", 0.1)
+    busy = ModelNotFound("It is busy.", why="it tidies up", fix="wait")
+    daemon.scene.refusals["plan"] = busy
+    async with app_for(daemon).run_test(size=NORMAL) as pilot:
+        await until_shown(pilot, "It is busy.", "why: it tidies up")
+
+        del daemon.scene.refusals["plan"]
+
+        await until_shown(pilot, "qwen3-coder-30b-a3b Q6_K  best for chat", "⏎ Begin")

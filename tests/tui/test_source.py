@@ -48,3 +48,13 @@ def test_closing_ends_what_waits_for_a_silent_daemon(daemon) -> None:
     assert ended
     with pytest.raises(NotRunning):
         source.ask(lambda one: one.now())
+
+
+def test_an_answer_is_what_was_asked_for_or_why_it_cannot_be_had(daemon) -> None:
+    source = Source(daemon.file, daemon.start)
+    now = source.answer(lambda one: one.now())
+    assert not isinstance(now, LocalLLMError)
+
+    daemon.stop()
+
+    assert isinstance(source.answer(lambda one: one.now()), NotRunning)

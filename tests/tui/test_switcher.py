@@ -8,11 +8,15 @@ import msgspec
 import pytest
 from textual.widgets import Input
 
+from localllm.api.views import PlanRequest
 from localllm.errors import NoNetwork
+from localllm.tui.errands import Came
 from localllm.tui.screens.switcher import Switcher
 from localllm.tui.widgets.choice_table import ChoiceTable
+from localllm.tui.widgets.chooser import Chooser
 from tests.fakes.a_screen import app_for, shown, until, until_shown
 from tests.fakes.a_switcher import CODER, asked, at, body, counted, opened, table
+from tests.fakes.scene_parts import a_model, an_instance
 from tests.fakes.scene_plans import plan_on
 
 pytestmark = pytest.mark.anyio
@@ -67,7 +71,7 @@ async def test_a_plan_that_fails_is_told_and_the_disk_is_there(daemon) -> None:
 async def test_letters_filter_and_the_selection_stays(daemon) -> None:
     async with app_for(daemon).run_test(size=SMALL) as pilot:
         await opened(pilot)
-        await pilot.press("down", "down", "down")
+        await pilot.press("down", "down", "down", "down")
         chosen = table(pilot).selected_key
         await pilot.press("q", "w", "e")  # no commands of the list: they filter
         await until(pilot, lambda: "gpt-oss" not in shown(pilot), "the filter")
@@ -75,6 +79,70 @@ async def test_letters_filter_and_the_selection_stays(daemon) -> None:
         assert chosen == f"{CODER}:q6_k" == table(pilot).selected_key
         assert pilot.app.screen.query_one(Input).value == "qwe"
         assert asked(daemon) == []
+
+
+async def test_the_first_down_goes_to_what_the_filter_has_found_and_its_keys_mean_that(
+    daemon,
+) -> None:
+    async with app_for(daemon).run_test(size=SMALL) as pilot:
+        await opened(pilot)
+        await pilot.press(*"332b")  # what is served, and another quantization of it
+        await until(pilot, lambda: len(table(pilot).rows) == 2, "both")
+        await pilot.press("down", "-")
+        await until_shown(pilot, "16384 (asked for)")
+        await until(pilot, lambda: "asking what that costs" not in shown(pilot), "its costs")
+        await pilot.press("enter")
+        await until(pilot, lambda: asked(daemon) == [("switch", "qwen3-32b")], "a switch")
+
+        assert body(daemon) == ("qwen3-32b", None, 16_384)
+
+
+async def test_answers_that_come_late_move_no_selection(daemon) -> None:
+    daemon.scene.slow_s["plan"] = 5.0
+    async with app_for(daemon).run_test(size=SMALL) as pilot:
+        await until(pilot, lambda: pilot.app.world.now is not None, "a look")
+        await pilot.press("s")
+        await until_shown(pilot, "qwen3-8b", "on disk")
+        await pilot.press("down", "down")
+        await until(pilot, lambda: table(pilot).selected_key == "qwen3-8b:q8_0", "the second")
+        daemon.scene.models.insert(0, a_model(an_instance("gpt-oss-20b", quant="Q8_0")))
+        daemon.over.set()  # the plan comes now
+        await until_shown(pilot, CODER)
+        await until(pilot, lambda: table(pilot).cursor_row == 2, "a row before it")
+
+        assert table(pilot).selected_key == "qwen3-8b:q8_0"
+        await pilot.press("enter")
+        await until(pilot, lambda: asked(daemon) == [("switch", "qwen3-8b")], "a switch")
+
+
+async def test_an_answer_that_comes_with_a_key_does_not_take_the_key_back(daemon) -> None:
+    daemon.scene.slow_s["plan"] = 5.0
+    async with app_for(daemon).run_test(size=SMALL) as pilot:
+        await until(pilot, lambda: pilot.app.world.now is not None, "a look")
+        await pilot.press("s")
+        await until_shown(pilot, "qwen3-8b", "on disk")
+        await pilot.press("down")
+        chooser = pilot.app.screen.query_one(Chooser)
+
+        table(pilot).action_cursor_down()  # the table's word of it has not come yet
+        chooser._came(Came("plan", plan_on(daemon.scene.hardware, PlanRequest())))
+        await until_shown(pilot, CODER)
+
+        assert table(pilot).selected_key == "qwen3-8b:q8_0" == chooser.row.base.key
+
+
+async def test_what_is_served_by_another_name_than_it_is_listed_by_says_so(daemon) -> None:
+    scene, address = daemon.scene, "hf:me/Tiny-GGUF"
+    stored = scene.shown_store().models[-1]
+    stored = msgspec.structs.replace(stored, name=f"{address}:Q4_1", quant="Q4_1", path="/t.gguf")
+    scene.store = msgspec.structs.replace(scene.shown_store(), models=[stored])
+    scene.models = [a_model(an_instance("tiny-q4_1", quant="Q4_1", file="/t.gguf", pinned=True))]
+    async with app_for(daemon).run_test(size=SMALL) as pilot:
+        await until(pilot, lambda: pilot.app.world.now is not None, "a look")
+        await pilot.press("s", *"tiny")
+
+        await until_shown(pilot, f"{address} Q4_1  ready as tiny-q4_1, pinned")
+        assert len(table(pilot).rows) == 1
 
 
 async def test_letters_in_the_filter_are_text(daemon) -> None:
@@ -90,7 +158,7 @@ async def test_letters_in_the_filter_are_text(daemon) -> None:
 async def test_a_look_at_the_daemon_moves_nothing(daemon) -> None:
     async with app_for(daemon).run_test(size=SMALL) as pilot:
         await opened(pilot)
-        await pilot.press("down", "down")
+        await pilot.press("down", "down", "down")
         before, looks = table(pilot).selected_key, daemon.scene.looks
         daemon.scene.change("qwen3-32b", generated=50_000)
         await until(pilot, lambda: daemon.scene.looks > looks + 2, "more looks")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import msgspec
+import math
 
-from localllm.tui.world import KEPT, World, lost, seen
+import msgspec
+import pytest
+
+from localllm.tui.world import KEPT, World, by_columns, lost, seen
 from tests.fakes import scenes
 
 NOW = scenes.rtx5090().now(50)
@@ -50,3 +53,30 @@ def test_a_lost_daemon_is_lost_since_the_first_look_without_answer() -> None:
     assert not world.is_connected
 
     assert look(world, 40.0, 100).is_connected
+
+
+def test_one_that_is_there_and_says_nothing_is_not_missing() -> None:
+    silent = lost(World(), "it says nothing", 20.0, is_there=True)
+    assert not silent.is_without
+
+    assert lost(silent, "gone", 30.0).is_without
+
+
+@pytest.mark.parametrize("columns", [1, 5, 15, 30, KEPT, KEPT + 7])
+def test_a_minute_has_room_in_any_number_of_columns_and_full_ones_stay(columns: int) -> None:
+    every = [float(n) for n in range(3 * KEPT)]
+    of_each = math.ceil(KEPT / columns)
+    full = {sum(every[at : at + of_each]) / of_each for at in range(0, len(every), of_each)}
+
+    for looks in range(1, len(every) + 1):
+        drawn = by_columns(every[max(0, looks - KEPT) : looks], columns, looks)
+
+        assert len(drawn) <= columns + 1  # the first one goes while the last one comes
+        assert full >= set(drawn[1:-1])
+
+
+def test_columns_are_averages() -> None:
+    assert by_columns((), 5, 0) == []
+    assert by_columns((1.0, 3.0), 0, 2) == []
+    assert by_columns([4.0] * KEPT, 5, KEPT) == [4.0] * 5
+    assert by_columns((1.0, 3.0, 5.0), KEPT // 2, 3) == [2.0, 5.0]

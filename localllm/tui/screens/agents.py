@@ -12,7 +12,7 @@ from textual.content import Content
 from textual.message import Message
 from textual.screen import Screen
 from textual.timer import Timer
-from textual.widgets import DataTable, Footer, Static
+from textual.widgets import DataTable, Static
 
 from localllm.errors import LocalLLMError
 from localllm.tui.agent_words import copied, settings_of, write_command
@@ -20,8 +20,9 @@ from localllm.tui.asking import app_of
 from localllm.tui.telling import told
 from localllm.tui.widgets.agent_table import AgentTable
 from localllm.tui.widgets.header import StatusHeader
-from localllm.tui.words import plain
+from localllm.tui.widgets.key_line import KeyLine
 from localllm.tui.world import World
+from localllm.wording.plain import plain
 
 if TYPE_CHECKING:  # heavy
     from localllm.api.agent_views import AgentView, FoundAgentsView
@@ -73,7 +74,7 @@ class Agents(Screen[None]):
             yield AgentTable()
             with VerticalScroll(id="agent-box"):
                 yield Static("looking which agents are here", id="agent-text", markup=False)
-        yield Footer()
+        yield KeyLine()
 
     def on_mount(self) -> None:
         self._table = self.query_one(AgentTable)
@@ -133,6 +134,8 @@ class Agents(Screen[None]):
             self._say(Content.styled(told(message.found), "$error"))
             return
         self._table.show_agents(message.found.agents)
+        if not message.found.agents:
+            self._say(Content("No agent is known."))
 
     def on_agents_filled(self, message: Filled) -> None:
         agent = self._table.selected
@@ -151,10 +154,7 @@ class Agents(Screen[None]):
         self._soon = self.set_timer(_SOON_S, self._ask_one)
 
     def _ask_all(self) -> None:
-        try:
-            found: FoundAgentsView | LocalLLMError = app_of(self).source.ask(lambda d: d.agents())
-        except LocalLLMError as error:
-            found = error
+        found = app_of(self).source.answer(lambda daemon: daemon.agents())
         self.post_message(self.Found(found))
 
     def _ask_one(self) -> None:
@@ -166,10 +166,7 @@ class Agents(Screen[None]):
         source, name = app_of(self).source, agent.id
 
         def work() -> None:
-            try:
-                found: AgentView | LocalLLMError = source.ask(lambda daemon: daemon.agent(name))
-            except LocalLLMError as error:
-                found = error
+            found = source.answer(lambda daemon: daemon.agent(name))
             self.post_message(self.Filled(name, found))
 
         self.run_worker(work, thread=True, group="agents")

@@ -9,17 +9,18 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.screen import Screen
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
+from localllm.api.chat_stream import Turn, request_of
 from localllm.api.status_views import InstanceView
 from localllm.tui.asking import app_of
-from localllm.tui.chat_stream import Turn, request_of
 from localllm.tui.chatting import Chatting
 from localllm.tui.widgets.answer import Answer
 from localllm.tui.widgets.header import StatusHeader
+from localllm.tui.widgets.key_line import KeyLine
 from localllm.tui.widgets.prompt import Prompt
-from localllm.tui.words import plain
 from localllm.tui.world import World
+from localllm.wording.plain import plain
 
 _TAKE_EVERY_S = 0.08
 _BEGIN = "Ask what is served here something. Nothing of it is kept; ctrl+n forgets it, too."
@@ -31,8 +32,8 @@ class Chat(Screen[None]):
 
     DEFAULT_CSS = """
     Chat #turns { height: 1fr; padding: 0 1; }
-    Chat #chat-begin { color: $text-muted; padding: 1; }
-    Chat #chat-with { height: 1; padding: 0 1; color: $text-muted; text-wrap: nowrap; }
+    Chat #chat-begin { color: $foreground-muted; padding: 1; }
+    Chat #chat-with { height: 1; padding: 0 1; color: $foreground-muted; text-wrap: nowrap; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(
@@ -64,7 +65,7 @@ class Chat(Screen[None]):
             yield Static(_BEGIN, id="chat-begin", markup=False)
         yield Static(id="chat-with", markup=False)
         yield Prompt()
-        yield Footer()
+        yield KeyLine()
 
     def on_mount(self) -> None:
         self._prompt, self._box = self.query_one(Prompt), self.query_one("#turns", VerticalScroll)
@@ -100,14 +101,16 @@ class Chat(Screen[None]):
         if self.model is None:
             self.notify(_NOBODY, severity="warning", markup=False)
             return
-        self._prompt.take_back()
         self._turns.append(Turn("user", message.text))
-        self._answer = Answer(message.text)
+        answer = self._answer = Answer(message.text)
+        chatting = self._chatting = Chatting(request_of(self.model, self._turns))
+        self._prompt.take_back()
         self.query_one("#chat-begin").display = False
-        await self._box.mount(self._answer)
+        await self._box.mount(answer)
+        if self._chatting is not chatting:
+            return  # forgotten before it was there
         self._box.anchor()
-        self._chatting = Chatting(request_of(self.model, self._turns))
-        work = partial(self._chatting.work, app_of(self).source)
+        work = partial(chatting.work, app_of(self).source)
         self.run_worker(work, thread=True, group="chat")
         self._timer.resume()
 
@@ -123,16 +126,18 @@ class Chat(Screen[None]):
         self._prompt.focus()
 
     async def action_new(self) -> None:
-        """Forget all."""
-        if self._chatting is not None:
-            self._chatting.stop()
-        if self._answer is not None:
-            await self._answer.end(None)
-        self._timer.pause()
+        """Forget all; what comes meanwhile is of an answer that is not there any more."""
+        chatting, answer = self._chatting, self._answer
+        forgotten = list(self._box.query(Answer))
         self._chatting, self._answer = None, None
         self._turns.clear()
-        await self._box.remove_children(Answer)
-        self.query_one("#chat-begin").display = True
+        self._timer.pause()
+        if chatting is not None:
+            chatting.stop()
+        if answer is not None:
+            await answer.end(None)
+        await self._box.remove_children(forgotten)
+        self.query_one("#chat-begin").display = not self._box.query(Answer)
         self._prompt.focus()
 
     def action_next_model(self) -> None:
@@ -148,6 +153,8 @@ class Chat(Screen[None]):
             return
         is_done = chatting.is_done  # before the last pieces are taken
         await answer.add(*chatting.take())
+        if self._chatting is not chatting:
+            return  # forgotten meanwhile
         if chatting.measured.first_at is not None:
             answer.tell(chatting.measured.line())
         if is_done:
@@ -156,13 +163,13 @@ class Chat(Screen[None]):
     async def _end(self, chatting: Chatting, answer: Answer) -> None:
         self._timer.pause()
         self._chatting, self._answer = None, None
-        answer.tell(chatting.measured.line("stopped" if chatting.was_stopped else ""))
-        await answer.end(chatting.error)
         if answer.text:
             self._turns.append(Turn("assistant", answer.text))
         else:
             self._turns.pop()  # so that it may be asked again
         self._say_with()
+        answer.tell(chatting.measured.line("stopped" if chatting.was_stopped else ""))
+        await answer.end(chatting.error)
 
     def _say_with(self) -> None:
         model = self.model

@@ -10,7 +10,7 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from localllm.tui.words import plain
+from localllm.wording.plain import plain
 
 
 class Confirm(ModalScreen[bool]):
@@ -28,7 +28,7 @@ class Confirm(ModalScreen[bool]):
         border: round $warning; background: $panel;
     }
     Confirm #confirm-question { text-style: bold; }
-    Confirm #confirm-keys { margin-top: 1; color: $text-muted; }
+    Confirm #confirm-keys { margin-top: 1; color: $foreground-muted; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("y,enter", "answer(True)", "Yes", id="confirm-yes", tooltip="Do it"),

@@ -8,19 +8,23 @@ from textual.app import ComposeResult
 from textual.containers import Vertical, VerticalScroll
 from textual.message import Message
 from textual.screen import Screen
-from textual.widgets import DataTable, Footer, Static
+from textual.widgets import DataTable, Static
 
 from localllm.api.now_views import NowView
 from localllm.tui.widgets.devices import Devices
 from localllm.tui.widgets.first import FirstChoices
 from localllm.tui.widgets.header import StatusHeader
+from localllm.tui.widgets.key_line import KeyLine
 from localllm.tui.widgets.models import Models
 from localllm.tui.widgets.notices import Notices
 from localllm.tui.widgets.requests import Requests
 from localllm.tui.world import World
 
+_NONE_YET = "No requests yet."
+_NO_REQUESTS = f"{_NONE_YET} 5 chats with what is served, 6 points an agent at it."
 _LOOKING = "looking for the daemon"
 _NONE = "No daemon is running. S starts one, which goes on when this screen is closed."
+_SILENT = "A daemon is running, and does not answer: localllm doctor finds out why."
 
 
 @dataclass
@@ -42,21 +46,17 @@ class Dashboard(Screen[None]):
         #body { height: 1fr; scrollbar-size-vertical: 1; }
         #body.-lost { opacity: 50%; }
         #machine { height: auto; }
+        #no-requests { height: 1fr; padding: 0 1; color: $foreground-muted; }
         #traffic { height: 1fr; min-height: 6; }
-        #looking { height: 1fr; content-align: center middle; color: $text-muted; }
+        #looking { height: 1fr; content-align: center middle; color: $foreground-muted; }
         Devices, Models { margin-bottom: 1; }
     }
     Dashboard.-short {
         Devices, Models { margin-bottom: 0; }
     }
     Dashboard.-tall {
-        Devices, Models, Requests, FirstChoices { border: round $primary 50%; border-title-style: bold; border-title-color: $foreground; }
+        Devices, Models, Requests, #no-requests, FirstChoices { border: round $primary 50%; border-title-style: bold; border-title-color: $foreground; }
         Devices, Models { margin-bottom: 0; }
-    }
-    Dashboard.-wide.-tall {
-        #body { layout: horizontal; }
-        #machine { width: 1fr; }
-        #traffic { width: 1fr; }
     }
     """
 
@@ -69,12 +69,14 @@ class Dashboard(Screen[None]):
                 yield Devices(id="devices")
                 yield Models(id="models")
             with Vertical(id="traffic"):
+                yield Static(_NO_REQUESTS, id="no-requests", markup=False)
                 yield Requests(id="requests")
-        yield Footer()
+        yield KeyLine()
 
     def on_mount(self) -> None:
         for name in ("devices", "models", "requests"):
             self.query_one(f"#{name}").border_title = name
+        self.query_one("#no-requests").border_title = "requests"
         self._world: World | None = None
         self.watch(self.app, "world", self.show)
 
@@ -100,7 +102,7 @@ class Dashboard(Screen[None]):
         self.query_one("#machine").display = world.now is not None
         self.query_one("#traffic").display = world.now is not None
         if world.now is None:
-            looking.update(_LOOKING if world.lost_since is None else _NONE)
+            looking.update(_why_nothing(world))
             return
         self.query_one(Notices).show(world)
         self.query_one(Devices).show(world)
@@ -114,6 +116,24 @@ class Dashboard(Screen[None]):
             self.query_one("#traffic").mount(FirstChoices(id="first"), before=0)
         for one in first:
             one.display = is_first
-        requests = self.query_one(Requests)
-        requests.display = not is_first
+        self._draw_requests(now, is_shown=not is_first)
+
+    def _draw_requests(self, now: NowView, *, is_shown: bool) -> None:
+        """As long as there are none, say how there would be some; then no key is about them."""
+        requests, none = self.query_one(Requests), self.query_one("#no-requests", Static)
+        has_any = bool(now.requests.live or now.requests.recent)
+        none.display, requests.display = is_shown and not has_any, is_shown and has_any
+        none.update(
+            _NO_REQUESTS if any(one.view.state == "ready" for one in now.models) else _NONE_YET
+        )
         requests.show(now.requests)
+        if requests.display and self.focused is None:
+            requests.focus()
+        elif requests.has_focus and not requests.display:
+            self.set_focus(None)
+
+
+def _why_nothing(world: World) -> str:
+    if world.lost_since is None:
+        return _LOOKING
+    return _NONE if world.is_without else _SILENT

@@ -8,7 +8,9 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.screen import ModalScreen
-from textual.widgets import Footer, Static
+from textual.widgets import Static
+
+from localllm.tui.widgets.key_line import KeyLine
 
 
 class Explained(ModalScreen[None]):
@@ -21,12 +23,14 @@ class Explained(ModalScreen[None]):
     DEFAULT_CSS = """
     Explained { align: center middle; }
     Explained > VerticalScroll {
-        width: 96%; height: 80%; background: $surface; border: round $primary; padding: 0 1;
+        width: 96%; height: auto; max-height: 90%; background: $surface; border: round $primary; padding: 0 1;
     }
-    Explained.-narrow > VerticalScroll { width: 100%; height: 1fr; }
+    Explained.-narrow > VerticalScroll { width: 100%; max-height: 1fr; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,enter,e", "close", "Close", id="close", tooltip="Back to the plan")
+        Binding(
+            "escape,enter,e", "close", "Close", id="explained-close", tooltip="Back to the plan"
+        )
     ]
 
     def __init__(self, name: str, lines: list[str]) -> None:
@@ -38,7 +42,7 @@ class Explained(ModalScreen[None]):
         with VerticalScroll() as box:
             box.border_title = "number by number"
             yield Static("\n".join([self._head, "", *self._lines]), id="formulas", markup=False)
-        yield Footer()
+        yield KeyLine()
 
     def action_close(self) -> None:
         """Go back."""

@@ -9,18 +9,22 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.screen import Screen
-from textual.widgets import Footer, Input, Static, Tabs
+from textual.widgets import Input, Static, Tabs
 
+from localllm.errors import LocalLLMError, NotRunning
 from localllm.tui.asking import app_of
 from localllm.tui.inbox import Inbox
 from localllm.tui.log_source import EVENTS, read_log
 from localllm.tui.reading import Reading
 from localllm.tui.telling import told
 from localllm.tui.widgets.header import StatusHeader
+from localllm.tui.widgets.key_line import KeyLine
+from localllm.tui.widgets.line import Line
 from localllm.tui.widgets.log_tabs import LogTabs
 from localllm.tui.widgets.log_view import LogView
-from localllm.tui.words import plain
+from localllm.tui.words import as_many_as_fit
 from localllm.tui.world import World
+from localllm.wording.plain import plain
 
 _TAKE_EVERY_S = 0.1
 
@@ -29,7 +33,7 @@ class Logs(Screen[None]):
     """Reads one log at a time, in a thread; takes over what has come ten times a second."""
 
     DEFAULT_CSS = """
-    Logs #log-empty { padding: 1 2; color: $text-muted; height: auto; }
+    Logs #log-empty { padding: 1 2; color: $foreground-muted; height: auto; }
     Logs #log-empty.-error { color: $error; }
     Logs #log-search { height: 1; border: none; padding: 0 1; display: none; }
     Logs #log-status { height: 1; padding: 0 1; background: $panel; text-wrap: nowrap; }
@@ -37,7 +41,9 @@ class Logs(Screen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "search", "Search", id="log-search", tooltip="Find and mark a text"),
         Binding("n", "hit(1)", "Next", id="log-next", tooltip="Go to the next place"),
-        Binding("N", "hit(-1)", "Back", id="log-back", tooltip="Go to the place before"),
+        Binding(
+            "N", "hit(-1)", "Back", id="log-back", tooltip="Go to the place before", show=False
+        ),
         Binding(
             "f", "follow", "Follow", id="log-follow", tooltip="Stay at the end, or stay where it is"
         ),
@@ -45,7 +51,7 @@ class Logs(Screen[None]):
             "w", "wrap", "Wrap", id="log-wrap", tooltip="Long lines on several rows, or on one"
         ),
         Binding(
-            "right_square_bracket", "tab(1)", "Next log", key_display="]", id="log-next-tab",
+            "right_square_bracket", "tab(1)", "Log", key_display="]", id="log-next-tab",
             tooltip="Show the log beside this one",
         ),
         Binding(
@@ -53,8 +59,7 @@ class Logs(Screen[None]):
             tooltip="Show the log on the other side", show=False,
         ),
         Binding(
-            "escape", "end_search", "End search", id="log-end-search", tooltip="Remove the marks",
-            show=False,
+            "escape", "end_search", "Clear", id="log-end-search", tooltip="Remove the marks"
         ),
     ]  # fmt: skip
 
@@ -66,15 +71,16 @@ class Logs(Screen[None]):
         self._log: str | None = None
         self._inbox, self._reading = Inbox(), Reading()
         self._is_chosen = False
+        self._is_searching = self._has_search = False
 
     def compose(self) -> ComposeResult:
         yield StatusHeader()
         yield LogTabs()
         yield Static(id="log-empty", markup=False)
         yield LogView(id="log-view")
-        yield Input(placeholder="text to find; enter ends, escape forgets", id="log-search")
+        yield Line(placeholder="text to find; enter ends, escape forgets", id="log-search")
         yield Static(id="log-status", markup=False)
-        yield Footer()
+        yield KeyLine()
 
     def on_mount(self) -> None:
         self._said: dict[str, Content] = {}
@@ -94,6 +100,12 @@ class Logs(Screen[None]):
 
     def on_unmount(self) -> None:
         self._reading.end()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
+        """Offer the next place, and to end a search, only where something is searched for."""
+        if action == "end_search":
+            return self._is_searching
+        return action != "hit" or self._has_search
 
     def show(self, world: World) -> None:
         """Keep the tabs as the models are."""
@@ -120,22 +132,28 @@ class Logs(Screen[None]):
     def on_input_changed(self, event: Input.Changed) -> None:
         self._view.look_for(event.value)
         self._say_how_it_is()
+        self._has_search = bool(event.value)
+        self.refresh_bindings()
 
     def on_input_submitted(self, _event: Input.Submitted) -> None:
-        self._field.display = bool(self._field.value)
+        self._show_field(is_shown=bool(self._field.value))
         self._view.focus()
         self.action_hit(1)
 
     def action_search(self) -> None:
         """Ask for a text."""
-        self._field.display = True
+        self._show_field(is_shown=True)
         self._field.focus()
 
     def action_end_search(self) -> None:
         """Forget it."""
         self._field.value = ""
-        self._field.display = False
+        self._show_field(is_shown=False)
         self._view.focus()
+
+    def _show_field(self, *, is_shown: bool) -> None:
+        self._is_searching = self._field.display = is_shown
+        self.refresh_bindings()
 
     def action_hit(self, step: int) -> None:
         """Go to another place where it is."""
@@ -169,17 +187,23 @@ class Logs(Screen[None]):
     def _say_how_it_is(self) -> None:
         view, search = self._view, self._view.search
         how = (view.following, view.wrap, view.kept.end, search.text, search.at, len(search.hits))
-        key = (*how, self._log, self._reading.error)
+        error, is_empty = self._trouble(), not self._view.kept.lines
+        key = (*how, self._log, error)
         if key == self._key:
             return
         self._key = key
-        error, is_empty = self._reading.error, not self._view.kept.lines
         empty = self.query_one("#log-empty", Static)
         if empty.display != (is_empty or error is not None):
             empty.display = not empty.display
         empty.set_class(error is not None, "-error")
         self._say("#log-empty", Content(self._why_empty() if error is None else told(error)))
         self._say("#log-status", self._status())
+
+    def _trouble(self) -> LocalLLMError | None:
+        """Why nothing comes; that no daemon ran is over as soon as one does, be its log empty."""
+        error = self._reading.error
+        is_over = isinstance(error, NotRunning) and app_of(self).world.is_connected
+        return None if is_over else error
 
     def _why_empty(self) -> str:
         if self._log == EVENTS:
@@ -189,20 +213,20 @@ class Logs(Screen[None]):
         return "The engine of this model has written nothing yet."
 
     def _status(self) -> Content:
+        """As much as has room: whether it follows, what is searched, how much there is."""
         view, search = self._view, self._view.search
-        parts = [
-            Content.styled("following", "bold $success")
-            if view.following
-            else Content.styled("stopped here (end or f goes on)", "$warning"),
-            Content(f"{len(view.kept.lines):,} lines"),
-            Content("long lines wrapped" if view.wrap else "long lines cut (w wraps)"),
-        ]
-        if view.kept.gone:
-            parts.insert(2, Content(f"{view.kept.gone:,} earlier ones left out"))
+        how, style = "following", "bold $success"
+        if not view.following:
+            how, style = "stopped here (f goes on)", "$warning"
+        parts = [f"{len(view.kept.lines):,} lines"]
         if search.text:
             place = "" if search.at is None else f"{search.at + 1} of "
-            parts.insert(1, Content(f"“{plain(search.text)}”: {place}{len(search.hits):,}"))
-        return Content("  ").join(parts)
+            parts.insert(0, f"“{plain(search.text)}”: {place}{len(search.hits):,}")
+        if view.kept.gone:
+            parts.append(f"{view.kept.gone:,} earlier ones left out")
+        parts.append("long lines wrapped" if view.wrap else "long lines cut")
+        room = self.app.size.width - 2 - len(how) - 2
+        return Content.assemble((how, style), "  ", as_many_as_fit(parts, "  ", room))
 
     def _say(self, where: str, content: Content) -> None:
         before = self._said.get(where)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from typing import ClassVar
 
 from rich.text import Text
@@ -9,20 +10,23 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
-from textual.widgets import DataTable, Footer, Input, Static
+from textual.widgets import DataTable, Input, Static
 
 from localllm.api.views import CandidateView, PlanRequest, PlanView
 from localllm.errors import LocalLLMError
-from localllm.tui.choosing import plain_lines
+from localllm.tui.asking import app_of
 from localllm.tui.errands import Came, Errands
 from localllm.tui.figures import legend, tones_of
-from localllm.tui.plan_words import formulas_of, name_of, sentences_of, title_of
+from localllm.tui.plan_words import formulas_of, sentences_of
 from localllm.tui.screens.explained import Explained
 from localllm.tui.telling import told
 from localllm.tui.widgets.header import StatusHeader
+from localllm.tui.widgets.key_line import KeyLine
+from localllm.tui.widgets.line import Line
 from localllm.tui.widgets.plan_table import PlanTable
-from localllm.tui.words import plain
 from localllm.tui.world import World
+from localllm.wording.plain import plain, plain_text
+from localllm.wording.plans import name_of, title_of
 
 _MODEL = "a model of the catalog, hf:OWNER/REPO, or a path; empty: the whole catalog"
 _MACHINE = "another machine, as in rtx5090, 2xrtx4090, m4-max-128; empty: this one"
@@ -42,12 +46,21 @@ class Plan(Screen[None]):
     Plan > #legend { height: 1; padding: 0 1; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("m", "ask('model')", "Model", id="model", tooltip="Plan another model"),
-        Binding("x", "ask('machine')", "Machine", id="machine", tooltip="Plan for another machine"),
-        Binding("e", "explain", "Explain", id="explain", tooltip="Each number with its formula"),
-        Binding("r", "again", "Again", id="again", tooltip="Plan anew: memory is another by now"),
-        Binding("escape", "close", show=False, tooltip="Leave the line"),
-    ]
+        Binding("m", "ask('model')", "Model", id="plan-model", tooltip="Plan another model"),
+        Binding(
+            "x", "ask('machine')", "Machine", id="plan-machine",
+            tooltip="Plan for another machine",
+        ),
+        Binding(
+            "e", "explain", "Explain", id="plan-explain", tooltip="Each number with its formula"
+        ),
+        Binding(
+            "r", "again", "Again", id="plan-again", tooltip="Plan anew: memory is another by now"
+        ),
+        Binding(
+            "escape", "close", "Leave the line", id="plan-close", tooltip="Back to the table"
+        ),
+    ]  # fmt: skip
 
     def __init__(self) -> None:
         super().__init__()
@@ -55,6 +68,11 @@ class Plan(Screen[None]):
         """None until it is known what is served."""
 
         self._asking_for = ""
+        self._is_open = False
+        self._asks = count(1)
+        self._newest: dict[str, str] = {}
+        """Of each kind of question the newest: what comes of older ones is of no use."""
+
         self._view: PlanView | None = None
         self._selected: str | None = None
 
@@ -63,18 +81,20 @@ class Plan(Screen[None]):
         yield Static("planning ...", id="title", markup=False)
         yield PlanTable(name_id="candidates")
         yield Static("", id="legend", markup=False)
-        yield Input(id="asked")
+        yield Line(id="asked")
         yield Static("", id="reasons", markup=False)
-        yield Footer()
+        yield KeyLine()
 
     def on_mount(self) -> None:
-        self._errands = Errands(self.app, self)
+        self._errands = Errands(self)
         self.watch(self.app, "world", self._begin)
         self.watch(self.app, "theme", self._draw_again, init=False)
         self.query_one(PlanTable).focus()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
-        """Explain only what is there."""
+        """Explain only what is there; leave the line only where it is open."""
+        if action == "close":
+            return self._is_open
         return action != "explain" or self._selected_one() is not None
 
     def action_ask(self, what: str) -> None:
@@ -83,13 +103,18 @@ class Plan(Screen[None]):
         self._asking_for = what
         box.value = (wanted.model if what == "model" else wanted.hardware) or ""
         box.placeholder = _MODEL if what == "model" else _MACHINE
-        box.add_class("-open")
+        self._open(is_open=True)
         box.focus()
 
     def action_close(self) -> None:
         """Leave the line."""
-        self.query_one("#asked").remove_class("-open")
+        self._open(is_open=False)
         self.query_one(PlanTable).focus()
+
+    def _open(self, *, is_open: bool) -> None:
+        self._is_open = is_open
+        self.query_one("#asked").set_class(is_open, "-open")
+        self.refresh_bindings()
 
     def action_again(self) -> None:
         """Ask the same once more."""
@@ -102,7 +127,7 @@ class Plan(Screen[None]):
             request = PlanRequest(
                 model=one.model, quant=one.quant, hardware=wanted.hardware, explain=True
             )
-            self._errands.ask(_FORMULAS, lambda daemon: daemon.plan(request))
+            self._put(_FORMULAS, request)
 
     @on(Input.Submitted, "#asked")
     def _asked(self, event: Input.Submitted) -> None:
@@ -115,12 +140,19 @@ class Plan(Screen[None]):
 
     @on(Came)
     def _came(self, message: Came) -> None:
-        answer = message.answer
+        answer, newest = message.answer, self._newest
+        if message.what == newest.get(_FORMULAS):
+            if isinstance(answer, LocalLLMError):
+                app_of(self).complain(answer)
+            elif isinstance(answer, PlanView):
+                self._explain(answer)
+        elif message.what == newest.get(_PLAN):
+            self._take_plan(answer)
+
+    def _take_plan(self, answer: object) -> None:
         if isinstance(answer, LocalLLMError):
             self._say(told(answer), is_error=True)
             self._title(f"no plan of {self._asked_for()}")
-        elif isinstance(answer, PlanView) and message.what == _FORMULAS:
-            self._explain(answer)
         elif isinstance(answer, PlanView):
             self._view = answer
             self._selected = str(answer.choice or 0)
@@ -141,7 +173,12 @@ class Plan(Screen[None]):
     def _ask(self, wanted: PlanRequest) -> None:
         self._wanted = wanted
         self._title(f"planning {self._asked_for()} ...")
-        self._errands.ask(_PLAN, lambda daemon: daemon.plan(wanted))
+        self._newest.pop(_FORMULAS, None)  # of what is not shown any more
+        self._put(_PLAN, wanted)
+
+    def _put(self, kind: str, wanted: PlanRequest) -> None:
+        question = self._newest[kind] = f"{kind} {next(self._asks)}"
+        self._errands.ask(question, lambda daemon: daemon.plan(wanted))
 
     def _asked_for(self) -> str:
         wanted = self._wanted or PlanRequest()
@@ -189,4 +226,4 @@ class Plan(Screen[None]):
     def _say(self, text: str, *, is_error: bool = False) -> None:
         box = self.query_one("#reasons", Static)
         box.set_class(is_error, "-error")
-        box.update(plain_lines(text))
+        box.update(plain_text(text))

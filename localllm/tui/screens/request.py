@@ -12,13 +12,16 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.message import Message
 from textual.screen import ModalScreen
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
 from localllm.api.parting_views import PartingView
 from localllm.api.request_views import RequestDetailView
 from localllm.errors import LocalLLMError
 from localllm.tui.source import Source
-from localllm.tui.words import DASH, duration_of, percent, plain, speed_of
+from localllm.tui.telling import told
+from localllm.tui.widgets.key_line import KeyLine
+from localllm.wording.figures import DASH, count_of, duration_of, percent, speed_of
+from localllm.wording.plain import plain
 
 _LOOK_EVERY_S = 1.0
 _OVER = {"done", "failed", "cancelled"}
@@ -55,7 +58,7 @@ class RequestScreen(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         with VerticalScroll(id="request"):
             yield Static("asking for it", id="request-text", markup=False)
-        yield Footer()
+        yield KeyLine()
 
     def on_mount(self) -> None:
         self.query_one("#request").border_title = "request"
@@ -67,7 +70,7 @@ class RequestScreen(ModalScreen[None]):
         self._asking = False
         answer = message.answer
         if isinstance(answer, LocalLLMError):
-            self._draw(Content(plain_error(answer)))
+            self._draw(Content.styled(told(answer), "$error"))
             return
         if answer.phase in _OVER:
             self._timer.stop()
@@ -84,17 +87,8 @@ class RequestScreen(ModalScreen[None]):
             self.run_worker(self._ask, thread=True, group="request")
 
     def _ask(self) -> None:
-        answer: RequestDetailView | LocalLLMError
-        try:
-            answer = self._source.ask(lambda daemon: daemon.request(self._request))
-        except LocalLLMError as error:
-            answer = error
+        answer = self._source.answer(lambda daemon: daemon.request(self._request))
         self.post_message(self.Found(answer))
-
-
-def plain_error(error: LocalLLMError) -> str:
-    """Say what, why and what to do."""
-    return f"{plain(error.what)}\nwhy: {plain(error.why)}\nfix: {plain(error.fix)}"
 
 
 def render_request(request: RequestDetailView) -> Content:
@@ -127,15 +121,15 @@ def _facts(request: RequestDetailView) -> list[tuple[str, str | None]]:
 
 
 def _figures(request: RequestDetailView) -> list[tuple[str, str | None]]:
-    cached = _count(request.cached_tokens)
+    cached = count_of(request.cached_tokens)
     if request.cached_tokens is not None and request.prompt_tokens:
         cached += f" ({percent(request.cached_tokens / request.prompt_tokens)})"
     return [
-        ("prompt", f"{_count(request.prompt_tokens)} tokens"),
+        ("prompt", f"{count_of(request.prompt_tokens)} tokens"),
         ("of it cached", cached),
-        ("read so far", _count(request.prompt_read)),
+        ("read so far", count_of(request.prompt_read)),
         ("generated", f"{request.generated_tokens:,} tokens"),
-        ("of it thought", _count(request.reasoning_tokens)),
+        ("of it thought", count_of(request.reasoning_tokens)),
         ("waited", duration_of(request.wait)),
         ("first token", duration_of(request.first_token)),
         ("speed", speed_of(request.decode_tps)),
@@ -150,7 +144,7 @@ def _parting(parting: PartingView) -> list[Content]:
         _line("in", parting.part),
         _line("was", parting.before),
         _line("is", parting.now),
-        _line("read again", f"{_count(parting.again)} tokens"),
+        _line("read again", f"{count_of(parting.again)} tokens"),
         _line("fix", parting.fix),
     ]
 
@@ -158,7 +152,3 @@ def _parting(parting: PartingView) -> list[Content]:
 def _line(label: str, value: str | None) -> Content:
     shown = plain(value) if value else DASH
     return Content.assemble((label.ljust(_LABEL_COLUMNS), "$foreground-muted"), shown)
-
-
-def _count(count: int | None) -> str:
-    return DASH if count is None else f"{count:,}"

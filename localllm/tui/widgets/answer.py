@@ -9,9 +9,9 @@ from textual.widgets import Markdown, Static
 from textual.widgets.markdown import MarkdownStream
 
 from localllm.errors import LocalLLMError
-from localllm.tui.chat_stream import harmless_markdown
+from localllm.tui.answer_markdown import markdown_parser
 from localllm.tui.telling import told
-from localllm.tui.words import plain
+from localllm.wording.plain import plain, plain_text
 
 _THOUGHT = 1500
 """Characters of what it thinks that are shown, the last ones: thoughts are long."""
@@ -27,9 +27,9 @@ class Answer(Vertical):
     DEFAULT_CSS = """
     Answer { height: auto; margin-bottom: 1; }
     Answer > .question { color: $primary; text-style: bold; padding: 0 1; }
-    Answer > .thinking { color: $text-muted; text-style: dim italic; padding: 0 2; }
+    Answer > .thinking { color: $foreground-muted; text-style: italic; padding: 0 2; }
     Answer > Markdown { padding: 0 1; margin: 0; }
-    Answer > .figures { color: $text-muted; padding: 0 1; }
+    Answer > .figures { color: $foreground-muted; padding: 0 1; }
     Answer > .failure { color: $error; padding: 0 1; }
     """
 
@@ -38,6 +38,7 @@ class Answer(Vertical):
         self._question = question
         self._thought, self._said = "", ""
         self._stream: MarkdownStream | None = None
+        self._is_over = False
 
     @property
     def text(self) -> str:
@@ -45,11 +46,11 @@ class Answer(Vertical):
         return self._said
 
     def compose(self) -> ComposeResult:
-        yield Static(f"> {harmless_markdown(self._question)}", classes="question", markup=False)
+        yield Static(f"> {plain_text(self._question)}", classes="question", markup=False)
         thinking = Static(classes="thinking", markup=False)
         thinking.display = False
         yield thinking
-        yield Markdown(open_links=False)
+        yield Markdown(parser_factory=markdown_parser, open_links=False)
         yield Static("waiting for the first token", classes="figures", markup=False)
         failure = Static(classes="failure", markup=False)
         failure.display = False
@@ -61,31 +62,34 @@ class Answer(Vertical):
         self.notify(plain(event.href), title="this link leads to", markup=False)
 
     async def add(self, said: str, thought: str) -> None:
-        """Draw what has come since."""
+        """Draw what has come since; once it is over, nothing."""
+        if self._is_over:
+            return
         if thought:
             self._thought = _end_of(self._thought + thought)
             box = self.query_one(".thinking", Static)
             box.display = True
-            box.update(Content(f"thinking: {harmless_markdown(self._thought).strip()}"))
+            box.update(Content(f"thinking: {plain_text(self._thought).strip()}"))
         if said:
             self._said += said
             if self._stream is None:
                 self._stream = Markdown.get_stream(self.query_one(Markdown))
-            await self._stream.write(harmless_markdown(said))
+            await self._stream.write(plain_text(said))
 
     def tell(self, figures: str) -> None:
         """Say how fast it comes."""
         self.query_one(".figures", Static).update(Content(figures))
 
     async def end(self, error: LocalLLMError | None) -> None:
-        """Draw the rest, and why there is none."""
-        if self._stream is not None:
-            await self._stream.stop()
-            self._stream = None
+        """Draw the rest, and why there is no more."""
         if error is not None:
             box = self.query_one(".failure", Static)
             box.update(Content(told(error)))
             box.display = True
+        stream, self._stream = self._stream, None
+        self._is_over = True
+        if stream is not None:
+            await stream.stop()
 
 
 def _end_of(text: str) -> str:

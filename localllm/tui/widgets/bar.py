@@ -14,20 +14,16 @@ class Kind:
 
     label: str
     block: str
-    plain: str
     style: str
 
-    def glyph(self, *, blocks: bool) -> str:
-        return self.block if blocks else self.plain
 
-
-WEIGHTS = Kind("weights", "█", "#", "$primary")
-CACHE = Kind("KV cache", "▓", "=", "$secondary")
-BUFFERS = Kind("buffers", "▒", "+", "$accent")
-OTHERS = Kind("other programs", "◆", "o", "$warning")
-FREE = Kind("free", "·", ".", "$foreground-muted")
-RESERVE = Kind("reserve", "-", "-", "$foreground-muted")
-UNKNOWN = Kind("not known", "?", "?", "$foreground-muted")
+WEIGHTS = Kind("weights", "█", "$primary")
+CACHE = Kind("KV cache", "▓", "$secondary")
+BUFFERS = Kind("buffers", "▒", "$accent")
+OTHERS = Kind("other programs", "◆", "$warning")
+FREE = Kind("free", "·", "$foreground-muted")
+RESERVE = Kind("reserve", "-", "$foreground-muted")
+UNKNOWN = Kind("not known", "?", "$foreground-muted")
 KINDS = (WEIGHTS, CACHE, BUFFERS, OTHERS, FREE, RESERVE)
 """In the order of a bar; buffers are what computes, and the runtime's own."""
 
@@ -42,22 +38,22 @@ class Piece:
     """Stands in the place of its first column: the number of its owner."""
 
 
-def render_bar(pieces: Sequence[Piece], width: int, *, blocks: bool = True) -> Content:
+def render_bar(pieces: Sequence[Piece], width: int) -> Content:
     """Draw the pieces side by side; one that is there at all has a column, as far as there are any."""
     parts: list[tuple[str, str]] = []
     for piece, columns in zip(pieces, _share_out([p.size for p in pieces], width), strict=True):
-        drawn = piece.kind.glyph(blocks=blocks) * columns
+        drawn = piece.kind.block * columns
         if piece.mark and columns:
             drawn = piece.mark[:columns] + drawn[len(piece.mark) :]
         parts.append((drawn, piece.kind.style))
     return Content.assemble(*parts)
 
 
-def render_legend(kinds: Sequence[Kind] = KINDS, *, blocks: bool = True) -> Content:
+def render_legend(kinds: Sequence[Kind] = KINDS) -> Content:
     """Say what the pieces mean."""
     parts: list[str | tuple[str, str]] = []
     for kind in kinds:
-        parts += [(kind.glyph(blocks=blocks), kind.style), f" {kind.label}  "]
+        parts += [(kind.block, kind.style), f" {kind.label}  "]
     return Content.assemble(*parts).rstrip()
 
 

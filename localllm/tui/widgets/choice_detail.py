@@ -7,16 +7,9 @@ from textual.widgets import Static
 
 from localllm.tui.choices import Choice
 from localllm.tui.choosing import Row, title
-from localllm.tui.figures import (
-    Tones,
-    bar,
-    context_of,
-    speed_in_full,
-    takes_in_words,
-    tones_of,
-    verdict,
-)
-from localllm.tui.words import plain, size_of
+from localllm.tui.figures import Tones, bar, speed_in_full, takes_in_words, tones_of, verdict
+from localllm.wording.figures import number_of, size_of
+from localllm.wording.plain import plain
 
 _BAR = 20
 
@@ -72,12 +65,18 @@ def _standing(row: Row) -> str:
     one = row.shown
     parts = ["the best for this machine"] if one.is_best else []
     if one.served is not None:
-        parts.append(one.served.state + (", pinned" if one.served.pinned else ""))
+        parts.append(one.served.state + _other_name(one.name, one.key, one.served.id))
+        parts += ["pinned"] if one.served.pinned else []
     return ", ".join(parts)
 
 
+def _other_name(name: str, key: str, served: str) -> str:
+    """What clients call it, where that is not what it is listed by."""
+    return "" if served.casefold() in {name.casefold(), key} else f" as {plain(served)}"
+
+
 def _context(row: Row) -> str:
-    said = context_of(row.shown.context)
+    said = number_of(row.shown.context)
     return said if row.wish.context is None else f"{said} (asked for)"
 
 

@@ -12,17 +12,9 @@ from textual.message import Message
 
 from localllm.tui.choices import Choice
 from localllm.tui.choosing import Row
-from localllm.tui.figures import (
-    Tones,
-    bar,
-    context_of,
-    fitted,
-    short_speed,
-    speed_with_source,
-    verdict,
-)
+from localllm.tui.figures import Tones, bar, fitted, short_speed, speed_with_source, verdict
 from localllm.tui.widgets.keyed_table import Column, KeyedTable, rest_of
-from localllm.tui.words import percent, size_of
+from localllm.wording.figures import number_of, percent, size_of
 
 _LEAST_NAME = 12
 _NORMAL, _WIDE = 92, 140
@@ -38,10 +30,19 @@ class ChoiceTable(KeyedTable[Row]):
     """Shows rows; those whose figures are not those of the wish yet dimmed."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "select_cursor", "Switch", tooltip="Serve the selected model"),
-        Binding("right", "quant(1)", "Quant", key_display="←→", tooltip="The next quantization"),
-        Binding("left", "quant(-1)", show=False, tooltip="The quantization before"),
-    ]
+        Binding(
+            "enter", "select_cursor", "Switch", id="choice-take",
+            tooltip="Serve the selected model",
+        ),
+        Binding(
+            "right", "quant(1)", "Quant", id="choice-quant", key_display="←→",
+            tooltip="The next quantization",
+        ),
+        Binding(
+            "left", "quant(-1)", "Quant before", id="choice-quant-before", show=False,
+            tooltip="The quantization before",
+        ),
+    ]  # fmt: skip
 
     @dataclass
     class Quant(Message):
@@ -106,7 +107,7 @@ def _speed(row: Row, _width: int, _tones: Tones) -> Text:
 
 
 def _context(row: Row, _width: int, _tones: Tones) -> Text:
-    return Text(context_of(row.shown.context))
+    return Text(number_of(row.shown.context))
 
 
 def _takes(row: Row, _width: int, _tones: Tones) -> Text:

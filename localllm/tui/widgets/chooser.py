@@ -26,6 +26,7 @@ from localllm.tui.errands import Came, Costs, Errands
 from localllm.tui.widgets.choice_detail import ChoiceDetail
 from localllm.tui.widgets.choice_table import ChoiceTable
 from localllm.tui.widgets.filter_box import FilterBox
+from localllm.tui.widgets.line import Line
 
 _SOON_S = 0.25
 """Without another key, before it is asked what a choice costs."""
@@ -35,11 +36,7 @@ _COMMANDS = "dpuc+-=/?"
 
 
 class Chooser(Vertical):
-    """Asks for plan and disk by itself, and shows what has come first.
-
-    Args:
-        text: What it is filtered by at first.
-    """
+    """Asks for plan and disk by itself, and shows what has come first."""
 
     DEFAULT_CSS = """
     Chooser { height: 1fr; }
@@ -48,17 +45,20 @@ class Chooser(Vertical):
     Chooser ChoiceTable { height: 1fr; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("slash", "filter", "Filter", id="filter", tooltip="To the filter"),
+        Binding("slash", "filter", "Filter", id="chooser-filter", tooltip="To the filter"),
         Binding(
-            "plus,equals_sign",
-            "context(1)",
-            "Context",
-            key_display="+-",
+            "plus,equals_sign", "context(1)", "Context", id="chooser-context", key_display="+-",
             tooltip="Twice the context",
         ),
-        Binding("minus", "context(-1)", show=False, tooltip="Half the context"),
-        Binding("c", "type_context", "Type a context", show=False, tooltip="A context in tokens"),
-    ]
+        Binding(
+            "minus", "context(-1)", "Less context", id="chooser-less-context", show=False,
+            tooltip="Half the context",
+        ),
+        Binding(
+            "c", "type_context", "Type a context", id="chooser-type-context", show=False,
+            tooltip="A context in tokens",
+        ),
+    ]  # fmt: skip
 
     @dataclass
     class Taken(Message):
@@ -74,9 +74,8 @@ class Chooser(Vertical):
 
         error: LocalLLMError
 
-    def __init__(self, text: str = "") -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._text = text
         self._known = c.Choosing()
         self._rows: tuple[c.Row, ...] = ()
         self._selected: str | None = None
@@ -98,16 +97,16 @@ class Chooser(Vertical):
         return self.has_focus_within and isinstance(self.screen.focused, ChoiceTable)
 
     def compose(self) -> ComposeResult:
-        yield FilterBox(self._text)
+        yield FilterBox()
         yield ChoiceTable(name_id="choices")
         yield ChoiceDetail(id="detail")
-        yield Input(
+        yield Line(
             placeholder="context in tokens; empty: as many as fit", id="context", type="integer"
         )
 
     def on_mount(self) -> None:
         self.query_one("#context").display = False
-        self._errands = Errands(self.app, self)
+        self._errands = Errands(self)
         self._errands.ask("plan", lambda daemon: daemon.plan(PlanRequest()))
         self._errands.ask("store", lambda daemon: daemon.store(fit=False))
         self.watch(self.app, "world", self._show)
@@ -161,7 +160,8 @@ class Chooser(Vertical):
     def _filter_left(self, message: FilterBox.Left) -> None:
         table = self.query_one(ChoiceTable)
         table.focus()
-        getattr(table, f"action_{message.how}")()
+        if message.how is not None:
+            getattr(table, f"action_{message.how}")()
 
     @on(Input.Submitted, "#filter")
     @on(DataTable.RowSelected)
@@ -183,11 +183,8 @@ class Chooser(Vertical):
 
     @on(DataTable.RowHighlighted)
     def _row_highlighted(self) -> None:
-        key = self.query_one(ChoiceTable).selected_key
-        if key is not None and key != self._selected:
-            self._selected = key
+        if self._follow_cursor():
             self._show_detail()
-            self.post_message(self.Looked())
 
     def on_descendant_focus(self) -> None:
         self.screen.refresh_bindings()
@@ -223,7 +220,17 @@ class Chooser(Vertical):
         self._show()
         self.post_message(self.Looked())
 
+    def _follow_cursor(self) -> bool:
+        """Select what the cursor is on; False if it is selected already."""
+        key = self.query_one(ChoiceTable).selected_key
+        if key is None or key == self._selected:
+            return False
+        self._selected = key
+        self.post_message(self.Looked())
+        return True
+
     def _show(self) -> None:
+        self._follow_cursor()  # a key may have moved it, and the table's word of it be under way
         text = self.query_one(FilterBox).value
         self._rows = c.rows_of(self._known, app_of(self).world.now, text)
         if self._rows and self.row is None:

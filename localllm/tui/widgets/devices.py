@@ -21,9 +21,10 @@ from localllm.tui.widgets.bar import (
     render_legend,
 )
 from localllm.tui.widgets.drawn import Drawn
-from localllm.tui.words import DASH, percent, plain, size_of
 from localllm.tui.world import World
 from localllm.units import GIB
+from localllm.wording.figures import DASH, percent, size_of
+from localllm.wording.plain import plain
 
 _SHORTEST_BAR, _ID_COLUMNS = 8, 7
 _STATUS_COLUMNS = 11
@@ -44,19 +45,19 @@ class Devices(Drawn):
         return render_devices(world.now, width, is_short=is_short)
 
 
-def render_devices(now: NowView, width: int, *, is_short: bool, blocks: bool = True) -> Content:
+def render_devices(now: NowView, width: int, *, is_short: bool) -> Content:
     """Draw all devices and the legend."""
     marks = marks_of(now)
     lines: list[Content] = []
     shown = seen_apart(now.devices)
     for device in shown:
         if is_short:
-            lines.append(_on_one_line(device, marks, width, blocks=blocks))
+            lines.append(_on_one_line(device, marks, width))
         else:
-            lines += _in_full(device, marks, width, blocks=blocks)
+            lines += _in_full(device, marks, width)
     drawn = {piece.kind for device in shown for piece in pieces_of(device, marks) if piece.size}
     kinds = KINDS if UNKNOWN not in drawn else (*KINDS, UNKNOWN)
-    return Content("\n").join([*lines, render_legend(kinds, blocks=blocks)])
+    return Content("\n").join([*lines, render_legend(kinds)])
 
 
 def seen_apart(devices: Sequence[DeviceNowView]) -> list[DeviceNowView]:
@@ -93,9 +94,7 @@ def pieces_of(device: DeviceNowView, marks: Mapping[str, str]) -> list[Piece]:
     ]
 
 
-def _on_one_line(
-    device: DeviceNowView, marks: Mapping[str, str], width: int, *, blocks: bool
-) -> Content:
+def _on_one_line(device: DeviceNowView, marks: Mapping[str, str], width: int) -> Content:
     name = plain(device.id)[:_ID_COLUMNS].ljust(_ID_COLUMNS)
     if device.lost is not None:
         return Content.assemble((f"{name} ✖ lost: {_words(device.lost)}", "bold $error"))
@@ -104,13 +103,11 @@ def _on_one_line(
     sign = _sign(device)
     end = f" {used} {vitals} "
     columns = max(_SHORTEST_BAR, width - len(name) - 1 - len(end) - _STATUS_COLUMNS)
-    bar = render_bar(pieces_of(device, marks), columns, blocks=blocks)
+    bar = render_bar(pieces_of(device, marks), columns)
     return Content.assemble((name, "bold"), " ", bar, end, (sign, "bold $warning"))
 
 
-def _in_full(
-    device: DeviceNowView, marks: Mapping[str, str], width: int, *, blocks: bool
-) -> list[Content]:
+def _in_full(device: DeviceNowView, marks: Mapping[str, str], width: int) -> list[Content]:
     head = Content.styled(f"{plain(device.id)}  {plain(device.name)}", "bold")
     if device.lost is not None:
         return [head, Content.styled(f"  ✖ lost: {_words(device.lost)}", "bold $error")]
@@ -122,7 +119,7 @@ def _in_full(
         said = f"  ! throttled: {_words(device.throttled)}"
         head = Content.assemble(head, (said, "bold $warning"))
     used = f" {_gib(_used(device))} of {_gib(device.memory_total)} GiB".rjust(20)
-    bar = render_bar(pieces_of(device, marks), max(_SHORTEST_BAR, width - 22), blocks=blocks)
+    bar = render_bar(pieces_of(device, marks), max(_SHORTEST_BAR, width - 22))
     owners = _owners(device, marks)
     return [head, Content.assemble("  ", bar, used), *_packed(owners, width)]
 

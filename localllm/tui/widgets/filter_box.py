@@ -7,35 +7,45 @@ from typing import ClassVar
 
 from textual.binding import Binding, BindingType
 from textual.message import Message
-from textual.widgets import Input
+
+from localllm.tui.widgets.line import Line
 
 
-class FilterBox(Input):
-    """Says with `Left` that the list is wanted.
-
-    Args:
-        text: What it has at first.
-    """
+class FilterBox(Line):
+    """Says with `Left` that the list is wanted."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "submit", "Switch", tooltip="Serve the selected model"),
-        Binding("down", "leave('cursor_down')", "List", tooltip="To the list"),
-        Binding("up", "leave('cursor_up')", show=False, tooltip="To the list"),
-        Binding("pagedown", "leave('page_down')", show=False, tooltip="To the list"),
-        Binding("pageup", "leave('page_up')", show=False, tooltip="To the list"),
-    ]
+        Binding(
+            "enter", "submit", "Switch", id="filter-take", tooltip="Serve the selected model"
+        ),
+        Binding(
+            "down", "leave", "List", id="filter-down", tooltip="To the list, to what is selected"
+        ),
+        Binding(
+            "up", "leave('cursor_up')", "List, up", id="filter-up", show=False,
+            tooltip="Go up in the list",
+        ),
+        Binding(
+            "pagedown", "leave('page_down')", "List, a page down", id="filter-page-down",
+            show=False, tooltip="Go on in the list, a page further",
+        ),
+        Binding(
+            "pageup", "leave('page_up')", "List, a page up", id="filter-page-up", show=False,
+            tooltip="Go up in the list by a page",
+        ),
+    ]  # fmt: skip
 
     @dataclass
     class Left(Message):
         """The list is to move, and to have the keyboard."""
 
-        how: str
-        """One of its actions."""
+        how: str | None
+        """One of its actions; None: it stays on what is selected."""
 
-    def __init__(self, text: str = "") -> None:
+    def __init__(self) -> None:
         said = "type to filter; ↓ to the list, where letters are keys"
-        super().__init__(text, placeholder=said, select_on_focus=False, id="filter")
+        super().__init__(placeholder=said, select_on_focus=False, id="filter")
 
-    def action_leave(self, how: str) -> None:
-        """Go on in the list."""
+    def action_leave(self, how: str | None = None) -> None:
+        """Go on in the list; a first ↓ moves nothing, so that letters are keys of what was filtered for."""
         self.post_message(self.Left(how))

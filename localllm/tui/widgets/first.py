@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import ClassVar
 
 from rich.text import Text
@@ -17,12 +18,14 @@ from localllm.errors import LocalLLMError
 from localllm.tui.choices import Choice
 from localllm.tui.choosing import title
 from localllm.tui.errands import Came, Errands
-from localllm.tui.figures import Tones, bar, context_of, speed_in_full, takes_in_words, tones_of
+from localllm.tui.figures import Tones, bar, speed_in_full, takes_in_words, tones_of
 from localllm.tui.first_choices import best_three
 from localllm.tui.screens.switcher import Switcher
 from localllm.tui.telling import told
-from localllm.tui.words import plain, size_of
+from localllm.wording.figures import number_of, size_of
+from localllm.wording.plain import plain
 
+_CHAT, _CODE = "chat", "code"
 _BAR = 16
 _ASKING = "Nothing is served. The best choices for this machine are being planned ..."
 _CHOOSE = "Nothing is served. The best choices for this machine; enter begins, s shows all others:"
@@ -32,7 +35,7 @@ class FirstList(OptionList):
     """The choices; enter begins with one."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "select", "Begin", id="begin", tooltip="Fetch and serve this model"),
+        Binding("enter", "select", "Begin", id="first-begin", tooltip="Fetch and serve this model"),
     ]
 
 
@@ -47,10 +50,12 @@ class FirstChoices(Vertical):
     }
     """
 
+    again_s = 5.0
+    """Before a plan that could not be had is asked for again."""
+
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002  # as Textual has it
         super().__init__(id=id)
-        self._chat: PlanView | None = None
-        self._code: PlanView | None = None
+        self._plans: dict[str, PlanView] = {}
         self._choices: tuple[tuple[str, Choice], ...] = ()
 
     def compose(self) -> ComposeResult:
@@ -58,35 +63,39 @@ class FirstChoices(Vertical):
         yield FirstList(id="first-choices", markup=False)
 
     def on_mount(self) -> None:
+        self.border_title = "begin"
         self.query_one(OptionList).display = False
-        errands = Errands(self.app, self)
-        errands.ask("chat", lambda daemon: daemon.plan(PlanRequest()))
-        errands.ask("code", lambda daemon: daemon.plan(PlanRequest(use="code")))
+        self._errands = Errands(self)
+        self._ask(_CHAT)
+        self._ask(_CODE)
+
+    def _ask(self, use: str) -> None:
+        wanted = PlanRequest() if use == _CHAT else PlanRequest(use="code")
+        self._errands.ask(use, lambda daemon: daemon.plan(wanted))
 
     @on(Came)
     def _came(self, message: Came) -> None:
-        answer = message.answer
-        if isinstance(answer, LocalLLMError):
-            if message.what == "chat":
-                self._say(told(answer))
-            return
+        """Take a plan in; one that could not be had, since the daemon is busy or gone, is asked for again."""
+        answer, use = message.answer, message.what
         if isinstance(answer, PlanView):
-            if message.what == "chat":
-                self._chat = answer
-            else:
-                self._code = answer
+            self._plans[use] = answer
             self._show()
+            return
+        if isinstance(answer, LocalLLMError) and use == _CHAT:
+            self._say(told(answer))
+        self.set_timer(self.again_s, partial(self._ask, use))
 
     @on(OptionList.OptionSelected)
     def _selected(self, event: OptionList.OptionSelected) -> None:
         self.app.push_screen(Switcher(self._choices[event.option_index][1]))
 
     def _show(self) -> None:
-        if self._chat is None:
+        chat = self._plans.get(_CHAT)
+        if chat is None:
             return
-        self._choices = best_three(self._chat, self._code)
+        self._choices = best_three(chat, self._plans.get(_CODE))
         if not self._choices:
-            self._say(f"Nothing is served. {plain(self._chat.advice or 'Nothing fits here.')}")
+            self._say(f"Nothing is served. {plain(chat.advice or 'Nothing fits here.')}")
             return
         self._say(_CHOOSE)
         box = self.query_one(OptionList)
@@ -108,5 +117,5 @@ def render_first(label: str, one: Choice, tones: Tones) -> Text:
     text = Text(title(one), "bold").append(f"  {label}, {fetch}\n", "not bold")
     text.append("  ", "not bold").append_text(bar(one.takes, _BAR, tones))
     takes = takes_in_words(one.takes, one.takes_bytes)
-    text.append(f" {takes}, context {context_of(one.context)}\n", "not bold")
+    text.append(f" {takes}, context {number_of(one.context)}\n", "not bold")
     return text.append(f"  {speed_in_full(one.speed)}", "not bold")

@@ -10,8 +10,11 @@ from textual.content import Content
 from textual.widgets import Static
 
 from localllm.api.now_views import NowView
-from localllm.tui.words import duration_of, percent, plain
+from localllm.tui.words import as_many_as_fit
 from localllm.tui.world import World
+from localllm.units import duration
+from localllm.wording.figures import percent
+from localllm.wording.plain import plain
 
 TABS = (
     ("1", "dashboard", "Dashboard"),
@@ -31,9 +34,12 @@ class StatusHeader(Vertical):
 
     DEFAULT_CSS = """
     StatusHeader {
-        dock: top; height: 2; background: $panel;
+        dock: top; height: auto; background: $panel;
         & > Static { height: 1; width: 1fr; padding: 0 1; text-wrap: nowrap; text-overflow: ellipsis; }
-        & > #header-status.-lost { background: $error; color: $background; text-style: bold; }
+        & > #header-status.-lost {
+            height: auto; max-height: 3; text-wrap: wrap;
+            background: $error; color: $background; text-style: bold;
+        }
     }
     """
 
@@ -43,7 +49,11 @@ class StatusHeader(Vertical):
 
     def on_mount(self) -> None:
         self._shown: Content | None = None
+        self._world = World()
         self.watch(self.app, "world", self.show)
+
+    def on_resize(self) -> None:
+        self.show(self._world)
 
     def _mode(self) -> str:
         """Of the screen that it is on."""
@@ -54,7 +64,8 @@ class StatusHeader(Vertical):
 
     def show(self, world: World) -> None:
         """Draw it, if it is another than is drawn."""
-        content = render_status(world)
+        self._world = world
+        content = render_status(world, self.app.size.width - 2)
         if self._shown is not None and content.is_same(self._shown):
             return
         self._shown = content
@@ -63,13 +74,13 @@ class StatusHeader(Vertical):
         status.update(content)
 
 
-def render_status(world: World) -> Content:
-    """Say how the daemon is."""
+def render_status(world: World, width: int) -> Content:
+    """Say how the daemon is: of what goes without saying as much as has room."""
     if world.lost_since is not None:
         return Content(_lost(world, world.lost_since))
     if world.now is None:
         return Content("localllm: looking for the daemon")
-    return _connected(world.now)
+    return _connected(world.now, width)
 
 
 def render_tabs(mode: str) -> Content:
@@ -86,25 +97,23 @@ def render_tabs(mode: str) -> Content:
 def _lost(world: World, since: float) -> str:
     at = time.strftime("%H:%M:%S", time.localtime(since))
     why = plain(world.why_lost or "it does not answer")
-    return f"no daemon since {at}, looking for it (S starts one): {why}"
+    if world.is_there:
+        return f"no answer since {at}: {why}"
+    return f"no daemon since {at}; S starts one, looking for it: {why}"
 
 
-def _connected(now: NowView) -> Content:
+def _connected(now: NowView, width: int) -> Content:
     daemon = now.daemon
-    parts = [
-        Content.styled(f"localllm {plain(daemon.version)}", "bold"),
-        Content(plain(daemon.endpoint)),
-        Content(_asked(now)),
-        *_fetched(now),
-        Content(f"up {_coarse(daemon.uptime)}"),
-        Content.styled(plain(now.host), "$foreground-muted"),
-    ]
-    return Content(_GAP).join(parts)
+    name = f"localllm {plain(daemon.version)}"
+    parts = [plain(daemon.endpoint), _asked(now), *_fetched(now)]
+    parts += [f"up {_coarse(daemon.uptime)}", plain(now.host)]
+    rest = as_many_as_fit(parts, _GAP, width - len(name) - len(_GAP))
+    return Content.assemble((name, "bold"), _GAP, rest)
 
 
 def _coarse(seconds: float) -> str:
     """To the minute: a line that changes every second is drawn every second."""
-    return duration_of(seconds // 60 * 60) if seconds >= 60 else "under a minute"  # noqa: PLR2004
+    return duration(seconds // 60 * 60) if seconds >= 60 else "under a minute"  # noqa: PLR2004
 
 
 def _asked(now: NowView) -> str:
@@ -113,10 +122,10 @@ def _asked(now: NowView) -> str:
     return f"{active} active, {waiting} waiting"
 
 
-def _fetched(now: NowView) -> list[Content]:
+def _fetched(now: NowView) -> list[str]:
     """Say how far all downloads are that are under way."""
     under_way = [pull for pull in now.pulls if pull.state == "fetching" and pull.size]
     if not under_way:
         return []
     share = sum(pull.here for pull in under_way) / sum(pull.size for pull in under_way)
-    return [Content(f"fetching {percent(share)}")]
+    return [f"fetching {percent(share)}"]

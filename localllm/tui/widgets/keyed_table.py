@@ -40,7 +40,12 @@ class KeyedTable(DataTable[Text], Generic[T]):
     DEFAULT_CSS = "KeyedTable { scrollbar-size-vertical: 1; overflow-x: hidden; }"
 
     def __init__(self, columns_for: Callable[[int], Sequence[Column[T]]], *, name_id: str) -> None:
-        super().__init__(cursor_type="row", cell_padding=0, id=name_id)
+        super().__init__(
+            cursor_type="row",
+            cursor_foreground_priority="renderable",  # a bar keeps its colours
+            cell_padding=0,
+            id=name_id,
+        )
         self._columns_for = columns_for
         self._laid_columns: Sequence[Column[T]] = ()
         self._items: Mapping[str, T] = {}

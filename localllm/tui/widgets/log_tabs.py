@@ -9,7 +9,7 @@ from textual.widgets import Tab, Tabs
 
 from localllm.api.now_views import ModelNowView
 from localllm.tui.log_source import EVENTS
-from localllm.tui.words import plain
+from localllm.wording.plain import plain
 
 
 class LogTabs(Tabs):

@@ -87,8 +87,9 @@ class LogView(ScrollView, can_focus=True):
             return
         row = self._rows.row_of(number - self.kept.gone)
         self.following = False
-        if not self.scroll_y <= row < self.scroll_y + self.size.height:
-            self.scroll_to(y=max(0, row - self.size.height // 2), animate=False, immediate=True)
+        height = self.scrollable_content_region.height
+        if not self.scroll_y <= row < self.scroll_y + height:
+            self._go_to(row - height // 2)
         self.refresh()
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
@@ -97,6 +98,21 @@ class LogView(ScrollView, can_focus=True):
             self.following = self.following or new_value > old_value
         elif new_value < old_value:
             self.following = False
+
+    def watch_show_vertical_scrollbar(self, is_shown: bool) -> None:  # noqa: FBT001  # as Textual has it
+        """Wrap where there is room: Textual sends no Resize when a bar comes or goes.
+
+        Nor does it tell a bar that comes how far was scrolled before.
+        """
+        if self.wrap:
+            self._lay_out()
+        if is_shown:
+            self.vertical_scrollbar.position = self.scroll_y
+
+    def watch_show_horizontal_scrollbar(self) -> None:
+        """Keep the last line above the bar."""
+        if self.following:
+            self._settle(0)
 
     def on_resize(self, _event: Resize) -> None:
         if self.wrap:
@@ -139,7 +155,8 @@ class LogView(ScrollView, can_focus=True):
 
     def _lay_out(self) -> None:
         top = self._top() - self.kept.gone
-        self._rows = rows_of(self.kept.lines, max(self.size.width, 1) if self.wrap else None)
+        width = max(self.scrollable_content_region.width, 1)
+        self._rows = rows_of(self.kept.lines, width if self.wrap else None)
         self._measure()
         self._settle(self._rows.row_of(top) if self._rows else 0)
 
@@ -150,10 +167,14 @@ class LogView(ScrollView, can_focus=True):
     def _settle(self, row: int) -> None:
         """Show the end while it is followed, else what begins with `row`."""
         if self.following:
-            self.scroll_end(animate=False, immediate=True, x_axis=False)
+            self._go_to(self.max_scroll_y)
         elif row != round(self.scroll_y):
-            self.scroll_to(y=max(0, row), animate=False, immediate=True)
+            self._go_to(row)
         self.refresh()
+
+    def _go_to(self, row: int) -> None:
+        """Begin with this row; forced, since the bar that Textual asks for comes with the next layout."""
+        self.scroll_to(y=max(0, row), animate=False, immediate=True, force=True)
 
 
 def _segments(

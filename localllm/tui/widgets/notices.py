@@ -8,9 +8,10 @@ from typing import Literal
 from textual.content import Content
 
 from localllm.api.now_views import DeviceNowView, ModelNowView, NowView
+from localllm.errors import error_of
 from localllm.tui.widgets.drawn import Drawn
-from localllm.tui.words import plain
 from localllm.tui.world import World
+from localllm.wording.plain import plain
 
 _FEW = 4
 """Notices where the screen is short; the rest is counted."""
@@ -30,10 +31,13 @@ class Notices(Drawn):
 
     DEFAULT_CSS = """
     Notices { height: auto; padding: 0 1; border-left: thick $error; background: $surface; }
+    Notices.-mild { border-left: thick $warning; }
     """
+    WRAPS = True
 
     def render_world(self, world: World, width: int) -> Content:  # noqa: ARG002
         notices = [] if world.now is None else notices_of(world.now)
+        self.set_class(all(one.level == "warning" for one in notices), "-mild")
         room = _FEW if self.screen.has_class("-short") else 3 * _FEW
         lines = [_line(notice) for notice in notices[:room]]
         if len(notices) > room:
@@ -50,9 +54,8 @@ def notices_of(now: NowView) -> list[Notice]:
         found += _of_model(model)
     for pull in now.pulls:
         if pull.error is not None and pull.state == "failed":
-            what, _, rest = pull.error.message.partition("\n  why: ")
-            why, _, fix = rest.partition("\n  fix: ")
-            found.append(Notice("error", f"{pull.model}: {what} {why}", fix or None))
+            told = error_of(pull.error.message, pull.error.code)
+            found.append(Notice("error", f"{pull.model}: {told.what} {told.why}", told.fix))
     return sorted(found, key=lambda notice: notice.level == "warning")
 
 

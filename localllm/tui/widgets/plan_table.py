@@ -8,20 +8,10 @@ from dataclasses import dataclass
 from rich.text import Text
 
 from localllm.api.views import CandidateView, PlanView
-from localllm.tui.figures import (
-    Speed,
-    Takes,
-    Tones,
-    bar,
-    beside_bytes,
-    context_of,
-    fitted,
-    speed_of_plan,
-    takes_of,
-    verdict,
-)
+from localllm.tui.figures import Speed, Tones, bar, fitted, speed_of_plan, verdict
 from localllm.tui.widgets.keyed_table import GAP, Column, KeyedTable, rest_of
-from localllm.tui.words import DASH, size_of
+from localllm.wording.figures import DASH, number_of, size_of
+from localllm.wording.takes import Takes, beside_bytes, takes_of
 
 _LEAST_BAR, _MOST_BAR = 8, 40
 _LEAST_NAME, _GOOD_NAME, _MOST_NAME = 12, 20, 24
@@ -95,7 +85,7 @@ def columns_for(width: int, *, has_names: bool) -> Sequence[Column[Planned]]:
 
 
 def _context(one: Planned, _width: int, _tones: Tones) -> Text:
-    return Text(context_of(one.view.context))
+    return Text(number_of(one.view.context))
 
 
 def _takes(one: Planned, _width: int, _tones: Tones) -> Text:
@@ -107,7 +97,7 @@ def _host(one: Planned, _width: int, _tones: Tones) -> Text:
 
 
 def _slots(one: Planned, _width: int, _tones: Tones) -> Text:
-    return Text(DASH if one.view.parallel is None else str(one.view.parallel))
+    return Text(number_of(one.view.parallel))
 
 
 def _quality(one: Planned, _width: int, _tones: Tones) -> Text:

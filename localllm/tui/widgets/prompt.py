@@ -10,7 +10,7 @@ from textual.events import Key, Paste
 from textual.message import Message
 from textual.widgets import TextArea
 
-from localllm.tui.chat_stream import harmless_markdown
+from localllm.wording.plain import plain_text
 
 
 class Prompt(TextArea):
@@ -52,7 +52,7 @@ class Prompt(TextArea):
             self.post_message(self.Sent(self.text.strip()))
 
     async def _on_paste(self, event: Paste) -> None:
-        event.text = harmless_markdown(event.text)
+        event.text = plain_text(event.text)
         await super()._on_paste(event)
 
     def take_back(self) -> None:

@@ -20,8 +20,8 @@ _COLUMNS = (
     ("speed", "     Speed", 10),
     ("left", "  Left", 6),
 )
-_NOTE = ("note", "Note", 60)
-"""Where there is room; it is among the details as well."""
+_LEAST_NOTE = 12
+"""Columns; without them there is no note here: it is among the details as well."""
 
 
 class PullTable(DataTable[Content]):
@@ -30,12 +30,14 @@ class PullTable(DataTable[Content]):
     DEFAULT_CSS = """
     PullTable {
         height: auto; max-height: 50%; background: $background; overflow-x: auto;
-        scrollbar-size: 0 1;
+        scrollbar-size: 0 1; padding-left: 1;
     }
     """
 
     def __init__(self) -> None:
-        super().__init__(id="pulls", cursor_type="row", cell_padding=0)
+        super().__init__(
+            id="pulls", cursor_type="row", cursor_foreground_priority="renderable", cell_padding=0
+        )
         self._pulls: list[PullView] = []
         self._drawn: dict[tuple[str, str], Content] = {}
         self._widths: dict[str, int] = {}
@@ -78,12 +80,19 @@ class PullTable(DataTable[Content]):
 
     def _make_columns(self) -> None:
         """Anew only where the screen has become much wider or narrower."""
-        model = _WIDE if self.app.size.width >= _WIDE_FROM else _NARROW
-        if self._widths.get("model") == model:
+        columns = columns_for(self.app.size.width)
+        if self._widths == {key: cells for key, _, cells in columns}:
             return
         self.clear(columns=True)
         self._drawn, self._widths = {}, {}
-        more = (_NOTE,) if model == _WIDE else ()
-        for key, label, cells in (("model", "Model", model), *_COLUMNS, *more):
+        for key, label, cells in columns:
             self._widths[key] = cells
             self.add_column(label, width=cells + 1, key=key)
+
+
+def columns_for(width: int) -> list[tuple[str, str, int]]:
+    """Lay them out for so many; the note gets what is left."""
+    model = _WIDE if width >= _WIDE_FROM else _NARROW
+    columns = [("model", "Model", model), *_COLUMNS]
+    note = width - sum(cells + 1 for _, _, cells in columns) - 2
+    return [*columns, ("note", "Note", note)] if note >= _LEAST_NOTE else columns

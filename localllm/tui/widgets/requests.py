@@ -8,11 +8,11 @@ from typing import ClassVar
 
 from rich.text import Text
 from textual.binding import Binding, BindingType
-from textual.events import Resize
 from textual.widgets import DataTable
 
 from localllm.api.request_views import RequestsListView, RequestView
-from localllm.tui.words import DASH, percent, plain
+from localllm.wording.figures import DASH, count_of, percent, short_duration
+from localllm.wording.plain import plain
 
 _SIGNS = {
     "waiting": "…",
@@ -24,7 +24,7 @@ _SIGNS = {
 }
 _LIVE = {"waiting", "prefill", "generating"}
 _COLUMNS = (
-    ("sign", "", 2),
+    ("sign", "", 3),
     ("phase", "phase", 12),
     ("client", "client", 15),
     ("model", "model", 14),
@@ -41,7 +41,6 @@ _NAMES = {"client", "model"}
 """These get the room that is left."""
 
 _MOST = 30
-_MINUTE_S, _HOUR_S = 60, 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +51,7 @@ class Sign:
     glyph: str
 
     def __rich__(self) -> Text:
-        return Text(self.glyph)
+        return Text(f" {self.glyph}")
 
 
 class Requests(DataTable[Sign | Text]):
@@ -68,7 +67,9 @@ class Requests(DataTable[Sign | Text]):
     ]
 
     def __init__(self, *, id: str) -> None:  # noqa: A002  # Textual's word
-        super().__init__(id=id, cursor_type="row", cell_padding=0)
+        super().__init__(
+            id=id, cursor_type="row", cursor_foreground_priority="renderable", cell_padding=0
+        )
         self._cells: dict[str, Sequence[Sign | Text]] = {}
         self._drawn: dict[str, tuple[int, RequestView]] = {}
         self._widths: dict[str, int] = {}
@@ -96,9 +97,9 @@ class Requests(DataTable[Sign | Text]):
             if selected in rows:
                 self.move_cursor(row=self.get_row_index(selected))
 
-    def on_resize(self, event: Resize) -> None:
+    def on_resize(self) -> None:
         """Give the names the room that there is: a table of another width is another table."""
-        widths = widths_for(event.size.width)
+        widths = widths_for(self.content_size.width)
         if widths == self._widths:
             return
         selected = self._selected()
@@ -144,11 +145,11 @@ def cells_of(request: RequestView, rank: int, widths: dict[str, int]) -> list[Si
     style = "bold" if request.phase in _LIVE or request.phase == "failed" else ""
     model = request.model or request.asked or DASH
     numbers = (
-        _count(request.prompt_tokens),
+        count_of(request.prompt_tokens),
         share_cached(request),
-        _count(request.generated_tokens),
+        count_of(request.generated_tokens),
         DASH if request.decode_tps is None else f"{request.decode_tps:.0f}",
-        short_time(request.elapsed),
+        short_duration(request.elapsed),
     )
     return [
         Sign(rank, _SIGNS[request.phase]),
@@ -167,29 +168,10 @@ def share_cached(request: RequestView) -> str:
     return f"{share}!" if request.prefix_broken else share
 
 
-def short_time(seconds: float) -> str:
-    """Render seconds in six columns.
-
-    >>> short_time(9.51), short_time(75), short_time(3720)
-    ('9.5 s', '1m15s', '1h02m')
-    """
-    if seconds < _MINUTE_S:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(int(seconds), _MINUTE_S)
-    if seconds < _HOUR_S:
-        return f"{minutes}m{rest:02}s"
-    hours, minutes = divmod(minutes, _MINUTE_S)
-    return f"{hours}h{minutes:02}m"
-
-
 def _phase(request: RequestView) -> str:
     if request.phase == "prefill" and request.prompt_tokens and request.prompt_read is not None:
         return f"prefill {percent(request.prompt_read / request.prompt_tokens)}"
     return request.phase
-
-
-def _count(count: int | None) -> str:
-    return DASH if count is None else f"{count:,}"
 
 
 def _clipped(text: str, width: int) -> Text:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from rich.text import Text
 from textual.widgets import Static
 
+from localllm.api.engine_views import BuildView
 from localllm.tui.figures import Tones, tones_of
-from localllm.tui.switching import STEPS, Progress, Step
-from localllm.tui.words import percent, plain, size_of
+from localllm.tui.switch_steps import STEPS, Progress, Step
+from localllm.wording.figures import percent, size_of
+from localllm.wording.plain import plain
 
-_BAR = 24
+_BAR = 16
 _MOST_LINES = 12
 """Of an error's cause, the last ones."""
 
@@ -84,4 +86,12 @@ def _failure(progress: Progress, tones: Tones) -> Text:
     why = error.why.split("\n")
     for line in [why[0], *why[1:][-_MOST_LINES:]]:
         text.append(f"{plain(line)}\n")
+    if progress.offer is not None:
+        return text.append(f"enter fetches {_offered(progress.offer)}\n", "bold")
     return text.append(f"what to do: {plain(error.fix)}\n", "bold")
+
+
+def _offered(build: BuildView) -> str:
+    hosts = " and ".join(map(plain, build.hosts))
+    size = size_of(build.download)
+    return f"{plain(build.title)}:\n  {size} from {hosts}, licence {plain(build.licence)}"
