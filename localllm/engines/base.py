@@ -280,6 +280,14 @@ def library_environment(
     return {name: ":".join([*libraries, *others])}
 
 
+NO_BACKTRACE = {"GGML_NO_BACKTRACE": "1"}
+"""Where llama.cpp aborts it would have a debugger write all its threads into the log, if there is
+one on the machine: seconds, and hundreds of lines after the one that says why.
+
+Source: `ggml_print_backtrace` in ggml/src/ggml.c.
+"""
+
+
 def cuda_environment(uuids: Sequence[str]) -> Mapping[str, str]:
     """Show an engine exactly these NVIDIA devices, numbered as NVML numbers them."""
     if not uuids:

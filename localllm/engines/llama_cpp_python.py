@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 
 from localllm.engines.base import (
+    NO_BACKTRACE,
     SAVES_SLOTS,
     Endpoint,
     Installed,
@@ -78,7 +79,7 @@ class LlamaCppPython:
             argv=[*found.program, json.dumps(asdict(settings))],
             endpoint=endpoint,
             start_deadline_s=start_deadline_s(serving),
-            env={**found.env, **cuda_environment(serving.uuids), **key},
+            env={**found.env, **cuda_environment(serving.uuids), **NO_BACKTRACE, **key},
         )
 
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from localllm.engines.base import (
+    NO_BACKTRACE,
     SAVES_SLOTS,
     Adapter,
     Drafting,
@@ -148,7 +149,7 @@ class LlamaServer:
             argv,
             endpoint,
             start_deadline_s(serving),
-            env={**found.env, **cuda_environment(serving.uuids), **key},
+            env={**found.env, **cuda_environment(serving.uuids), **NO_BACKTRACE, **key},
         )
 
 

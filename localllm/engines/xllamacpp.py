@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from localllm.engines.base import (
+    NO_BACKTRACE,
     SAVES_SLOTS,
     Drafting,
     Endpoint,
@@ -107,7 +108,7 @@ class Xllamacpp:
             argv=[*found.program, json.dumps(asdict(settings))],
             endpoint=endpoint,
             start_deadline_s=start_deadline_s(serving),
-            env={**found.env, **cuda_environment(serving.uuids), **key},
+            env={**found.env, **cuda_environment(serving.uuids), **NO_BACKTRACE, **key},
         )
 
 

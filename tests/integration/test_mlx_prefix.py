@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from localllm.engines.base import Endpoint
+from localllm.engines.workers.slot_requests import draft_of
 from tests.mlx_smollm2 import mlx_smollm2
 from tests.mlx_tiny import GEMMA, MAMBA, tiny_mlx
 from tests.mlx_worker import CHAT, TEXT, Worker, running, serving
@@ -260,11 +261,12 @@ def test_what_the_disk_does_not_take_is_told_and_answers_go_on(
     worker: Worker, saved: Saved
 ) -> None:
     worker.ask(TEXT, prompt=list(range(900, 910)), max_tokens=1, id_slot=0)
-    (saved.files / "full.draft").mkdir()
+    draft = draft_of(saved.files / "full.kv")
+    draft.mkdir()
     try:
         error = worker.refusal("/slots/0?action=save", 500, filename="full.kv")
     finally:
-        (saved.files / "full.draft").rmdir()
+        draft.rmdir()
 
     assert "cannot be saved" in error["message"]
     assert not (saved.files / "full.kv").exists()

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from localllm.engines.base import (
+    NO_BACKTRACE,
     SAVES_SLOTS,
     Endpoint,
     EngineDevice,
@@ -165,6 +166,7 @@ def test_key_and_cards_go_by_the_environment() -> None:
     spec = launch(on_device(CUDA, uuids=("GPU-1", "GPU-2")), Endpoint(port=1, key="s3cret"))
 
     assert spec.env == {
+        **NO_BACKTRACE,
         "CUDA_VISIBLE_DEVICES": "GPU-1,GPU-2",
         "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
         KEY_VARIABLE: "s3cret",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from localllm.engines.base import Endpoint, EngineDevice, Installed, Serving
+from localllm.engines.base import NO_BACKTRACE, Endpoint, EngineDevice, Installed, Serving
 from localllm.engines.llama_server import LlamaServer, parse_devices
 from localllm.hardware.machine import DeviceKind
 from tests.unit.engines.a_serving import CUDA, VULKAN, on_device, on_processor
@@ -307,13 +307,13 @@ def test_the_plans_device_gets_the_layers_and_cuda_knows_it_by_uuid(
 
     assert option(spec.argv, "--device") == device
     assert option(spec.argv, "--gpu-layers") == layers
-    assert spec.env == environment
+    assert spec.env == {**environment, **NO_BACKTRACE}
 
 
 def test_the_key_goes_by_the_environment_and_is_in_no_process_list_or_log() -> None:
     spec = LlamaServer(None, {}).launch(BARE, on_processor(), PORT)
 
-    assert spec.env == {"LLAMA_API_KEY": "s3cret"}
+    assert spec.env == {"LLAMA_API_KEY": "s3cret", **NO_BACKTRACE}
     assert not any("s3cret" in word for word in spec.argv)
     assert "s3cret" not in repr(spec.endpoint)
     assert spec.endpoint.url == "http://127.0.0.1:4242"
@@ -326,7 +326,7 @@ def test_a_socket_takes_the_place_of_host_and_port() -> None:
 
     assert option(spec.argv, "--host") == "/run/e.sock"
     assert "--port" not in spec.argv
-    assert (spec.env, endpoint.url) == ({}, "http://localhost")
+    assert (spec.env, endpoint.url) == (NO_BACKTRACE, "http://localhost")
 
 
 def test_a_flag_that_a_build_may_lack_is_given_only_where_its_help_has_it() -> None:
