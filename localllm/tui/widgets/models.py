@@ -15,7 +15,14 @@ from localllm.tui.widgets.spark import spark
 from localllm.tui.words import as_many_as_fit
 from localllm.tui.world import History, World, by_columns
 from localllm.units import GIB
-from localllm.wording.figures import DASH, duration_of, percent, short_duration, size_of
+from localllm.wording.figures import (
+    DASH,
+    counted,
+    duration_of,
+    percent,
+    short_duration,
+    size_of,
+)
 from localllm.wording.plain import plain
 from localllm.wording.plans import how_kept
 from localllm.wording.saved import what_was_saved
@@ -265,4 +272,4 @@ def _record(view: InstanceView) -> list[str]:
         said.append(f"reads {view.speed.prefill_tps:,.0f} tok/s")
     if view.unload_in is not None:
         said.append(f"unloaded in {duration_of(view.unload_in)} if nobody uses it")
-    return [*said, f"{view.requests.total:,} requests done"]
+    return [*said, f"{counted(view.requests.total, 'request')} done"]
