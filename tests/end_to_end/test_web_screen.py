@@ -11,14 +11,13 @@ from yarl import URL
 
 from tests.fakes import scenes
 from tests.fakes.a_web_screen import a_web_screen
-from tests.fakes.chromium import a_page, find_chromium
+from tests.fakes.chromium import a_page
 from tests.fakes.installation import Installation
 from tests.fakes.scripted_daemon import ScriptedDaemon
 
 pytestmark = [
     pytest.mark.anyio,
     pytest.mark.timeout(60),
-    pytest.mark.skipif(find_chromium() is None, reason="there is no Chromium to look with"),
 ]
 BLANK_BYTES = 20_000
 """A picture of nothing but one colour takes fewer, one of a screen many times as many."""

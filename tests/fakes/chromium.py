@@ -38,10 +38,6 @@ _SWITCHES = (
 _POLICY = "ContentSecurityPolicyIssue"
 
 
-def find_chromium() -> str | None:
-    return shutil.which("chromium") or shutil.which("chromium-browser")
-
-
 class Page:
     """A tab, and all that it has done since it was opened."""
 
@@ -158,8 +154,8 @@ class Page:
 @asynccontextmanager
 async def a_page(*switches: str) -> AsyncIterator[Page]:
     """Start a browser with one empty tab."""
-    program = find_chromium()
-    assert program is not None
+    program = shutil.which("chromium") or shutil.which("chromium-browser")
+    assert program is not None, "Chromium is not installed; apt-get install chromium"
     with tempfile.TemporaryDirectory(prefix="chromium-", ignore_cleanup_errors=True) as home:
         process = subprocess.Popen(  # noqa: ASYNC220  # a moment
             [program, *_SWITCHES, *switches, f"--user-data-dir={home}", "about:blank"],

@@ -210,6 +210,17 @@ async def test_enter_shows_all_of_a_request_and_escape_goes_back(daemon) -> None
         await until(pilot, lambda: not isinstance(pilot.app.screen, RequestScreen), "back")
 
 
+async def test_a_double_click_on_a_request_and_a_click_on_a_key_do_what_keys_do(daemon) -> None:
+    async with app_for(daemon).run_test(size=NORMAL) as pilot:
+        await until_shown(pilot, "▶ generating")
+
+        await pilot.double_click("#requests", offset=(20, 2))
+        await until_shown(pilot, "req_0000000000000001", "17,920 (97%)")
+
+        await pilot.click("FooterKey")
+        await until(pilot, lambda: not isinstance(pilot.app.screen, RequestScreen), "back")
+
+
 async def test_a_request_that_is_shown_is_looked_at_until_it_is_over(daemon) -> None:
     async with app_for(daemon).run_test(size=NORMAL) as pilot:
         await until_shown(pilot, "▶ generating")
