@@ -29,7 +29,8 @@ from localllm.api.daemon_file import DaemonFile, hub_fingerprint, write_daemon_f
 from localllm.api.exposure import addresses_of, check_exposure, is_exposed, render_exposure
 from localllm.api.key_file import read_keys
 from localllm.api.views import ServeRequest
-from localllm.config import Settings, read_settings
+from localllm.config.reading import read_settings
+from localllm.config.settings import Settings
 from localllm.engine_client.client import EngineClient
 from localllm.engines.base import LaunchSpec, Serving
 from localllm.errors import AlreadyRunning, LocalLLMError

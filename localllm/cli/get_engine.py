@@ -12,7 +12,7 @@ import click
 
 from localllm.catalog.builds import Build
 from localllm.cli.conventions import allow_tls, say
-from localllm.config import read_settings
+from localllm.config.reading import read_settings
 from localllm.engines.builds.fitting import Candidate
 from localllm.engines.builds.shelf import Shelved
 from localllm.errors import EngineUnusable

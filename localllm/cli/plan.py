@@ -85,7 +85,7 @@ def _plan(wanted: PlanRequest) -> PlanView:
     if client is not None:
         return client.plan(wanted)
     allow_tls()  # a hub may be asked
-    from localllm.config import read_settings  # noqa: PLC0415  # heavy: only without a daemon
+    from localllm.config.reading import read_settings  # noqa: PLC0415  # heavy: only without a daemon
     from localllm.paths import bundled_profiles  # noqa: PLC0415
     from localllm.planning.desk import Desk  # noqa: PLC0415
     from localllm.planning.showing import show_plan  # noqa: PLC0415

@@ -13,7 +13,7 @@ from localllm.api.prefix_views import PrefixesRemovedView, PrefixesView, PrefixV
 from localllm.cli.conventions import here, json_option, print_document
 from localllm.cli.render_store import ago
 from localllm.cli.tables import table
-from localllm.config import read_settings
+from localllm.config.reading import read_settings
 from localllm.errors import ModelNotFound
 from localllm.paths import Paths
 from localllm.prefix.budget import read_budget_bytes, read_held_bytes

@@ -14,7 +14,7 @@ from localllm.cli.render import render_probe
 @json_option
 def command(*, as_json: bool) -> None:
     """Show the processor, memory and accelerators, and where each fact comes from."""
-    from localllm.config import read_settings  # noqa: PLC0415  # heavy: only here and in plan
+    from localllm.config.reading import read_settings  # noqa: PLC0415  # heavy: only here and in plan
     from localllm.paths import bundled_profiles  # noqa: PLC0415
     from localllm.planning.desk import Desk  # noqa: PLC0415
     from localllm.planning.views import render_machine  # noqa: PLC0415

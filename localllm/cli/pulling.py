@@ -73,7 +73,7 @@ def a_desk(paths: Paths, *, offline: bool = False) -> Desk:
         offline: It asks no hub.
     """
     allow_tls()  # a hub may be asked
-    from localllm.config import read_settings  # noqa: PLC0415  # heavy: only without a daemon
+    from localllm.config.reading import read_settings  # noqa: PLC0415  # heavy: only without a daemon
     from localllm.planning.desk import Desk  # noqa: PLC0415
 
     settings = read_settings(paths.config_file, os.environ)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from localllm.config import Settings
+from localllm.config.settings import Settings
 from localllm.engine_client.client import EngineClient
 from localllm.engines.base import LaunchSpec
 from localllm.errors import StillLoading

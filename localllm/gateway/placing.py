@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 
 import anyio
 
-from localllm.config import Prefix
+from localllm.config.settings import Prefix
 from localllm.engine_client.client import EngineClient
 from localllm.gateway.members import with_members
 from localllm.gateway.prompt_parts import prompt_parts

@@ -12,7 +12,8 @@ import msgspec
 from localllm.api.views import ServeRequest
 from localllm.catalog.ladder import Ladder, read_ladder
 from localllm.catalog.profile import Profile, read_profiles
-from localllm.config import Settings, read_settings
+from localllm.config.reading import read_settings
+from localllm.config.settings import Settings
 from localllm.engines.base import Sampling
 from localllm.engines.extras import require_able
 from localllm.errors import LocalLLMError, ModelNotFound

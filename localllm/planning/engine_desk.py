@@ -9,7 +9,7 @@ from pathlib import Path
 
 from localllm.api.views import ServeRequest
 from localllm.catalog.builds import Build, Drives, read_builds
-from localllm.config import Settings
+from localllm.config.settings import Settings
 from localllm.engines.base import Engine, Installed, cuda_environment
 from localllm.engines.bench_file import read_speeds
 from localllm.engines.builds import installed

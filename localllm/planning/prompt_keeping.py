@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from localllm.config import Prefix
+from localllm.config.settings import Prefix
 from localllm.engines.base import SAVES_CHECKPOINTS, SAVES_SLOTS, Task
 from localllm.planning.planner import Planned
 

@@ -10,7 +10,7 @@ import msgspec
 from localllm.api.views import ServeRequest
 from localllm.catalog.hosted_names import HostedNames
 from localllm.catalog.profile import Profile
-from localllm.config import Naming
+from localllm.config.settings import Naming
 from localllm.engines.base import Task
 from localllm.planning.at_hand import AtHand
 from localllm.store.names import is_a_path

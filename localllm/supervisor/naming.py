@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 import anyio
 
 from localllm.catalog.hosted_names import read_hosted_names
-from localllm.config import Remote, read_settings
+from localllm.config.reading import read_settings
+from localllm.config.settings import Remote
 from localllm.engines.base import Task
 from localllm.errors import LocalLLMError, ModelNotFound
 from localllm.planning.at_hand import at_hand

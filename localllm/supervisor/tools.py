@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from localllm.config import Prefix
+from localllm.config.settings import Prefix
 from localllm.engine_client.client import EngineClient
 from localllm.engine_client.interview import Interview
 from localllm.engines.base import LaunchSpec, Serving

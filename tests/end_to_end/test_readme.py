@@ -25,7 +25,7 @@ from localllm.cli.bars import Look
 from localllm.cli.main import cli
 from localllm.cli.render import render_status
 from localllm.cli.render_plan import render_plan
-from localllm.config import read_settings
+from localllm.config.reading import read_settings
 from localllm.engines.base import EngineDevice, Installed
 from localllm.events import DeviceId
 from localllm.fit.plan import Wish

@@ -13,7 +13,7 @@ from typing import Any
 
 import anyio
 
-from localllm.config import Downloads, Settings
+from localllm.config.settings import Downloads, Settings
 from localllm.events import Envelope, PullChanged, PullMoved
 from localllm.paths import Paths, bundled_profiles
 from localllm.planning.desk import Desk

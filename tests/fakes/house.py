@@ -17,7 +17,7 @@ import anyio
 from aiohttp import web
 
 from localllm.api.exposure import is_exposed
-from localllm.config import Remote, Settings, Supervision
+from localllm.config.settings import Remote, Settings, Supervision
 from localllm.daemon import _connect
 from localllm.engines.base import Endpoint, Installed, LaunchSpec, Serving
 from localllm.events import DeviceId

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from localllm.api.views import ServeRequest
-from localllm.config import Settings
+from localllm.config.settings import Settings
 from localllm.paths import Paths, bundled_profiles
 from localllm.planning.desk import Desk
 from localllm.planning.planner import Planned

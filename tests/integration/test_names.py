@@ -14,7 +14,7 @@ import pytest
 from openai import AsyncOpenAI
 
 from localllm.api.views import ServeRequest
-from localllm.config import Settings
+from localllm.config.settings import Settings
 from localllm.daemon import _connect
 from localllm.engines.base import Task
 from localllm.errors import BadRequest, ModelNotFound

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from localllm.config import Prefix
+from localllm.config.settings import Prefix
 from localllm.daemon import _has_uvloop
 from tests.fakes.house import CHAT, TOKEN, House, a_house
 from tests.unit.prefix.an_agents_prompt import RULES

@@ -23,7 +23,7 @@ from openai import AsyncOpenAI
 
 from localllm.api.status_views import StatusView
 from localllm.cli.render import render_status
-from localllm.config import Remote
+from localllm.config.settings import Remote
 from localllm.daemon import _has_uvloop
 from localllm.events import ModelState as S
 from localllm.gateway import remote

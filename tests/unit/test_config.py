@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from localllm.config import Floors, Naming, Settings, read_settings
+from localllm.config.reading import read_settings
+from localllm.config.settings import Floors, Naming, Settings
 from localllm.errors import ConfigError, ModelNotFound
 from localllm.user_profiles import Lora, Manner, Sampling, UserProfile
 

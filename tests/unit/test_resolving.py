@@ -13,7 +13,7 @@ from localllm.api.views import ServeRequest
 from localllm.catalog.facts import Manner as ShippedManner
 from localllm.catalog.hosted_names import HostedNames, read_hosted_names
 from localllm.catalog.profile import Profile
-from localllm.config import Naming
+from localllm.config.settings import Naming
 from localllm.engines.base import Task
 from localllm.errors import ModelNotFound
 from localllm.paths import bundled_profiles

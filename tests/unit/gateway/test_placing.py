@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from localllm.config import Prefix
+from localllm.config.settings import Prefix
 from localllm.engine_client.client import EngineClient
 from localllm.engines.base import SAVES_SLOTS, Adapter, Endpoint, LaunchSpec, Serving, Task
 from localllm.fit.plan import Draft

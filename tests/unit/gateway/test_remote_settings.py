@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from localllm.config import Remote, Settings, read_settings
+from localllm.config.reading import read_settings
+from localllm.config.settings import Remote, Settings
 from localllm.errors import ConfigError
 
 HERE = '[remote]\nurl = "https://api.example/v1"\n'

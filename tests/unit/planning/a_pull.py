@@ -6,7 +6,7 @@ import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from localllm.config import Settings
+from localllm.config.settings import Settings
 from localllm.engines.base import Endpoint, EngineDevice, Installed, LaunchSpec, Serving
 from localllm.formats.header import Format
 from localllm.paths import bundled_profiles, paths_for

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from localllm.api.views import ServeRequest
-from localllm.config import Settings
+from localllm.config.settings import Settings
 from localllm.engines.base import Endpoint, Installed, LaunchSpec, Serving
 from localllm.errors import EngineUnusable
 from localllm.formats.header import Format

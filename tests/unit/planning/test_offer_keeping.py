@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from localllm.api.views import CandidateView, PlanRequest, PromptsView
-from localllm.config import Prefix
+from localllm.config.settings import Prefix
 from localllm.engines.base import SAVES_SLOTS, Installed
 from localllm.hardware.machine import CPU
 from localllm.planning.desk import Desk

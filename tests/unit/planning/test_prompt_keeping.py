@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from localllm.config import Prefix
+from localllm.config.settings import Prefix
 from localllm.engines.base import SAVES_CHECKPOINTS, SAVES_SLOTS, Task
 from localllm.fit.plan import Draft
 from localllm.planning.companions import Companions

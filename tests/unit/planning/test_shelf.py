@@ -11,7 +11,7 @@ import pytest
 from filelock import FileLock
 
 from localllm.api.store_views import OnDiskView, RemovedView, StoreView, TidyRequest
-from localllm.config import Settings
+from localllm.config.settings import Settings
 from localllm.errors import InUse, LocalLLMError, ModelNotFound
 from localllm.paths import bundled_profiles, paths_for
 from localllm.planning.desk import Desk

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from localllm.api.views import PlanRequest, PlanView
-from localllm.config import Planning, Settings
+from localllm.config.settings import Planning, Settings
 from localllm.errors import ConfigError, ModelNotFound
 from localllm.fit.decide import plan
 from localllm.fit.plan import Budget, Plan, Wish
