@@ -1,1 +1,1 @@
-"""WHAT THE USER WANTS: config.toml, its schema and where each value came from. It changes nothing."""
+"""WHAT THE USER WANTS: config.toml, its schema and where each value came from. editing.py alone writes it."""

@@ -9,33 +9,42 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from localllm.config.prices import Cost
+from localllm.config.remote import Remote
 from localllm.errors import ModelNotFound
-from localllm.user_profiles import (
-    Count,
-    KeepAlive,
-    NotNegative,
-    UserProfile,
-)
+from localllm.user_profiles import Count, KeepAlive, UserProfile
 
 DEFAULT_PORT = 11711
 
 Port = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
-Duration = Annotated[float, msgspec.Meta(gt=0)]
+Duration = Annotated[float, msgspec.Meta(gt=0, le=1_000_000)]
 
 _HOST = r"^([A-Za-z0-9_-]+\.)*[A-Za-z0-9_-]+(:[0-9]{1,5})?\Z|^\[[0-9A-Fa-f:]+\](:[0-9]{1,5})?\Z"
 """A name or an address, as in the header Host."""
+
+HostName = Annotated[
+    str, msgspec.Meta(pattern=_HOST, description="a host's name, with or without a port")
+]
 
 
 class Supervision(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How patient the supervisor is; times in seconds."""
 
     max_crashes: Count = 3
+    """How often an engine may crash before it is left alone."""
+
     stable_after_s: Duration = 60.0
+    """An engine that has served for so long is forgiven the crashes before."""
+
     backoff_first_s: Duration = 1.0
+    """Between the first crash and the next start; twice as long after each more."""
+
     start_silence_s: Duration = 60.0
     """How long loading may show no progress, beside the time that its bytes take."""
 
     drain_timeout_s: Duration = 30.0
+    """How long requests may take to end before their engine is stopped all the same."""
+
     request_wait_s: Duration = 300.0
     """How long a request waits for a model that is loading or restarting."""
 
@@ -63,19 +72,28 @@ class Supervision(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Floors(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Tokens per second under which a model is of no use; None leaves it to what the use needs."""
+    """Tokens per second under which a model is of no use; unset leaves it to what the use needs."""
 
-    chat: NotNegative | None = None
-    code: NotNegative | None = None
-    embed: NotNegative | None = None
-    vision: NotNegative | None = None
+    chat: Annotated[float, msgspec.Meta(ge=0, examples=[10])] | None = None
+    """Of a model to talk with."""
+
+    code: Annotated[float, msgspec.Meta(ge=0, examples=[20])] | None = None
+    """Of a model for agents that write code."""
+
+    embed: Annotated[float, msgspec.Meta(ge=0, examples=[100])] | None = None
+    """Of a model that makes vectors of texts."""
+
+    vision: Annotated[float, msgspec.Meta(ge=0, examples=[10])] | None = None
+    """Of a model that sees images."""
 
 
 class Planning(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the planner should weigh otherwise than it does by itself."""
 
     min_tps: Floors = Floors()
-    ranking: tuple[str, ...] = ()
+    """Tokens per second under which a model is of no use."""
+
+    ranking: Annotated[tuple[str, ...], msgspec.Meta(examples=[["qwen3-8b"]])] = ()
     """Ids of models, the best first: goes before what their cards publish."""
 
     reserve_mib: Annotated[int, msgspec.Meta(ge=0)] = 0
@@ -85,8 +103,8 @@ class Planning(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Downloads(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How models are fetched."""
 
-    max_mib_per_s: Annotated[float, msgspec.Meta(gt=0)] | None = None
-    """Of all pulls together; None: as fast as the line is."""
+    max_mib_per_s: Annotated[float, msgspec.Meta(gt=0, examples=[20])] | None = None
+    """Of all pulls together; unset: as fast as the line is."""
 
     connections: Annotated[int, msgspec.Meta(ge=1, le=32)] = 6
     """To the server, of one file."""
@@ -99,8 +117,10 @@ class Prefix(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Prompts that are kept on disk, so that none is read twice."""
 
     enabled: bool = True
-    max_gib: Annotated[float, msgspec.Meta(ge=0, le=1_000_000)] | None = None
-    """How much of them, and never more than nine tenths of the free disk; None: a tenth, at most 20."""
+    """Whether prompts are kept at all."""
+
+    max_gib: Annotated[float, msgspec.Meta(ge=0, le=1_000_000, examples=[20])] | None = None
+    """How much of them, and never more than nine tenths of the free disk; unset: a tenth, at most 20."""
 
     warm: bool = True
     """Read prompts again after a start, while nobody asks, where the engine cannot save what it has read."""
@@ -108,41 +128,6 @@ class Prefix(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     remove_billing_header: bool = True
     """Take out the line that Claude Code puts first in its system prompt, since it is another one in
     each session."""
-
-
-class Remote(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A server elsewhere that speaks OpenAI's API; nothing goes there but what `when` names."""
-
-    url: Annotated[str, msgspec.Meta(pattern=r"^https?://[\w.:\[\]-]+(/[\w./~-]*)?\Z")]
-    """Its base URL, which mostly ends in /v1."""
-
-    when: tuple[Literal["overflow", "fallback"], ...] = ()
-    """overflow: the model here has too many requests. fallback: it cannot answer."""
-
-    model: str | None = None
-    """What is asked for there; None is the name that the client sent."""
-
-    models: Mapping[str, str] = msgspec.field(default_factory=dict[str, str])
-    """From names here to names there, before `model`. What nothing serves here goes there only if
-    it is listed."""
-
-    key_env: Annotated[str, msgspec.Meta(pattern=r"^[A-Z_][A-Z0-9_]*\Z")] | None = None
-    """The variable that holds the key; in capitals, so that no key is taken for one."""
-
-    keyring: Annotated[str, msgspec.Meta(pattern=r"^.+/[^/]+\Z")] | None = None
-    """Where the system's keyring holds the key: service/user."""
-
-    key: str | None = None
-    """Refused: only here to say why."""
-
-    def __post_init__(self) -> None:
-        if self.key is not None:
-            raise ValueError(
-                "a key in this file is shown to whoever reads or copies it: name the variable that "
-                "holds it with key_env, or its place in the system's keyring with keyring"
-            )
-        if self.key_env is not None and self.keyring is not None:
-            raise ValueError("key_env and keyring are two places for one key: keep one of them")
 
 
 class Naming(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -164,15 +149,33 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All of config.toml. A key that is not here is an error that names it."""
 
     port: Port = DEFAULT_PORT
-    engine: str | None = None
-    llama_server: str | None = None
+    """Of the endpoint."""
+
+    engine: Annotated[str, msgspec.Meta(examples=["llama-server"])] | None = None
+    """By name, as `localllm engine list` has it; unset takes the one that uses the accelerator."""
+
+    llama_server: Annotated[str, msgspec.Meta(examples=["/usr/local/bin/llama-server"])] | None = (
+        None
+    )
     """Path or name of the user's own llama-server; unset takes a fetched build, else looks on PATH."""
 
-    engine_mirror: Annotated[str, msgspec.Meta(pattern=r"^https?://")] | None = None
+    engine_mirror: (
+        Annotated[
+            str,
+            msgspec.Meta(
+                pattern=r"^https?://",
+                description="an address with http:// or https://",
+                examples=["https://mirror.example.com"],
+            ),
+        ]
+        | None
+    ) = None
     """Stands for the outside when engines are fetched: MIRROR/github.com/... and so on."""
 
     allow_cpu: bool = False
-    origins: tuple[str, ...] = ()
+    """Whether models are served on the processor where no engine reaches the accelerator."""
+
+    origins: Annotated[tuple[str, ...], msgspec.Meta(examples=[["http://localhost:3000"]])] = ()
     """Web origins that may call, each exactly as the browser sends it."""
 
     listen: str = _LOOPBACK
@@ -182,23 +185,41 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     auth: Literal["auto", "always"] = "auto"
     """always: programs of this machine need an API key, too, as where several people use it."""
 
-    allowed_hosts: tuple[Annotated[str, msgspec.Meta(pattern=_HOST)], ...] = ()
+    allowed_hosts: Annotated[tuple[HostName, ...], msgspec.Meta(examples=[["mybox.lan"]])] = ()
     """More names that this machine is asked by, as in mybox.lan, or mybox.lan:8443 behind a proxy."""
 
     max_connections: Annotated[int, msgspec.Meta(ge=16, le=100_000)] = 1024
     """Of clients, at once."""
 
     max_body_mib: Count = 64
+    """Of one request."""
+
     allow_grammars: bool = False
     """Whether clients may send grammars of their own, which engines read without a bound."""
 
     supervision: Supervision = Supervision()
+    """How patient the supervisor is; times in seconds."""
+
     plan: Planning = Planning()
+    """What the planner should weigh otherwise than it does by itself."""
+
     downloads: Downloads = Downloads()
+    """How models are fetched."""
+
     prefix: Prefix = Prefix()
+    """Prompts that are kept on disk, so that none is read twice."""
+
     remote: Remote | None = None
+    """A server elsewhere that speaks OpenAI's API; nothing goes there but what `when` names."""
+
     names: Naming = Naming()
+    """What names mean that nothing here has. Names of what is here go before them."""
+
+    cost: Cost = Cost()
+    """What `localllm cost` reckons with: your prices. None is known by itself."""
+
     profiles: Mapping[str, UserProfile] = msgspec.field(default_factory=dict[str, UserProfile])
+    """Models and how to serve them, under names of your own: localllm up --profile NAME."""
 
     def __post_init__(self) -> None:
         if self.listen != _LOOPBACK and not _is_address(self.listen):
