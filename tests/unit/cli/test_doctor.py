@@ -169,13 +169,6 @@ def test_words_of_others_do_nothing_to_a_terminal() -> None:
     assert all(line.isprintable() for line in lines)
 
 
-def test_without_agent_it_is_wrong_usage_so_far() -> None:
-    ran = doctor()
-
-    assert ran.exit_code == 2
-    assert "localllm doctor --agent" in ran.output
-
-
 def test_without_a_daemon_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOCALLLM_HOME", str(tmp_path))
 
