@@ -26,6 +26,7 @@ The tree (a name in snake case is the code sent to API clients, unless it has it
     |-- EngineGone                    HTTP 502  retryable
     |-- AlreadyRunning       exit 1   (the daemon's own start)
     |-- PortTaken            exit 1   (likewise)
+    |-- NoSuchAddress        exit 1   (likewise)
     |-- BadRequest                    HTTP 400
     |   `-- ContextTooLong            HTTP 400  code context_length_exceeded
     |-- Unauthorized                  HTTP 401
@@ -147,6 +148,10 @@ class AlreadyRunning(LocalLLMError):
 
 class PortTaken(LocalLLMError):
     """Another program listens where the daemon should."""
+
+
+class NoSuchAddress(LocalLLMError):
+    """The machine has not the address that the daemon should listen on; after a boot, not yet."""
 
 
 class NoNetwork(LocalLLMError):

@@ -15,6 +15,8 @@ class Paths:
     data: Path
     state: Path
     cache: Path
+    runtime: Path | None = None
+    """Where engines' sockets go; None is the state folder. systemd makes one for its services."""
 
     @property
     def config_file(self) -> Path:
@@ -74,6 +76,16 @@ class Paths:
         return self.state / "captures"
 
     @property
+    def traffic(self) -> Path:
+        """The shapes of requests, where somebody asked for them to be kept."""
+        return self.state / "traffic"
+
+    @property
+    def checks(self) -> Path:
+        """What examinations of models have found."""
+        return self.state / "checks"
+
+    @property
     def agents(self) -> Path:
         """What was written into agents' files, so that it can be taken back."""
         return self.state / "agents"
@@ -104,16 +116,22 @@ class Paths:
         return self.state / "engine-bench.json"
 
     @property
+    def benches(self) -> Path:
+        """What `bench` measured, a file for each run."""
+        return self.state / "benches"
+
+    @property
     def sockets(self) -> Path:
-        return self.state / "sockets"
+        return self.runtime or self.state / "sockets"
 
 
 def paths_for(environment: Mapping[str, str]) -> Paths:
     """Find the directories: under LOCALLLM_HOME if it is set, else where the system wants them."""
-    home = environment.get("LOCALLLM_HOME")
+    home, sockets = environment.get("LOCALLLM_HOME"), environment.get("LOCALLLM_SOCKETS")
+    runtime = Path(sockets).absolute() if sockets else None
     if home:
         root = Path(home).expanduser().absolute()
-        return Paths(root / "config", root / "data", root / "state", root / "cache")
+        return Paths(root / "config", root / "data", root / "state", root / "cache", runtime)
     from platformdirs import PlatformDirs  # noqa: PLC0415  # 20 ms that LOCALLLM_HOME saves
 
     dirs = PlatformDirs("localllm", appauthor=False)
@@ -122,6 +140,7 @@ def paths_for(environment: Mapping[str, str]) -> Paths:
         Path(dirs.user_data_dir),
         Path(dirs.user_state_dir),
         Path(dirs.user_cache_dir),
+        runtime,
     )
 
 

@@ -13,7 +13,7 @@ from bench_prefix_place import Place
 from bench_prefix_talks import AT_MOST_TOKENS, WARM, Row, Talks
 
 AGENTS = 4
-SCALE, LEAST_SCALE = 0.5, 0.09
+SCALE, LEAST_SCALE = 0.5, 0.06
 """Of the other rows' prompts, for time's sake; and just over what is worth keeping."""
 
 HALF = 0.5
@@ -23,21 +23,30 @@ NO_DISK = "max_gib = 0"
 _GIB = 1 << 30
 
 
-def measure_limits(place: Place, scale: float, saved_prompts: Sequence[int]) -> Iterator[Row]:
-    """Have four agents take turns on two slots, with less and less room; then with other limits."""
+def measure_limits(
+    place: Place, scale: float, saved_prompts: Sequence[int], *, is_brief: bool = False
+) -> Iterator[Row]:
+    """Have four agents take turns on two slots, with less and less room; then with other limits.
+
+    Args:
+        is_brief: What has no target is asked once, and prompts are taken to be as long as the first.
+    """
     scale = max(scale * SCALE, LEAST_SCALE)
     place.restart("")
-    longest = _begin(Talks(place, scale), AGENTS)
+    longest = _begin(Talks(place, scale), 1 if is_brief else AGENTS)
     place.settle()
     each_bytes = max((one.stat().st_size for one in place.saved()), default=0)
     place.restart(NO_DISK)
-    yield _turns(place, scale, "4 agents, 2 slots, memory, no disk", target="")
+    rounds = 1 if is_brief else 2
+    name = "4 agents, 2 slots, memory, no disk"
+    yield _turns(place, scale, name, target="", rounds=rounds)
     place.keep_none_in_memory()
     for count in saved_prompts:
         room = f"max_gib = {room_bytes(count, each_bytes) / _GIB:.6f}"
         place.restart(room)
         target = WARM if count >= AGENTS else ""
-        yield _turns(place, scale, f"4 agents, 2 slots, disk for {count}", target=target)
+        name = f"4 agents, 2 slots, disk for {count}"
+        yield _turns(place, scale, name, target=target, rounds=2 if target else rounds)
     four = _serving(place, longest * (AGENTS + 1), slots=AGENTS, prefix=NO_DISK)
     yield _turns(four, scale, "4 agents, 4 slots, no disk", target=WARM)
     tight = _serving(place, longest * 3 // 2, slots=2, prefix="")
@@ -58,12 +67,19 @@ def room_bytes(saved_prompts: int, each_bytes: int) -> float:
     return (saved_prompts + HALF) * each_bytes if saved_prompts else 0
 
 
-def _turns(place: Place, scale: float, name: str, *, target: str, agents: int = AGENTS) -> Row:
-    """Tell the mean of what a turn reads again."""
+def _turns(
+    place: Place, scale: float, name: str, *, target: str, agents: int = AGENTS, rounds: int = 2
+) -> Row:
+    """Tell the mean of what a turn reads again, in the last of some rounds.
+
+    Args:
+        rounds: In the first one they come to where they are left in each.
+    """
     talks = Talks(place, scale)
     _begin(talks, agents)
-    for who in range(agents):
-        talks.go_on(str(who), name)  # to where they are left in each round
+    for _ in range(rounds - 1):
+        for who in range(agents):
+            talks.go_on(str(who), name)
     return mean(name, [talks.go_on(str(who), name) for who in range(agents)], target)
 
 

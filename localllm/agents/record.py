@@ -11,9 +11,9 @@ import msgspec
 
 from localllm.agents.edits import ABSENT, parse_step, render_step
 from localllm.agents.errors import Malformed
-from localllm.agents.files import replace_file
 from localllm.agents.languages import Language
 from localllm.agents.merging import Change
+from localllm.versioned import DamagedFile, Kind, read_versioned, write_versioned
 
 FORMAT = 1
 
@@ -62,6 +62,9 @@ class AgentRecord(msgspec.Struct, frozen=True, kw_only=True):
         return next((record for record in self.files if record.file == str(file)), None)
 
 
+KIND = Kind("what was written into an agent's files", AgentRecord, FORMAT)
+
+
 def record_file(folder: Path, agent: str) -> Path:
     """Where an agent's record is."""
     return folder / f"{agent}.json"
@@ -81,20 +84,25 @@ def decoded(content: bytes) -> str:
 
 
 def read_record(folder: Path, agent: str) -> AgentRecord | None:
-    """Read it; None if nothing is written for this agent, or by a version that differs."""
+    """Read it; None if nothing is written for this agent, or it cannot be read.
+
+    Raises:
+        NewerFile: A later version has written it, and knows how it is undone.
+    """
     try:
-        text = record_file(folder, agent).read_bytes()
-        record = msgspec.json.decode(text, type=AgentRecord)
-    except (OSError, msgspec.DecodeError):
+        return read_versioned(record_file(folder, agent), KIND)
+    except (OSError, DamagedFile):
         return None
-    return record if record.format == FORMAT else None
 
 
 def write_record(folder: Path, record: AgentRecord) -> None:
-    """Write it for its user alone: what our values replaced may be a key."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    text = msgspec.json.format(msgspec.json.encode(record), indent=2)
-    replace_file(record_file(folder, record.agent), text, mode=0o600)
+    """Write it for its user alone: what our values replaced may be a key.
+
+    Raises:
+        NewerFile: A later version has written it; it stays.
+        OSError: The disk does not take it.
+    """
+    write_versioned(record_file(folder, record.agent), KIND, record)
 
 
 def hash_of(content: bytes) -> str:

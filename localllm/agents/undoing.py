@@ -15,6 +15,7 @@ from localllm.agents.files import mode_of, read_if_there, remove_folders, replac
 from localllm.agents.languages import editor_for
 from localllm.agents.merging import TakenBack, take_back
 from localllm.agents.record import (
+    KIND,
     FileRecord,
     decoded,
     hash_of,
@@ -22,6 +23,7 @@ from localllm.agents.record import (
     read_record,
     record_file,
 )
+from localllm.versioned import read_if_known
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,7 @@ def undo_settings(agent: str, records: Path) -> list[Undone]:
     """Take back what was written for an agent; nothing where nothing was.
 
     Raises:
+        NewerFile: A later version has written it.
         Unreadable: A file is no longer of its format; those before it are undone.
     """
     record = read_record(records, agent)
@@ -97,7 +100,7 @@ def _taken_back(record: FileRecord, content: bytes) -> TakenBack:
 
 def connected_model(agent: str, records: Path) -> str | None:
     """Which model an agent's files name since we wrote them; None if they no longer do."""
-    record = read_record(records, agent)
+    record = read_if_known(record_file(records, agent), KIND)
     if record is None or not record.files:
         return None
     return record.model if all(map(_still_there, record.files)) else None

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import msgspec
 
+from localllm.versioned import DamagedFile, Kind, NewerFile, read_versioned, replace_private
+
 FORMAT = 1
 _OF_THE_HUB = (
     *("HF_ENDPOINT", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"),
@@ -40,27 +42,55 @@ class DaemonFile(msgspec.Struct, frozen=True, kw_only=True):
         return f"http://127.0.0.1:{self.port}"
 
 
+KIND = Kind("the running daemon", DaemonFile, FORMAT)
+
+
+class _Owner(msgspec.Struct):
+    """Of a file of any version."""
+
+    pid: int
+
+
 def write_daemon_file(file: Path, content: DaemonFile) -> None:
     """Write it so that nobody else can read it, not even for a moment, and nobody sees half of it."""
-    draft = file.with_suffix(".draft")
-    draft.unlink(missing_ok=True)
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as opened:
-        opened.write(msgspec.json.encode(content))
-    os.replace(draft, file)  # noqa: PTH105  # the one call that promises to be atomic
+    replace_private(file, msgspec.json.encode(content), synced=False)  # of no use after a power cut
 
 
 def read_daemon_file(file: Path) -> DaemonFile | None:
     """Read it; None if there is none that this version can read, or if its daemon is dead.
 
     The port of a dead one may be another program's by now, which must not get the token.
+
+    Raises:
+        NewerFile: The daemon of a later version runs.
     """
     try:
-        read = msgspec.json.decode(file.read_bytes(), type=DaemonFile)
-        os.kill(read.pid, 0)
-    except (OSError, OverflowError, msgspec.DecodeError):
+        read = read_versioned(file, KIND)
+    except NewerFile:
+        if _is_alive(_pid_in(file)):
+            raise
         return None
-    return read if read.format == FORMAT else None
+    except (OSError, DamagedFile):
+        return None
+    return read if read is not None and _is_alive(read.pid) else None
+
+
+def _pid_in(file: Path) -> int | None:
+    """Who has written a file of a later version, if that says it as this one does."""
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=_Owner).pid
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
+def _is_alive(pid: int | None) -> bool:
+    if pid is None:
+        return False
+    try:
+        os.kill(pid, 0)
+    except (OSError, OverflowError):
+        return False
+    return True
 
 
 def hub_fingerprint(environment: Mapping[str, str]) -> str:

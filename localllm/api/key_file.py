@@ -16,6 +16,7 @@ import msgspec
 
 from localllm.api.keys import Key
 from localllm.errors import ConfigError
+from localllm.versioned import DamagedFile, Kind, NewerFile, read_versioned, write_versioned
 
 FORMAT = 1
 _LOCK_S = 10.0
@@ -28,6 +29,9 @@ Stamp = tuple[int, int, int]
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     format: int
     keys: tuple[Key, ...]
+
+
+KIND = Kind("the API keys", _File, FORMAT)
 
 
 def read_stamp(file: Path) -> Stamp | None:
@@ -51,15 +55,15 @@ def read_keys(file: Path) -> tuple[Key, ...]:
     try:
         if file.stat().st_mode & _OTHERS:
             raise _unusable(file, "others than its user may open it", f"chmod 600 {file}")
-        read = msgspec.json.decode(file.read_bytes(), type=_File)
+        read = read_versioned(file, KIND)
     except FileNotFoundError:
         return ()
-    except (OSError, msgspec.DecodeError) as error:
-        raise _unusable(file, str(error), f"remove {file} and create the keys again") from error
-    if read.format != FORMAT:
-        why = f"its format is {read.format}, this version reads {FORMAT}"
-        raise _unusable(file, why, "use the version of localllm that wrote it")
-    return read.keys
+    except NewerFile as error:
+        raise _unusable(file, error.why, "localllm upgrade") from error
+    except (OSError, DamagedFile) as error:
+        why = error.why if isinstance(error, DamagedFile) else str(error)
+        raise _unusable(file, why, f"remove {file} and create the keys again") from error
+    return () if read is None else read.keys
 
 
 @contextmanager
@@ -81,14 +85,7 @@ def changing_keys(file: Path) -> Generator[tuple[Key, ...]]:
 
 def write_keys(file: Path, keys: Sequence[Key]) -> None:
     """Replace the file in one step; nobody else can read it, not even for a moment."""
-    draft = file.with_suffix(".draft")
-    draft.unlink(missing_ok=True)
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as opened:
-        opened.write(msgspec.json.encode(_File(FORMAT, tuple(keys))))
-        opened.flush()
-        os.fsync(opened.fileno())  # a key that was taken away stays away, after a power cut too
-    os.replace(draft, file)  # noqa: PTH105  # the one call that promises to be atomic
+    write_versioned(file, KIND, _File(FORMAT, tuple(keys)))  # synced: what is taken away stays away
 
 
 def _unusable(file: Path, why: str, fix: str) -> ConfigError:

@@ -10,7 +10,9 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from localllm.api.config_views import ConfigStateView
 from localllm.api.pull_views import PullView
+from localllm.api.recording_views import RecordingView
 from localllm.api.request_views import RequestsListView
 from localllm.api.status_views import DaemonView, InstanceView, SavedView
 from localllm.api.views import View
@@ -70,6 +72,13 @@ class DeviceNowView(View, frozen=True, kw_only=True):
     pressure: Literal["none", "warn", "critical"] | None
     """How short of memory the host is; of the processor and of unified memory alone."""
 
+    energy: float | None = None
+    """Joules that it is known to have used since the daemon was started; it only grows, from look
+    to look. Null where the device does not tell."""
+
+    energy_at: float | None = None
+    """When that was read, in Unix seconds."""
+
 
 class ModelNowView(View, frozen=True, kw_only=True):
     view: InstanceView
@@ -103,4 +112,9 @@ class NowView(View, frozen=True, kw_only=True):
     warnings: list[str]
     """What is wrong with the machine now."""
 
+    config: ConfigStateView | None = None
+    """How the settings stand."""
+
     saved: SavedView
+    recording: RecordingView | None = None
+    """Of request shapes; null: none is under way."""

@@ -6,6 +6,8 @@ from typing import Literal
 
 import msgspec
 
+from localllm.api.config_views import ConfigStateView
+from localllm.api.recording_views import RecordingView
 from localllm.api.views import ProbeView, PromptsView, View
 
 
@@ -87,6 +89,7 @@ class InstanceView(View, frozen=True, kw_only=True):
     """The path of its first file, as the store's list has it; the folder, for safetensors."""
 
     engine: str
+    engine_version: str | None = None
     device: str
     quant: str | None
     context: int
@@ -152,5 +155,11 @@ class StatusView(View, frozen=True, kw_only=True):
     warnings: list[str] = msgspec.field(default_factory=list[str])
     """What is wrong with the machine now: a device that is lost, heat, memory that runs out."""
 
+    config: ConfigStateView | None = None
+    """How the settings stand."""
+
     saved: SavedView | None = None
+    recording: RecordingView | None = None
+    """Of request shapes; null: none is under way."""
+
     models: list[InstanceView]

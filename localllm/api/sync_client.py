@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import http.client
 import socket
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -56,6 +56,10 @@ class _Refusal(msgspec.Struct):
     error: _Detail
 
 
+class _Counted(msgspec.Struct):
+    input_tokens: int
+
+
 class DaemonClient:
     """Asks one daemon. Every call may raise NotRunning, and whatever the daemon answers with."""
 
@@ -75,32 +79,32 @@ class DaemonClient:
                 each.shutdown(socket.SHUT_RDWR)
 
     def status(self) -> StatusView:
-        return self._ask("GET", "/api/v1/status", StatusView)
+        return self.ask("GET", "/api/v1/status", StatusView)
 
     def now(self, recent: int = 50) -> NowView:
         """How all is at this moment, at once; of the requests that are over, `recent` at most."""
-        return self._ask("GET", f"/api/v1/now?{urlencode({'recent': recent})}", NowView)
+        return self.ask("GET", f"/api/v1/now?{urlencode({'recent': recent})}", NowView)
 
     def models(self) -> list[InstanceView]:
         """The models alone, without a look at the hardware."""
-        return self._ask("GET", "/api/v1/models", list[InstanceView])
+        return self.ask("GET", "/api/v1/models", list[InstanceView])
 
     def plan(self, wanted: PlanRequest) -> PlanView:
         given = {k: v for k, v in msgspec.to_builtins(wanted).items() if v is not None}
-        return self._ask("GET", f"/api/v1/plan?{urlencode(given)}", PlanView)
+        return self.ask("GET", f"/api/v1/plan?{urlencode(given)}", PlanView)
 
     def serve(self, wanted: ServeRequest) -> ServeReply:
         """Have a model served beside others; without a name, what is served, or the default."""
         name = quote(wanted.model or _WHATEVER, safe="")
-        return self._ask("POST", f"/api/v1/models/{name}/load", ServeReply, wanted)
+        return self.ask("POST", f"/api/v1/models/{name}/load", ServeReply, wanted)
 
     def switch(self, wanted: ServeRequest) -> ServeReply:
         """Have a model served in the place of what is."""
-        return self._ask("POST", "/api/v1/switch", ServeReply, wanted)
+        return self.ask("POST", "/api/v1/switch", ServeReply, wanted)
 
     def pin(self, model: str, *, pinned: bool) -> PinReply:
         verb = "pin" if pinned else "unpin"
-        return self._ask("POST", f"/api/v1/models/{quote(model, safe='')}/{verb}", PinReply)
+        return self.ask("POST", f"/api/v1/models/{quote(model, safe='')}/{verb}", PinReply)
 
     def events(self, *, follow: bool) -> Iterator[EventView]:
         """What has happened, and with `follow` what happens, until the daemon ends."""
@@ -114,67 +118,67 @@ class DaemonClient:
                     yield msgspec.json.decode(line[len(_DATA) :], type=EventView)
 
     def requests(self) -> RequestsListView:
-        return self._ask("GET", "/api/v1/requests", RequestsListView)
+        return self.ask("GET", "/api/v1/requests", RequestsListView)
 
     def request(self, request: str) -> RequestDetailView:
         """All of one request, a few words of its prompt among it."""
         path = f"/api/v1/requests/{quote(request, safe='')}"
-        return self._ask("GET", path, RequestDetailView)
+        return self.ask("GET", path, RequestDetailView)
 
     def partings(self) -> PartingsView:
         """What broke the prefix of agents' prompts."""
-        return self._ask("GET", "/api/v1/prefix/partings", PartingsView)
+        return self.ask("GET", "/api/v1/prefix/partings", PartingsView)
 
     def agents(self) -> FoundAgentsView:
         """Which agents there are, and which of them are installed and connected."""
         from localllm.api.agent_views import FoundAgentsView  # noqa: PLC0415  # heavy
 
-        return self._ask("GET", "/api/v1/agents", FoundAgentsView)
+        return self.ask("GET", "/api/v1/agents", FoundAgentsView)
 
     def agent(self, agent: str) -> AgentView:
         """How one is pointed at what is served."""
         from localllm.api.agent_views import AgentView  # noqa: PLC0415  # heavy
 
-        return self._ask("GET", f"/api/v1/agents/{quote(agent, safe='')}", AgentView)
+        return self.ask("GET", f"/api/v1/agents/{quote(agent, safe='')}", AgentView)
 
     def stop(self, model: str) -> StopReply:
-        return self._ask("POST", f"/api/v1/models/{quote(model, safe='')}/unload", StopReply)
+        return self.ask("POST", f"/api/v1/models/{quote(model, safe='')}/unload", StopReply)
 
     def builds(self) -> list[BuildView]:
         """Builds of engines: those that are here, then those that could be, the best first."""
         from localllm.api.engine_views import BuildView  # noqa: PLC0415  # rarely needed
 
-        return self._ask("GET", "/api/v1/engines", list[BuildView])
+        return self.ask("GET", "/api/v1/engines", list[BuildView])
 
     def pulls(self) -> list[PullView]:
-        return self._ask("GET", _PULLS, list[PullView])
+        return self.ask("GET", _PULLS, list[PullView])
 
     def pull(self, wanted: PullRequest) -> PullView:
         """Have a model fetched; one that is being fetched goes on."""
-        return self._ask("POST", _PULLS, PullView, wanted)
+        return self.ask("POST", _PULLS, PullView, wanted)
 
     def pause_pull(self, pull: str) -> PullView:
-        return self._ask("POST", f"{_PULLS}/{quote(pull, safe='')}/pause", PullView)
+        return self.ask("POST", f"{_PULLS}/{quote(pull, safe='')}/pause", PullView)
 
     def resume_pull(self, pull: str) -> PullView:
-        return self._ask("POST", f"{_PULLS}/{quote(pull, safe='')}/resume", PullView)
+        return self.ask("POST", f"{_PULLS}/{quote(pull, safe='')}/resume", PullView)
 
     def cancel_pull(self, pull: str) -> PullView:
         """End it, and have its half files removed."""
-        return self._ask("DELETE", f"{_PULLS}/{quote(pull, safe='')}", PullView)
+        return self.ask("DELETE", f"{_PULLS}/{quote(pull, safe='')}", PullView)
 
     def store(self, *, fit: bool) -> StoreView:
         """What is on the disk; with `fit`, whether each model would run now."""
-        return self._ask("GET", f"{_STORE}?{urlencode({'fit': int(fit)})}", StoreView)
+        return self.ask("GET", f"{_STORE}?{urlencode({'fit': int(fit)})}", StoreView)
 
     def remove(self, model: str) -> RemovedView:
-        return self._ask("DELETE", f"{_STORE}/{quote(model, safe='')}", RemovedView)
+        return self.ask("DELETE", f"{_STORE}/{quote(model, safe='')}", RemovedView)
 
     def tidy(self, wanted: TidyRequest) -> RemovedView:
-        return self._ask("POST", f"{_STORE}/gc", RemovedView, wanted)
+        return self.ask("POST", f"{_STORE}/gc", RemovedView, wanted)
 
     def shut_down(self, *, forget: bool) -> None:
-        self._ask("POST", "/api/v1/shutdown", dict, ShutdownRequest(forget=forget))
+        self.ask("POST", "/api/v1/shutdown", dict, ShutdownRequest(forget=forget))
 
     def logs(self, model: str, *, lines: int, follow: bool) -> Iterator[bytes]:
         query = urlencode({"lines": lines, "follow": int(follow)})
@@ -186,12 +190,17 @@ class DaemonClient:
             while chunk := answer.read1(1 << 16):
                 yield chunk
 
+    def count_tokens(self, message: Mapping[str, object]) -> int:
+        """How many tokens a message of Anthropic's API has, by its model's own tokenizer."""
+        return self.ask("POST", "/v1/messages/count_tokens", _Counted, message).input_tokens
+
     def chat(self, body: bytes) -> Iterator[bytes]:
         """Stream a chat completion's lines."""
         with self._sent("POST", "/v1/chat/completions", body, _STREAM_TIMEOUT_S) as answer:
             yield from answer
 
-    def _ask(self, method: str, path: str, kind: type[T], body: object = None) -> T:
+    def ask(self, method: str, path: str, kind: type[T], body: object = None) -> T:
+        """Make a call; some have a file of their own, as recording_client.py."""
         encoded = msgspec.json.encode(body if body is not None else {})
         sent = encoded if method == "POST" else None
         with self._sent(method, path, sent, _TIMEOUT_S) as answer:

@@ -7,6 +7,7 @@ import sys
 
 import click
 
+from localllm.cli.completing import served_models
 from localllm.cli.conventions import here, json_option, print_document, say
 from localllm.paths import Paths, bundled_profiles
 
@@ -24,7 +25,9 @@ def agent_names(_context: click.Context, _argument: click.Parameter, begun: str)
 @click.option("--write", "way", flag_value="write", help="Edit its files; a backup stays beside.")
 @click.option("--undo", "way", flag_value="undo", help="Take back what --write did.")
 @click.option("--check", "way", flag_value="check", help="Send the first request that it sends.")
-@click.option("--model", help="That is served; by default the current one.")
+@click.option(
+    "--model", shell_complete=served_models, help="That is served; by default the current one."
+)
 @json_option
 @click.pass_context
 def command(

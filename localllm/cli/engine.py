@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from localllm.cli.completing import builds, fetched_engines, installed_builds, models_here
 from localllm.cli.conventions import here, json_option, print_document, say
 
 
@@ -29,7 +30,7 @@ def list_engines(*, as_json: bool) -> None:
 
 
 @command.command("install")
-@click.argument("build", required=False)
+@click.argument("build", required=False, shell_complete=builds)
 @click.option(
     "--from",
     "place",
@@ -66,7 +67,7 @@ def install(build: str | None, *, place: Path | None, yes: bool, as_json: bool) 
 
 
 @command.command("use")
-@click.argument("build")
+@click.argument("build", shell_complete=installed_builds)
 def use(build: str) -> None:
     """Put an installed BUILD in use; what is served changes at its next start."""
     from localllm.engines.builds.shelf import Shelf  # noqa: PLC0415  # heavy
@@ -78,7 +79,7 @@ def use(build: str) -> None:
 
 
 @command.command("rollback")
-@click.argument("engine", default="llama-server")
+@click.argument("engine", default="llama-server", shell_complete=fetched_engines)
 def rollback(engine: str) -> None:
     """Go back to the build of ENGINE that was in use before."""
     from localllm.engines.builds.shelf import Shelf  # noqa: PLC0415  # heavy
@@ -90,7 +91,7 @@ def rollback(engine: str) -> None:
 
 
 @command.command("rm")
-@click.argument("build")
+@click.argument("build", shell_complete=installed_builds)
 @click.option("--force", is_flag=True, help="Also the one that is in use.")
 def remove(build: str, *, force: bool) -> None:
     """Delete an installed BUILD."""
@@ -103,7 +104,7 @@ def remove(build: str, *, force: bool) -> None:
 
 
 @command.command("bench")
-@click.argument("model", required=False)
+@click.argument("model", required=False, shell_complete=models_here)
 @click.option("--rounds", type=click.IntRange(1, 20), default=3, help="How often each is started.")
 @click.option("--allow-cpu", is_flag=True, help="Compare on the processor too.")
 @json_option

@@ -12,7 +12,7 @@ import click
 
 from localllm.catalog.builds import Build
 from localllm.cli.conventions import allow_tls, say
-from localllm.config.reading import read_settings
+from localllm.config.current import read_current
 from localllm.engines.builds.fitting import Candidate
 from localllm.engines.builds.shelf import Shelved
 from localllm.errors import EngineUnusable
@@ -28,8 +28,8 @@ _STEP = 0.1
 
 def a_desk(paths: Paths) -> Desk:
     """The desk of this user, without a daemon."""
-    settings = read_settings(paths.config_file, os.environ)
-    return Desk(settings, paths, dict(os.environ), bundled_profiles())
+    current = read_current(paths.config_file, os.environ)
+    return Desk(current, paths, dict(os.environ), bundled_profiles())
 
 
 def get_engine(

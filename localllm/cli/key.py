@@ -20,6 +20,7 @@ from localllm.api.keys import (
     with_new_secret,
     without_key,
 )
+from localllm.cli.completing import keys as known_keys
 from localllm.cli.conventions import here, json_option, print_document, say
 from localllm.cli.tables import table
 from localllm.units import parse_duration
@@ -93,7 +94,7 @@ def create(
 
 
 @command.command("rotate")
-@click.argument("name")
+@click.argument("name", shell_complete=known_keys)
 @json_option
 def rotate(name: str, *, as_json: bool) -> None:
     """Give NAME a new key with the same settings; the old one stops working at once."""
@@ -106,7 +107,7 @@ def rotate(name: str, *, as_json: bool) -> None:
 
 
 @command.command("rm")
-@click.argument("name")
+@click.argument("name", shell_complete=known_keys)
 @json_option
 def remove(name: str, *, as_json: bool) -> None:
     """Take NAME's key away; it stops working at once."""

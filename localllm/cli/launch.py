@@ -7,6 +7,7 @@ import shutil
 
 import click
 
+from localllm.cli.completing import served_models
 from localllm.cli.connect import agent_names
 from localllm.cli.conventions import here, json_option, print_document
 
@@ -15,7 +16,9 @@ from localllm.cli.conventions import here, json_option, print_document
     "launch",
     context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
 )
-@click.option("--model", help="That is served; by default the current one.")
+@click.option(
+    "--model", shell_complete=served_models, help="That is served; by default the current one."
+)
 @json_option
 @click.argument("agent", shell_complete=agent_names)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)

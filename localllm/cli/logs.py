@@ -8,13 +8,14 @@ from collections.abc import Iterable
 import click
 
 from localllm.api.sync_client import require_daemon
+from localllm.cli.completing import served_models
 from localllm.cli.conventions import here
 from localllm.wording.engine_log import Cutter
 from localllm.wording.plain import plain
 
 
 @click.command("logs")
-@click.argument("model", required=False)
+@click.argument("model", required=False, shell_complete=served_models)
 @click.option("-f", "--follow", is_flag=True, help="Go on showing what comes.")
 @click.option("-n", "--lines", type=click.IntRange(1, 10_000), default=200, show_default=True)
 def command(model: str | None, *, follow: bool, lines: int) -> None:
@@ -22,7 +23,11 @@ def command(model: str | None, *, follow: bool, lines: int) -> None:
     client = require_daemon(here().daemon_file)
     if model is None:
         model = _only_model([m.id for m in client.models()])
-    chunks = client.logs(model, lines=lines, follow=follow)
+    put_out(client.logs(model, lines=lines, follow=follow))
+
+
+def put_out(chunks: Iterable[bytes]) -> None:
+    """Write a log: harmless lines on a terminal, and elsewhere what is in it."""
     if sys.stdout.isatty():
         _show(chunks)
     else:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
+from io import TextIOWrapper
+from typing import TYPE_CHECKING
 
 import click
 
 from localllm import __version__
 from localllm.errors import LocalLLMError
+
+if TYPE_CHECKING:  # only for a shell
+    from click.shell_completion import CompletionItem
 
 _VERBS = {
     "up": "Start serving: probe, plan, get the model, start, warm up.",
@@ -64,6 +70,12 @@ class _Verbs(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl(list(_VERBS.items()))
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete a verb, without loading any."""
+        from localllm.cli.completion_shells import items  # noqa: PLC0415  # only for a shell
+
+        return [*items(_VERBS, incomplete), *click.Command.shell_complete(self, ctx, incomplete)]
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
@@ -93,8 +105,11 @@ def cli(*, debug: bool) -> None:  # run() looks for it, before all else fails
 
 def run() -> None:
     """Run the command line; an expected error is three sentences and its own exit code."""
+    _print_what_can_be()
+    if "_LOCALLLM_COMPLETE" in os.environ:  # a shell asks, by what `completion` has given it
+        importlib.import_module("localllm.cli.completion_shells")
     try:
-        code = cli.main(standalone_mode=False)
+        code = cli.main(prog_name="localllm", standalone_mode=False)
     except LocalLLMError as error:
         if "--debug" in sys.argv:
             raise
@@ -112,6 +127,13 @@ def run() -> None:
         _say(_what_the_system_says(error))
         sys.exit(1)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _print_what_can_be() -> None:
+    """A terminal that lacks a character, as Latin-1 does €, shows a question mark in its place."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="replace")
 
 
 def _say(error: LocalLLMError) -> None:

@@ -11,6 +11,7 @@ import click
 from localllm.api.sync_client import connect
 from localllm.api.views import PlanRequest, PlanView
 from localllm.cli.bars import Look, can_show_blocks
+from localllm.cli.completing import engines, known_models, machines, own_profiles, quantizations
 from localllm.cli.conventions import (
     absolute,
     allow_tls,
@@ -25,7 +26,7 @@ from localllm.errors import DoesNotFit
 
 
 @click.command("plan")
-@click.argument("model", required=False)
+@click.argument("model", required=False, shell_complete=known_models)
 @click.option(
     "--use", type=click.Choice(["chat", "code", "embed", "vision"]), help="By default chat."
 )
@@ -33,16 +34,21 @@ from localllm.errors import DoesNotFit
     "--for",
     "hardware",
     metavar="HARDWARE",
+    shell_complete=machines,
     help="Another machine: rtx5090, 2xrtx4090, rtx5080+32gb, m4-max-128, cpu-64, a TOML file.",
 )
 @click.option("--context", type=click.IntRange(min=1), help="Tokens; by default as many as fit.")
 @click.option("--parallel", type=click.IntRange(1, 64), help="Requests at once.")
-@click.option("--quant", help="One quantization only, as in Q4_K_M.")
+@click.option("--quant", shell_complete=quantizations, help="One quantization only, as in Q4_K_M.")
 @click.option(
     "--kv-type", type=click.Choice(["f16", "q8_0", "q4_0"]), help="How the KV cache is stored."
 )
-@click.option("--profile", help="A profile of yours in config.toml; flags go before it.")
-@click.option("--engine", help="xllamacpp or llama-server.")
+@click.option(
+    "--profile",
+    shell_complete=own_profiles,
+    help="A profile of yours in config.toml; flags go before it.",
+)
+@click.option("--engine", shell_complete=engines, help="By name, see `engine list`.")
 @click.option("--explain", is_flag=True, help="Each number with its formula.")
 @click.option("--offline", is_flag=True, help="Ask no hub.")
 @click.option(
@@ -85,10 +91,10 @@ def _plan(wanted: PlanRequest) -> PlanView:
     if client is not None:
         return client.plan(wanted)
     allow_tls()  # a hub may be asked
-    from localllm.config.reading import read_settings  # noqa: PLC0415  # heavy: only without a daemon
+    from localllm.config.current import read_current  # noqa: PLC0415  # heavy: only without a daemon
     from localllm.paths import bundled_profiles  # noqa: PLC0415
     from localllm.planning.desk import Desk  # noqa: PLC0415
     from localllm.planning.showing import show_plan  # noqa: PLC0415
 
-    settings = read_settings(paths.config_file, os.environ)
-    return show_plan(Desk(settings, paths, os.environ, bundled_profiles()), wanted)
+    current = read_current(paths.config_file, os.environ)
+    return show_plan(Desk(current, paths, os.environ, bundled_profiles()), wanted)

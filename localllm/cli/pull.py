@@ -12,7 +12,7 @@ from localllm.api.pull_views import PullRequest
 from localllm.api.store_views import StoreView
 from localllm.api.sync_client import DaemonClient, connect
 from localllm.cli.cancelling import cancel_pull, render_cancelled
-from localllm.cli.completing import known_models
+from localllm.cli.completing import engines, known_models, own_profiles, quantizations
 from localllm.cli.conventions import absolute, here, json_option, print_document, say
 from localllm.cli.outside import is_offline
 from localllm.cli.pull_progress import a_display
@@ -45,13 +45,21 @@ _WAITS = (
 
 @click.command("pull")
 @click.argument("model", required=False, shell_complete=known_models)
-@click.option("--quant", help="This quantization; by default the best that fits.")
+@click.option(
+    "--quant",
+    shell_complete=quantizations,
+    help="This quantization; by default the best that fits.",
+)
 @click.option(
     "--use", type=click.Choice(["chat", "code", "embed", "vision"]), help="By default chat."
 )
 @click.option("--context", type=click.IntRange(min=1), help="Tokens that it has to have room for.")
-@click.option("--engine", help="For this engine, see `engine list`.")
-@click.option("--profile", help="A profile of yours in config.toml; flags go before it.")
+@click.option("--engine", shell_complete=engines, help="For this engine, see `engine list`.")
+@click.option(
+    "--profile",
+    shell_complete=own_profiles,
+    help="A profile of yours in config.toml; flags go before it.",
+)
 @click.option("--anyway", is_flag=True, help="Also if it does not fit this machine.")
 @click.option("--offline", is_flag=True, help="Ask no hub: say whether it is here.")
 @click.option(

@@ -73,12 +73,12 @@ def a_desk(paths: Paths, *, offline: bool = False) -> Desk:
         offline: It asks no hub.
     """
     allow_tls()  # a hub may be asked
-    from localllm.config.reading import read_settings  # noqa: PLC0415  # heavy: only without a daemon
+    from localllm.config.current import read_current  # noqa: PLC0415  # heavy: only without a daemon
     from localllm.planning.desk import Desk  # noqa: PLC0415
 
-    settings = read_settings(paths.config_file, os.environ)
+    current = read_current(paths.config_file, os.environ)
     environment = offline_environment(os.environ) if offline else dict(os.environ)
-    return Desk(settings, paths, environment, bundled_profiles())
+    return Desk(current, paths, environment, bundled_profiles())
 
 
 def pull_request(

@@ -6,8 +6,10 @@ from localllm.api.status_views import InstanceView, RequestsView, StatusView
 from localllm.api.views import DeviceView, ProbeView
 from localllm.cli.tables import table
 from localllm.units import duration
+from localllm.wording.config import what_is_wrong
 from localllm.wording.figures import counted, size_of, speed_of
 from localllm.wording.plans import how_kept
+from localllm.wording.recorded import what_is_recorded
 from localllm.wording.saved import what_was_saved
 
 _GIGA = 1_000_000_000
@@ -67,8 +69,15 @@ def render_status(view: StatusView) -> list[str]:
         f"localllm {daemon.version}, pid {daemon.pid}, up {duration(daemon.uptime)}, {daemon.endpoint}",
     ]
     saved = () if view.saved is None else what_was_saved(view.saved)
-    lines += [": ".join(saved), ""] if saved else [""]
+    lines += [": ".join(saved)] if saved else []
+    lines += [what_is_recorded(view.recording)] if view.recording else []
+    lines.append("")
     lines += [f"warning: {text}" for text in view.warnings]
+    if view.config is not None:
+        lines += [
+            f"{level}: {text}" + (f"; fix: {fix}" if fix else "")
+            for level, text, fix in what_is_wrong(view.config)
+        ]
     if not view.models:
         return [*lines, "no model is served; localllm up starts one"]
     head = [

@@ -14,6 +14,7 @@ from localllm.api.pull_views import ThenHow
 from localllm.api.status_views import InstanceView, StatusView
 from localllm.api.sync_client import DaemonClient
 from localllm.api.views import ServeReply, ServeRequest
+from localllm.cli.completing import engines, own_profiles, quantizations
 from localllm.cli.conventions import say
 from localllm.cli.engine_first import with_engine_for, with_engine_here
 from localllm.cli.fetching import (
@@ -58,13 +59,23 @@ _OPTIONS = (
     click.option(
         "--use", type=click.Choice(["chat", "code", "embed", "vision"]), help="By default chat."
     ),
-    click.option("--quant", help="This quantization; by default what is here, or the best."),
+    click.option(
+        "--quant",
+        shell_complete=quantizations,
+        help="This quantization; by default what is here, or the best.",
+    ),
     click.option(
         "--kv-type", type=click.Choice(["f16", "q8_0", "q4_0"]), help="How the KV cache is stored."
     ),
-    click.option("--profile", help="A profile of yours in config.toml; flags go before it."),
     click.option(
-        "--engine", help="By name, see `engine list`; by default the one that uses the accelerator."
+        "--profile",
+        shell_complete=own_profiles,
+        help="A profile of yours in config.toml; flags go before it.",
+    ),
+    click.option(
+        "--engine",
+        shell_complete=engines,
+        help="By name, see `engine list`; by default the one that uses the accelerator.",
     ),
     click.option(
         "--keep-alive", callback=_a_duration, help="Unload it after so long without use, as in 30m."

@@ -53,12 +53,12 @@ def a_daemon(paths: Paths, port: int | None) -> Generator[DaemonClient]:
 def _ensure_daemon(paths: Paths, port: int | None) -> tuple[DaemonClient, bool]:
     client = connect(paths.daemon_file)
     if client is None:
-        return _start(paths, port), True
+        return start_daemon(paths, port), True
     if client.daemon.version != __version__:
         say(f"replacing the daemon of version {client.daemon.version}")
         client.shut_down(forget=False)
         wait_until_gone(client, paths)
-        return _start(paths, port), True
+        return start_daemon(paths, port), True
     if port not in {None, client.daemon.port}:
         raise AlreadyRunning(
             f"The daemon runs already, on port {client.daemon.port}.",
@@ -95,8 +95,22 @@ def _is_gone(pid: int) -> bool:
     return False
 
 
-def _start(paths: Paths, port: int | None) -> DaemonClient:
+def start_daemon(paths: Paths, port: int | None) -> DaemonClient:
+    """Start one, and wait until it listens; the program that is installed, of whatever version.
+
+    Raises:
+        LocalLLMError: It did not start.
+    """
+    # a daemon that runs needs none of it
+    from localllm.cli.service_start import by_service  # noqa: PLC0415
+    from localllm.service.environment import absolute  # noqa: PLC0415
+    from localllm.service.system import of_no_service  # noqa: PLC0415
+
     paths.logs.mkdir(mode=0o700, parents=True, exist_ok=True)
+    started = by_service(paths, port)
+    if started is not None:
+        _say_who_reaches(started.daemon, paths)
+        return started
     command = [sys.executable, "-P", "-m", "localllm.daemon"]
     if port is not None:
         command += ["--port", str(port)]
@@ -108,6 +122,7 @@ def _start(paths: Paths, port: int | None) -> DaemonClient:
             stdout=log,
             stderr=log,
             start_new_session=True,
+            env=absolute(of_no_service(os.environ), Path.cwd()),
             cwd="/",
         )
     deadline = time.monotonic() + _DAEMON_DEADLINE_S
@@ -117,7 +132,7 @@ def _start(paths: Paths, port: int | None) -> DaemonClient:
             _say_who_reaches(client.daemon, paths)
             return client
         if process.poll() is not None:
-            _raise_what_it_said(process.returncode, paths.daemon_log, said_from)
+            raise_what_it_said(process.returncode, paths.daemon_log, said_from)
         time.sleep(_LOOK_EVERY_S)
     process.terminate()
     raise StartFailed(
@@ -139,8 +154,12 @@ def _say_who_reaches(daemon: DaemonFile, paths: Paths) -> None:
         say(exposed)
 
 
-def _raise_what_it_said(code: int, log: Path, said_from: int) -> None:
-    """Raise the error that ended the daemon; one that lost a race to another is no error."""
+def raise_what_it_said(code: int | None, log: Path, said_from: int) -> None:
+    """Raise the error that ended the daemon; one that lost a race to another is no error.
+
+    Args:
+        code: How it ended; None if that is not known.
+    """
     with log.open("rb") as file:
         file.seek(said_from)
         said = file.read()[-_SAID_BYTES:].decode(errors="replace")
@@ -148,9 +167,8 @@ def _raise_what_it_said(code: int, log: Path, said_from: int) -> None:
         r"^(?P<code>\w+): (?P<what>.+)\n  why: (?P<why>.+)\n  fix: (?P<fix>.+)$", said, re.MULTILINE
     )
     if error is None:
-        raise StartFailed(
-            "The daemon did not start.", why=f"it exited with {code}", fix=f"look into {log}"
-        )
+        why = "the service ended" if code is None else f"it exited with {code}"
+        raise StartFailed("The daemon did not start.", why=why, fix=f"look into {log}")
     if error["code"] != code_of(AlreadyRunning):
         raise by_code(error["code"])(error["what"], why=error["why"], fix=error["fix"])
 

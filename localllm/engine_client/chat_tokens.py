@@ -1,10 +1,10 @@
-"""How many tokens a chat would have, by the engine's own template and tokenizer; nothing is generated."""
+"""The tokens of a prompt, by the engine's own template and tokenizer; nothing is generated."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import aiohttp
 import msgspec
@@ -19,7 +19,7 @@ class _Prompt(msgspec.Struct):
 
 
 class _Tokens(msgspec.Struct):
-    tokens: list[int]
+    tokens: list[Annotated[int, msgspec.Meta(ge=-1, lt=1 << 31)]]
 
 
 async def count_chat_tokens(client: EngineClient, chat: Mapping[str, object]) -> int | None:
@@ -27,27 +27,40 @@ async def count_chat_tokens(client: EngineClient, chat: Mapping[str, object]) ->
 
     Args:
         chat: A chat completion request; what of it makes the prompt counts.
+    """
+    tokens = await fetch_chat_tokens(client, msgspec.json.encode(chat))
+    return None if tokens is None else len(tokens)
+
+
+async def fetch_chat_tokens(client: EngineClient, chat: bytes) -> Sequence[int] | None:
+    """Have a chat made a prompt, and cut; None as above.
 
     Source: llama.cpp, tools/server/README.md.
     """
     made = await _ask(client, _TEMPLATE, chat, _Prompt)
-    if made is None:
-        return None
-    text = {"content": made.prompt, "add_special": True, "parse_special": True}
-    cut = await _ask(client, _TOKENIZE, text, _Tokens)
-    return None if cut is None else len(cut.tokens)
+    return None if made is None else await fetch_text_tokens(client, made.prompt)
+
+
+async def fetch_text_tokens(client: EngineClient, text: str) -> Sequence[int] | None:
+    """Have a prompt that is a text cut into tokens; None as above."""
+    asked = {"content": text, "add_special": True, "parse_special": True}
+    cut = await _ask(client, _TOKENIZE, msgspec.json.encode(asked), _Tokens)
+    return None if cut is None else cut.tokens
 
 
 _Kind = TypeVar("_Kind")
 
 
-async def _ask(
-    client: EngineClient, path: str, body: Mapping[str, object], kind: type[_Kind]
-) -> _Kind | None:
-    try:
-        async with client.post(path, msgspec.json.encode(body)) as answer:
-            if answer.status != HTTPStatus.OK:
-                return None
-            return msgspec.json.decode(await answer.read(), type=kind)
-    except (aiohttp.ClientError, OSError, msgspec.DecodeError):
-        return None
+async def _ask(client: EngineClient, path: str, body: bytes, kind: type[_Kind]) -> _Kind | None:
+    """Ask; again on a connection of its own where a pooled one turns out dead."""
+    for fresh in (False, True):
+        try:
+            async with client.post(path, body, fresh=fresh) as answer:
+                if answer.status != HTTPStatus.OK:
+                    return None
+                return msgspec.json.decode(await answer.read(), type=kind)
+        except msgspec.DecodeError:
+            return None
+        except (aiohttp.ClientError, OSError):
+            continue
+    return None

@@ -72,11 +72,20 @@ class EngineClient:
     Args:
         url: Scheme and authority; a formality where `socket` is given.
         key: Sent as a bearer token, for engines that listen on a port.
+        said: Headers that say who asks, for the gateway's own books; an engine need not know.
     """
 
-    def __init__(self, url: str, *, socket: Path | None, key: str | None) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        socket: Path | None,
+        key: str | None,
+        said: Mapping[str, str] | None = None,
+    ) -> None:
         self._url = url
         headers = {"Authorization": f"Bearer {key}"} if key is not None else {}
+        headers |= said or {}
         self._pooled = _session(socket, headers, fresh=False)
         self._fresh = _session(socket, headers, fresh=True)
         self._broke_off_at: float | None = None

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
+
+from localllm.versioned import Kind, read_if_known, write_versioned
 
 FORMAT = 1
 
@@ -31,13 +32,13 @@ class _File(msgspec.Struct, frozen=True, kw_only=True):
     benched: list[Benched] = []
 
 
+KIND = Kind("how fast engines are", _File, FORMAT)
+
+
 def read_benched(file: Path) -> Sequence[Benched]:
     """Read the latest bench; nothing where there was none."""
-    try:
-        read = msgspec.json.decode(file.read_bytes(), type=_File)
-    except (OSError, msgspec.DecodeError):
-        return ()
-    return tuple(read.benched) if read.format == FORMAT else ()
+    read = read_if_known(file, KIND)
+    return () if read is None else tuple(read.benched)
 
 
 def read_speeds(file: Path) -> Mapping[str, float]:
@@ -46,8 +47,10 @@ def read_speeds(file: Path) -> Mapping[str, float]:
 
 
 def write_benched(file: Path, benched: Sequence[Benched]) -> None:
-    """Replace the last bench: figures of two days are not compared."""
-    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = file.with_suffix(".draft")
-    draft.write_bytes(msgspec.json.encode(_File(benched=list(benched))))
-    os.replace(draft, file)  # noqa: PTH105  # the one that is atomic
+    """Replace the last bench: figures of two days are not compared.
+
+    Raises:
+        NewerFile: A later version has written it; it stays.
+        OSError: The disk does not take it.
+    """
+    write_versioned(file, KIND, _File(benched=list(benched)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +26,12 @@ class AgentSettings:
     """`GET /api/v1/agents`, and `…/{agent}`.
 
     Args:
-        needs_key: Whether programs of this machine need an API key.
+        needs_key: Whether programs of this machine need an API key now.
     """
 
-    def __init__(self, operations: Operations, models: Models, *, needs_key: bool) -> None:
+    def __init__(
+        self, operations: Operations, models: Models, needs_key: Callable[[], bool]
+    ) -> None:
         self._operations = operations
         self._models = models
         self._needs_key = needs_key
@@ -66,7 +68,7 @@ class AgentSettings:
             models,
             entries,
             None,
-            needs_key=self._needs_key,
+            needs_key=self._needs_key(),
         )
         return show_settings(render_settings(agent, connection, _whereabouts()))
 

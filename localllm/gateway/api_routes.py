@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import msgspec
 from aiohttp import web
@@ -29,6 +29,12 @@ class ApiRoute:
 
     operation: Operation
     handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Routes(Protocol):
+    """A part of the control API."""
+
+    def table(self) -> Sequence[ApiRoute]: ...
 
 
 def plain(

@@ -15,7 +15,10 @@ from localllm.events import ModelState
 from localllm.gateway.access import Rules
 from localllm.gateway.agent_settings import AgentSettings
 from localllm.gateway.bodies import MEMORY, Memory
+from localllm.gateway.check_routes import CheckRoutes
+from localllm.gateway.checking import Checks
 from localllm.gateway.client_stream import OpenStreams, Patience
+from localllm.gateway.config_routes import ConfigRoutes
 from localllm.gateway.control import Control
 from localllm.gateway.endpoints import Endpoints
 from localllm.gateway.known_machine import KnownMachine
@@ -25,14 +28,19 @@ from localllm.gateway.middleware import guard, sign_answers
 from localllm.gateway.models import Models
 from localllm.gateway.now_routes import NowRoutes
 from localllm.gateway.placing import Placing
+from localllm.gateway.recording_routes import RecordingRoutes
 from localllm.gateway.relay import Relay
-from localllm.gateway.remote import RemoteBackend
+from localllm.gateway.remotes import Remotes
 from localllm.gateway.request_routes import RequestRoutes
+from localllm.gateway.usage_routes import UsageRoutes
 from localllm.supervisor.lending import Lending
 from localllm.supervisor.operations import Operations
 
 _BODIES_BYTES = 512 << 20
 """That the bodies of all requests may take together, those in the queues among them."""
+
+_CONTROL_BODY_BYTES = 4 << 20
+"""Of one call of the control API; what models are sent has the settings' own bound."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +48,7 @@ class Gateway:
     """What the gateway is made of.
 
     Args:
+        settings: As they are now.
         rules: Known once the port is bound.
         started: Unix seconds.
         environment: With the remote's key, which engines do not get to see.
@@ -47,7 +56,7 @@ class Gateway:
     """
 
     operations: Operations
-    settings: Settings
+    settings: Callable[[], Settings]
     connect: Callable[[LaunchSpec], EngineClient]
     rules: Callable[[], Rules]
     shut_down: Callable[[], None]
@@ -56,16 +65,21 @@ class Gateway:
     metering: Metering
     placing: Placing
     streams: OpenStreams = field(default_factory=lambda: OpenStreams(Patience()))
+    checks: Checks | None = None
+    """Examines models; None: that cannot be asked for."""
 
     def application(self) -> web.Application:
         fleet = self.operations.fleet
-        supervision = self.settings.supervision
+        settings = self.settings
         lending = Lending(
-            fleet, self.connect, self.operations.orders.load, supervision.max_requests
+            fleet,
+            self.connect,
+            self.operations.orders.load,
+            lambda: settings().supervision.max_requests,
         )
-        remote = self._remote()
-        relay = Relay(lending, supervision.request_wait_s, self.placing, remote)
-        most_bytes = self.settings.max_body_mib << 20
+        remotes = Remotes(lambda: settings().remote, self.environment)
+        wait_s = lambda: settings().supervision.request_wait_s  # noqa: E731
+        relay = Relay(lending, wait_s, self.placing, remotes.now)
         prompts = LastPrompts()
         self.metering.requests.when_one_ends.append(prompts.finished)
         endpoints = Endpoints(
@@ -73,28 +87,28 @@ class Gateway:
             self.operations.naming,
             self.metering,
             self.streams,
-            most_bytes,
+            settings,
             prompts,
-            may_send_grammar=self.settings.allow_grammars,
-            remove_billing_header=self.settings.prefix.remove_billing_header,
         )
         machine = KnownMachine(self.operations.desk.probe)
         metrics = MetricsEndpoint(self.operations, self.metering, machine, self.started)
         models = Models(self.operations.naming, self.started)
-        needs_key = self.settings.auth == "always"
-        agents = AgentSettings(self.operations, models, needs_key=needs_key)
+        agents = AgentSettings(self.operations, models, lambda: settings().auth == "always")
         shown = RequestRoutes(self.metering.requests, prompts)
         now = NowRoutes(self.operations, self.metering, machine)
-        control = Control(self.operations, self.metering, agents, (shown, now), self.shut_down)
+        recording = RecordingRoutes(self.metering.recordings, self.operations)
+        usage = UsageRoutes(self.operations)
+        checks = () if self.checks is None else (CheckRoutes(self.checks),)
+        extra = (shown, now, recording, ConfigRoutes(self.operations), usage, *checks)
+        control = Control(self.operations, self.metering, agents, extra, self.shut_down)
         app = web.Application(
             middlewares=[guard(self.rules)],  # type: ignore[list-item]
-            client_max_size=most_bytes,
+            client_max_size=_CONTROL_BODY_BYTES,
         )
-        app[MEMORY] = Memory(max(_BODIES_BYTES, 2 * most_bytes))
+        app[MEMORY] = Memory(lambda: max(_BODIES_BYTES, 2 * settings().max_body_mib << 20))
         app.on_response_prepare.append(sign_answers(self.rules))
         app.on_cleanup.append(lambda _app: self.metering.aclose())
-        if remote is not None:
-            app.on_cleanup.append(lambda _app: remote.aclose())
+        app.on_cleanup.append(lambda _app: remotes.aclose())
         app.add_routes(
             [
                 web.get("/healthz", _healthy),
@@ -107,12 +121,6 @@ class Gateway:
             ]
         )
         return app
-
-    def _remote(self) -> RemoteBackend | None:
-        remote = self.settings.remote
-        if remote is None or not remote.when:
-            return None
-        return RemoteBackend(remote, self.environment)
 
     async def _ready(self, _request: web.Request) -> web.Response:
         states = [hosted.state for hosted in self.operations.fleet.instances()]

@@ -15,6 +15,9 @@ _BYTES_PER_TOKEN = 3.5
 names of JSON make up for it."""
 
 _IMAGE = re.compile(rb";base64,[A-Za-z0-9+/=\\]*")
+PASSING = "x-localllm-passing"
+"""With `1`, whoever sends a prompt says that nobody will go on from it, as a bench does."""
+
 _SESSIONS = (
     "x-session-id",
     "x-session-affinity",
@@ -40,7 +43,19 @@ def asking_of(
     """
     conversation = conversation_of(headers, body)
     client = client_of(headers, conversation, key=key, address=address)
-    return Asking(resolved.name, client, prompt_tokens(body), resolved.wanted, conversation)
+    return Asking(
+        resolved.name,
+        client,
+        prompt_tokens(body),
+        resolved.wanted,
+        conversation,
+        is_passing=is_passing(headers),
+    )
+
+
+def is_passing(headers: Mapping[str, str]) -> bool:
+    """Tell whether a prompt is not worth keeping, as its client says."""
+    return headers.get(PASSING) == "1"
 
 
 def client_of(

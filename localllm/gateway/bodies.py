@@ -6,6 +6,7 @@ the encoding's name in the headers; so it is told not to, and every body is read
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import anyio
@@ -37,7 +38,9 @@ class Memory:
     Mutable.
     """
 
-    most_bytes: int
+    most_bytes: Callable[[], int]
+    """Now."""
+
     held_bytes: int = 0
 
 
@@ -92,12 +95,13 @@ def _hold(request: web.Request, size: int) -> None:
     if memory is None:
         return
     more = size - request.get(_HELD, 0)
-    if memory.held_bytes + more > memory.most_bytes:
+    most_bytes = memory.most_bytes()
+    if memory.held_bytes + more > most_bytes:
         _end_after_answer(request)
         raise NotReady(
             "There is no memory for this body now.",
             why=f"the bodies of other requests take {memory.held_bytes} bytes, and all may take "
-            f"{memory.most_bytes}",
+            f"{most_bytes}",
             fix="send it again later",
         )
     memory.held_bytes += more

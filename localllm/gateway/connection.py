@@ -52,9 +52,13 @@ class Limits:
 
 @dataclass(slots=True)
 class Crowd:
-    """All connections that there are."""
+    """All connections that there are.
 
-    most: int
+    Args:
+        most: There may be now.
+    """
+
+    most: Callable[[], int]
     here: dict[Connection, None] = field(default_factory=dict["Connection", None])
     """In the order in which they came: of two that have been idle for as long, the older goes."""
 
@@ -62,7 +66,7 @@ class Crowd:
 
     def makes_room(self) -> bool:
         """Tell whether there is room for one more; who has been idle for longest makes it."""
-        if len(self.here) < self.most:
+        if len(self.here) < self.most():
             return True
         idle = [one for one in self.here if one.awaits_a_head()]
         if not idle:
@@ -204,7 +208,7 @@ class Connection(web.RequestHandler):
             socket.abort()
             return
         self._crowd.refused += 1
-        socket.write(_full(self._crowd.most))
+        socket.write(_full(self._crowd.most()))
         self._loop.call_later(_REFUSED_S, self._cut, socket)
 
     def _cut(self, transport: asyncio.Transport) -> None:

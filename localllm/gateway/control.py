@@ -34,13 +34,12 @@ from localllm.errors import (
     NotReady,
 )
 from localllm.gateway.agent_settings import AgentSettings
-from localllm.gateway.api_routes import ApiRoute, plain, routes_of, with_body, with_query
+from localllm.gateway.api_routes import ApiRoute, Routes, plain, routes_of, with_body, with_query
 from localllm.gateway.following import Following
 from localllm.gateway.metering import Metering
-from localllm.gateway.now_routes import NowRoutes
 from localllm.gateway.openapi import Operation
 from localllm.gateway.pull_routes import PullRoutes
-from localllm.gateway.request_routes import RequestRoutes
+from localllm.gateway.recording_routes import recording_under_way
 from localllm.gateway.store_routes import StoreRoutes
 from localllm.metrics.capture import Capturing
 from localllm.metrics.showing import render_capture, render_saved
@@ -66,7 +65,7 @@ class Control:
         operations: Operations,
         metering: Metering,
         agents: AgentSettings,
-        shown: Sequence[RequestRoutes | NowRoutes],
+        shown: Sequence[Routes],
         shut_down: Callable[[], None],
     ) -> None:
         self._operations = operations
@@ -219,7 +218,9 @@ class Control:
 
     async def status(self, _request: web.Request) -> StatusView:
         saved = render_saved(self._metering.savings, time.time())
-        return msgspec.structs.replace(await self._operations.status(), saved=saved)
+        recording = recording_under_way(self._metering.recordings)
+        status = await self._operations.status()
+        return msgspec.structs.replace(status, saved=saved, recording=recording)
 
     async def models(self, _request: web.Request) -> list[InstanceView]:
         return self._operations.models()

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 import msgspec
 from aiohttp import web
 
+from localllm.config.settings import Settings
 from localllm.engine_client.chat_tokens import count_chat_tokens
 from localllm.engines.base import Task
-from localllm.gateway.asking import asking_of, conversation_of, prompt_tokens
+from localllm.gateway.asking import asking_of, conversation_of, is_passing, prompt_tokens
 from localllm.gateway.bodies import read_body
 from localllm.gateway.callers import check_model
 from localllm.gateway.client_stream import OpenStreams
@@ -91,20 +92,16 @@ class Endpoints:
     """Handlers.
 
     Args:
-        most_bytes: Of a body.
+        settings: As they are now.
         prompts: Told of each prompt before it is sent.
-        may_send_grammar: Whether clients may send grammars of their own.
-        remove_billing_header: Whether a line of Claude Code's is left out of prompts.
     """
 
     relay: Relay
     naming: Naming
     metering: Metering
     streams: OpenStreams
-    most_bytes: int
+    settings: Callable[[], Settings]
     prompts: LastPrompts
-    may_send_grammar: bool = False
-    remove_billing_header: bool = True
     responses: ResponseStore = field(default_factory=ResponseStore)
 
     def routes(self) -> list[web.RouteDef]:
@@ -129,11 +126,14 @@ class Endpoints:
             peek = _peek(body)
             with self._followed(request, api, peek, body) as live:
                 named = await self._named(request, peek.name, _TASKS.get(api, Task.WRITE))
-                limits = named.limits(grammars=self.may_send_grammar)
+                limits = named.limits(grammars=self.settings().allow_grammars)
                 wanted = want(body, limits, self._origin(request, named, live))
                 live.removed = wanted.removed
-                self.prompts.saw(live, named.model, wanted.path, wanted.body)
-                return await self.relay.answer(self._call(request, named, wanted, live, body))
+                if not is_passing(request.headers):
+                    self.prompts.saw(live, named.model, wanted.path, wanted.body)
+                call = self._call(request, named, wanted, live, body)
+                self.metering.recordings.saw(live, call.path, call.body)
+                return await self.relay.answer(call)
 
         return handle
 
@@ -142,9 +142,10 @@ class Endpoints:
         body = await self._read(request)
         peek = _peek(body)
         with self._followed(request, Api.COUNT_TOKENS, peek, body) as live:
-            chat = count_tokens_request(body, remove_billing_header=self.remove_billing_header)
+            chat = count_tokens_request(body, remove_billing_header=self._removes_billing_header)
             named = await self._named(request, peek.name, Task.WRITE)
-            check_translated(chat, named.limits(grammars=self.may_send_grammar), OF_MESSAGES)
+            limits = named.limits(grammars=self.settings().allow_grammars)
+            check_translated(chat, limits, OF_MESSAGES)
             counted = None
             client = self.relay.lending.reach(named.hosted)
             if client is not None:
@@ -154,7 +155,13 @@ class Endpoints:
             return web.json_response({"input_tokens": tokens})
 
     async def _read(self, request: web.Request) -> bytes:
-        return with_whole_characters(await read_body(request, self.most_bytes))
+        most_bytes = self.settings().max_body_mib << 20
+        return with_whole_characters(await read_body(request, most_bytes))
+
+    @property
+    def _removes_billing_header(self) -> bool:
+        """Whether a line of Claude Code's is left out of prompts."""
+        return self.settings().prefix.remove_billing_header
 
     @contextmanager
     def _followed(
@@ -169,6 +176,7 @@ class Endpoints:
         ) as live:
             request[REQUEST_ID] = live.id
             self.metering.captures.offer(live, request.headers.items(), body)
+            self.metering.recordings.begins(live)
             yield live
 
     async def _named(self, request: web.Request, asked: str | None, task: Task) -> _Named:
@@ -191,7 +199,7 @@ class Endpoints:
             earlier,
             _new_id,
             time.time,
-            remove_billing_header=self.remove_billing_header,
+            remove_billing_header=self._removes_billing_header,
         )
 
     def _call(

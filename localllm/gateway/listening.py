@@ -6,13 +6,13 @@ import asyncio
 import errno
 import resource
 import socket
-from collections.abc import AsyncIterator, Generator, Sequence
+from collections.abc import AsyncIterator, Callable, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 
 import anyio
 from aiohttp import web
 
-from localllm.errors import ConfigError, PortTaken
+from localllm.errors import NoSuchAddress, PortTaken
 from localllm.gateway.bodies import PACE, Pace
 from localllm.gateway.connection import Connection, Crowd, Limits, expecting_little
 
@@ -34,8 +34,13 @@ async def serving(
     sockets: list[socket.socket],
     limits: Limits = Limits(),  # noqa: B008  # frozen
     pace: Pace = Pace(),  # noqa: B008
+    most: Callable[[], int] | None = None,
 ) -> AsyncIterator[None]:
-    """Serve an application on sockets that are bound, for as long as the block runs."""
+    """Serve an application on sockets that are bound, for as long as the block runs.
+
+    Args:
+        most: How many connections there may be now; None: as many as `limits` says.
+    """
     app[PACE] = pace
     runner = web.AppRunner(
         app,
@@ -47,7 +52,7 @@ async def serving(
     server = runner.server
     assert server is not None
     server.request_handler = expecting_little(server.request_handler)
-    crowd = Crowd(limits.most)
+    crowd = Crowd(most or (lambda: limits.most))
 
     def connection() -> Connection:
         return Connection(
@@ -78,12 +83,12 @@ def bound(port: int, addresses: Sequence[str] = _LOCAL) -> Generator[list[socket
 
     Raises:
         PortTaken: Another program has the port.
-        ConfigError: This machine has not such an address.
+        NoSuchAddress: This machine has it not, or not yet.
     """
     sockets = list[socket.socket]()
     try:
         for address in addresses:
-            with suppress(*((OSError, PortTaken, ConfigError) if address == _COURTESY else ())):
+            with suppress(*((OSError, PortTaken, NoSuchAddress) if address == _COURTESY else ())):
                 sockets.append(_listen(address, port))
                 port = sockets[0].getsockname()[1]
         yield sockets
@@ -107,9 +112,9 @@ def _listen(address: str, port: int) -> socket.socket:
     return one
 
 
-def _refused(address: str, port: int, error: OSError) -> PortTaken | ConfigError:
+def _refused(address: str, port: int, error: OSError) -> PortTaken | NoSuchAddress:
     if error.errno == errno.EADDRNOTAVAIL:
-        return ConfigError(
+        return NoSuchAddress(
             f"The daemon cannot listen on {address}.",
             why=f"this machine has no such address ({error.strerror})",
             fix="set listen to one that `ip addr` or `ifconfig` shows, or take it out",

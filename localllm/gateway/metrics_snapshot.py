@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from localllm import __version__
+from localllm.events import DeviceId
 from localllm.gateway.now_devices import Sight
 from localllm.hardware.machine import Device, Machine
+from localllm.metrics.energy import Total
 from localllm.metrics.snapshot import DeviceNow, InstanceNow, Snapshot
 from localllm.supervisor.hosted import Hosted
 from localllm.supervisor.operations import Operations
 
 
 def snapshot_of(
-    operations: Operations, machine: Machine, started_at: float, ledger_dropped: int
+    operations: Operations,
+    machine: Machine,
+    started_at: float,
+    ledger_dropped: int,
+    energy: Mapping[DeviceId, Total],
 ) -> Snapshot:
     """Look around; asks no engine and no driver.
 
@@ -21,7 +29,7 @@ def snapshot_of(
     """
     watch, fleet = operations.watch, operations.fleet
     vitals = watch.vitals
-    sight = Sight(machine, vitals, fleet.lost, watch.throttled)
+    sight = Sight(machine, vitals, fleet.lost, watch.throttled, energy)
     return Snapshot(
         version=__version__,
         started_at=started_at,
@@ -70,6 +78,7 @@ def _device(device: Device, sight: Sight) -> DeviceNow:
         memory_bytes=total,
         used_bytes=None if total is None or free is None else total - free,
         power_w=now.power_w,
+        energy_j=None if device.id not in sight.energy else sight.energy[device.id].joules,
         temperature_c=now.temperature_c,
         utilization_ratio=sight.utilization(device),
         lost=device.id in sight.lost,

@@ -77,7 +77,7 @@ class Models:
         """What requests mean that name nothing comes first: many clients take the first."""
         names = self._naming.fleet.names
         for model in sorted(known.served, key=lambda model: model != names.current):
-            if (hosted := names.find(model)) is not None:
+            if (hosted := names.find(model)) is not None and not hosted.terms.is_guest:
                 yield self._entry(hosted, shelf, known)
 
     def _entry(self, hosted: Hosted, shelf: Shelf, known: Known) -> Entry:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from localllm.api.now_views import DeviceNowView, HeldView
 from localllm.events import DeviceId
 from localllm.hardware.machine import CPU, Device, Machine
 from localllm.hardware.vitals import UNTOLD, DeviceVitals, Vitals
+from localllm.metrics.energy import Total
 from localllm.supervisor.accounts import HOLDS_MEMORY
 from localllm.supervisor.hosted import Hosted
 
@@ -22,12 +23,14 @@ class Sight:
         vitals: The newest look; None before the first.
         lost: By device why it does not answer.
         hot: By device what slows it down.
+        energy: By device what it used since the daemon was started.
     """
 
     machine: Machine
     vitals: Vitals | None
     lost: Mapping[DeviceId, str]
     hot: Mapping[str, str]
+    energy: Mapping[DeviceId, Total] = field(default_factory=dict[DeviceId, Total])
 
     def vitals_of(self, device: Device) -> DeviceVitals:
         return UNTOLD if self.vitals is None else self.vitals.devices.get(device.id, UNTOLD)
@@ -69,6 +72,7 @@ def _held_of(device: DeviceId, instances: Sequence[Hosted]) -> Iterator[HeldView
 
 def _device(device: Device, sight: Sight, held: Mapping[DeviceId, list[HeldView]]) -> DeviceNowView:
     now, vitals = sight.vitals_of(device), sight.vitals
+    used = sight.energy.get(device.id)
     return DeviceNowView(
         id=device.id,
         kind=device.kind.value,
@@ -87,6 +91,8 @@ def _device(device: Device, sight: Sight, held: Mapping[DeviceId, list[HeldView]
         lost=sight.lost.get(device.id, now.lost),
         wired_limit=device.wired_limit,
         pressure=None if vitals is None or not _is_of_host(device) else vitals.pressure.value,
+        energy=None if used is None else used.joules,
+        energy_at=None if used is None else used.at,
     )
 
 

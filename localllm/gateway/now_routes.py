@@ -16,8 +16,10 @@ from localllm.gateway.metering import Metering
 from localllm.gateway.metrics_snapshot import kv_used_ratio
 from localllm.gateway.now_devices import Sight, render_devices
 from localllm.gateway.openapi import Operation
+from localllm.gateway.recording_routes import recording_under_way
 from localllm.hardware.machine import Host, Machine
 from localllm.metrics.showing import render_requests, render_saved
+from localllm.supervisor.config_view import render_state
 from localllm.supervisor.operations import Operations
 
 _SYSTEMS = {"linux": "Linux", "darwin": "macOS"}
@@ -53,7 +55,9 @@ class NowRoutes:
     def _look(self, machine: Machine, recent: int) -> NowView:
         operations, at = self.operations, time.time()
         watch, fleet = operations.watch, operations.fleet
-        sight = Sight(machine, watch.vitals, fleet.lost, watch.throttled)
+        sight = Sight(
+            machine, watch.vitals, fleet.lost, watch.throttled, self.metering.energy.totals()
+        )
         return NowView(
             at=at,
             daemon=operations.daemon(),
@@ -63,7 +67,9 @@ class NowRoutes:
             requests=render_requests(self.metering.requests, recent=recent),
             pulls=operations.pulls.book.views(),
             warnings=[*watch.warnings],
+            config=render_state(operations.reloading),
             saved=render_saved(self.metering.savings, at),
+            recording=recording_under_way(self.metering.recordings),
         )
 
     def _models(self) -> list[ModelNowView]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
@@ -22,7 +22,7 @@ from localllm.prefix.outline import outline_of
 from localllm.prefix.prompt import Prompt
 from localllm.prefix.running import Engine, Placed
 from localllm.supervisor.hosted import Hosted
-from localllm.supervisor.lending import Lent
+from localllm.supervisor.lending import Asking, Lent
 
 _MOST_SLOTS = 64
 """Of engines that take hundreds of requests at once, and choose by themselves."""
@@ -47,12 +47,12 @@ class Placing:
 
     Args:
         secret: This installation's own, for outlines.
-        wanted: The user's settings.
+        wanted: The user's settings, as they are now.
     """
 
     keeping: Keeping
     secret: bytes
-    wanted: Prefix = AS_IT_COMES
+    wanted: Callable[[], Prefix] = lambda: AS_IT_COMES
     _keys: WeakKeyDictionary[EngineClient, str | None] = field(
         default_factory=WeakKeyDictionary[EngineClient, "str | None"]
     )
@@ -60,7 +60,7 @@ class Placing:
 
     @asynccontextmanager
     async def spot(
-        self, lent: Lent, path: str, body: bytes, conversation: str | None = None
+        self, lent: Lent, path: str, body: bytes, asking: Asking
     ) -> AsyncGenerator[Spot]:
         """Take a slot for one request, if its engine has such and it is one that reads a prompt."""
         parts = prompt_parts(path, body)
@@ -72,7 +72,8 @@ class Placing:
             async with self.keeping.unplaced(engine):
                 yield Spot(body)
             return
-        prompt = Prompt(outline_of(parts, self.secret), path, body, conversation)
+        outline = outline_of(parts, self.secret)
+        prompt = Prompt(outline, path, body, asking.conversation, asking.is_passing)
         async with self.keeping.placed(engine, prompt) as placed:
             if placed is None or not engine.pins:
                 yield Spot(body, placed)
@@ -82,7 +83,7 @@ class Placing:
     async def engine(self, hosted: Hosted, client: EngineClient) -> Engine | None:
         """Say what of an instance counts for its prompts; None where nothing of them is kept."""
         planned = hosted.planned
-        keeping = how_prompts_are_kept(planned, self.wanted)
+        keeping = how_prompts_are_kept(planned, self.wanted())
         if keeping.kept is Kept.NOT and not keeping.pins_slots:
             return None
         key = await self._key(hosted, client)

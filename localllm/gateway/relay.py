@@ -64,14 +64,14 @@ class Relay:
     """Passes requests to the instances that answer to their model.
 
     Args:
-        wait_s: How long a request waits for a model that loads, restarts or is busy.
-        remote: Where requests go that no instance can answer; None keeps them all here.
+        wait_s: How long a request that comes now waits for a model that loads, restarts or is busy.
+        remote: Where requests go now that no instance can answer; None keeps them all here.
     """
 
     lending: Lending
-    wait_s: float
+    wait_s: Callable[[], float]
     placing: Placing
-    remote: RemoteBackend | None = None
+    remote: Callable[[], RemoteBackend | None] = lambda: None
 
     async def answer(self, call: Call) -> web.StreamResponse:
         """Answer a request.
@@ -105,15 +105,15 @@ class Relay:
         return await self._once(call)
 
     async def _once(self, call: Call) -> web.StreamResponse:
-        async with self.lending.borrow(call.asking, self.wait_s) as lent:
+        async with self.lending.borrow(call.asking, self.wait_s()) as lent:
             call.may_serve(lent)
             call.request[SERVED_BY] = lent.instance
             hosted = lent.hosted
             planned = hosted.planned
             engine = planned.choice.installed.engine
             call.live.admitted(lent.instance, planned.stored.id, engine)
-            body, conversation = call.body_for(lent), call.asking.conversation
-            async with self.placing.spot(lent, call.path, body, conversation) as spot:
+            body = call.body_for(lent)
+            async with self.placing.spot(lent, call.path, body, call.asking) as spot:
                 request = answer_of(lent.client, call.path, spot.body, call.wanted.refusal)
                 async with request as answer:
                     source = Source(answer, hosted.flow, partial(_broke_off, lent.client))
@@ -128,11 +128,11 @@ class Relay:
 
     async def _elsewhere(self, call: Call, error: LocalLLMError) -> web.StreamResponse:
         """Have the remote answer, or say why nobody does."""
-        fleet = self.lending.fleet
+        fleet, remote = self.lending.fleet, self.remote()
         try:
-            if self.remote is None or fleet.closing or call.output.has_begun:
+            if remote is None or fleet.closing or call.output.has_begun:
                 raise error
-            return await self.remote.answer(call, fleet.names.find(call.asking.model), error)
+            return await remote.answer(call, fleet.names.find(call.asking.model), error)
         except LocalLLMError as failure:
             return await call.output.fail(failure)
 

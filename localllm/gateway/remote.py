@@ -20,7 +20,7 @@ import anyio
 from aiohttp import web
 
 from localllm import __version__
-from localllm.config.settings import Remote
+from localllm.config.remote import Remote
 from localllm.errors import LocalLLMError
 from localllm.gateway.middleware import SERVED_BY
 from localllm.gateway.outputs import Output, Source

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import anyio
 
-from localllm.config.settings import Remote
+from localllm.config.remote import Remote
 from localllm.gateway.remote_rules import RemoteFailed
 
 _PATIENCE_S = 10.0

@@ -6,7 +6,7 @@ from http import HTTPStatus
 
 import msgspec
 
-from localllm.config.settings import Remote
+from localllm.config.remote import Remote
 from localllm.errors import (
     BadRequest,
     Busy,

@@ -38,6 +38,9 @@ _MEMORY = ("nvmlDeviceGetMemoryInfo",)
 _TEMPERATURE = ("nvmlDeviceGetTemperature", "nvmlDeviceGetTemperatureV")
 _POWER = ("nvmlDeviceGetPowerUsage",)
 _UTILIZATION = ("nvmlDeviceGetUtilizationRates",)
+_ENERGY = ("nvmlDeviceGetTotalEnergyConsumption",)
+"""Millijoules since the driver was loaded; from Volta on."""
+
 _SLOWDOWNS = (
     "nvmlDeviceGetCurrentClocksEventReasons",
     "nvmlDeviceGetCurrentClocksThrottleReasons",
@@ -104,6 +107,7 @@ def _interview(handle: Any) -> DeviceVitals:  # noqa: ANN401
     memory = _ask(_MEMORY, handle)
     temperature_c = _ask(_TEMPERATURE, handle, pynvml.NVML_TEMPERATURE_GPU)
     milliwatts, used = _ask(_POWER, handle), _ask(_UTILIZATION, handle)
+    millijoules = _ask(_ENERGY, handle)
     return DeviceVitals(
         lost=None,
         memory_free=None if memory is None else memory.free,
@@ -111,6 +115,7 @@ def _interview(handle: Any) -> DeviceVitals:  # noqa: ANN401
         temperature_c=temperature_c,
         power_w=None if milliwatts is None else milliwatts / 1000,
         utilization=None if used is None else used.gpu / 100,
+        energy_j=None if millijoules is None else millijoules / 1000,
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -17,6 +17,8 @@ import psutil
 from localllm.events import DeviceId
 from localllm.hardware.apple import SYSCTL, SYSCTL_DEADLINE_S, run_briefly
 from localllm.hardware.cgroup import list_groups
+from localllm.hardware.energy import Counter, EnergyReading
+from localllm.hardware.linux_energy import read_energy
 from localllm.hardware.linux_vitals import (
     HostMemory,
     is_asleep,
@@ -25,6 +27,7 @@ from localllm.hardware.linux_vitals import (
     read_throttle_count,
 )
 from localllm.hardware.machine import Device, DeviceKind
+from localllm.hardware.worked import Worked, decide_utilization, read_worked
 from localllm.units import MIB, size
 
 PRESSURE_COMMAND = (SYSCTL, "kern.memorystatus_vm_pressure_level")
@@ -36,6 +39,9 @@ SPEED_COMMAND = ("/usr/bin/pmset", "-g", "therm")
 
 Ask = Callable[[Sequence[str]], str]
 """Runs a command and gives what it printed: nothing if it failed or took too long."""
+
+AskChip = Callable[[], Mapping[DeviceId, EnergyReading]]
+"""Tells of the energy of Apple's chips."""
 
 
 class Pressure(StrEnum):
@@ -66,16 +72,11 @@ class DeviceVitals:
     utilization: float | None = None
     """Share of the last second or so in which it computed, from 0 to 1."""
 
+    energy_j: float | None = None
+    """Used since its driver was loaded; None where no counter is told."""
+
 
 UNTOLD = DeviceVitals(lost=None, memory_free=None, throttled=None, temperature_c=None)
-
-
-@dataclass(frozen=True, slots=True)
-class Worked:
-    """What all processors did since the computer was started, in seconds."""
-
-    busy_s: float
-    whole_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +111,9 @@ class Vitals:
     """Share of the processors' time since the look before in which they computed, from 0 to 1; None
     for the first look, and for one that comes too soon after another."""
 
+    energy: Mapping[DeviceId, EnergyReading] = field(default_factory=dict[DeviceId, EnergyReading])
+    """Of every device that tells of it, the processor among them: to be compared between looks."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Bound:
@@ -131,9 +135,6 @@ BOUNDS = (
 SPENT_SHARE = 0.1
 """With less than this left of memory and of swap, earlyoom would end programs."""
 
-LEAST_WORKED_S = 0.1
-"""Of all processors together: systems count in hundredths, so of less the share says nothing."""
-
 FULL_SPEED = 100
 """Percent."""
 
@@ -151,6 +152,7 @@ def read_vitals(
     root: Path = Path("/"),
     system: str | None = None,
     ask: Ask | None = None,
+    chip: AskChip = dict,
 ) -> Vitals:
     """Look once. Blocks, for seconds where a driver hangs: not for the event loop.
 
@@ -160,9 +162,11 @@ def read_vitals(
         root: Where /proc and /sys are read.
         system: "Linux" or "Darwin", as platform.system() says unless given.
         ask: What asks macOS, in a child process with a deadline; called on Darwin only.
+        chip: What tells of the energy of Apple's chips; called on Darwin only.
     """
     if (system or platform.system()) == "Darwin":
-        return _read_mac(devices, ask or _ask, before)
+        return replace(_read_mac(devices, ask or _ask, before), energy=chip())
+    cards = _probe_cuda(devices, root)
     groups, worked = list_groups(root), read_worked()
     memory = read_host_memory(root, groups)
     pressure, why = decide_pressure(memory)
@@ -173,10 +177,11 @@ def read_vitals(
         pressure_why=why,
         throttled=decide_throttled(None if before is None else before.throttle_count, count),
         oom_kills=read_oom_kills(root, groups),
-        devices=_probe_cuda(devices, root),
+        devices=cards,
         throttle_count=count,
         worked=worked,
         utilization=decide_utilization(None if before is None else before.worked, worked),
+        energy=read_energy(devices, _told_by(cards), root),
     )
 
 
@@ -205,23 +210,6 @@ def decide_throttled(before: int | None, now: int | None) -> str | None:
 def parse_pressure_level(text: str) -> Pressure:
     """Read what sysctl prints, "name: level"."""
     return _PRESSURES.get(text.rpartition(":")[2].strip(), Pressure.NONE)
-
-
-def read_worked() -> Worked:
-    """Add up what the system counts of all processors; what guests did is in the user's time too."""
-    times = psutil.cpu_times()
-    told = times._asdict()
-    waiting = told["idle"] + told.get("iowait", 0.0)
-    whole = sum(times) - told.get("guest", 0.0) - told.get("guest_nice", 0.0)
-    return Worked(whole - waiting, whole)
-
-
-def decide_utilization(before: Worked | None, now: Worked) -> float | None:
-    """Tell how busy processors were in between."""
-    if before is None or now.whole_s - before.whole_s < LEAST_WORKED_S:
-        return None
-    share = (now.busy_s - before.busy_s) / (now.whole_s - before.whole_s)
-    return min(1.0, max(0.0, share))
 
 
 def parse_thermal_level(text: str) -> str | None:
@@ -268,6 +256,15 @@ def _read_mac(devices: Sequence[Device], ask: Ask, before: Vitals | None) -> Vit
         worked=worked,
         utilization=decide_utilization(None if before is None else before.worked, worked),
     )
+
+
+def _told_by(cards: Mapping[DeviceId, DeviceVitals]) -> Mapping[DeviceId, EnergyReading]:
+    return {
+        device: EnergyReading(
+            {} if one.energy_j is None else {"card": Counter(one.energy_j)}, one.power_w
+        )
+        for device, one in cards.items()
+    }
 
 
 def _probe_cuda(devices: Sequence[Device], root: Path) -> Mapping[DeviceId, DeviceVitals]:

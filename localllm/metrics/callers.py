@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 UNKNOWN, OTHER = "unknown", "other"
 """A program that does not say its name, and one that says something else there."""
@@ -48,6 +49,13 @@ def caller_of(
     named = conversation is not None and _CONVERSATION.fullmatch(conversation)
     harmless = conversation if named and not _LIKE_A_KEY.match(conversation or "") else None
     return Caller(program_of(user_agent), harmless, key_name)
+
+
+def is_client(pattern: str, caller: Caller) -> bool:
+    """Tell whether a pattern, as in claude*, is of a caller: of its program, conversation or key's name."""
+    wanted = pattern.lower()
+    named = (caller.program, caller.program_name, caller.conversation, caller.key_name)
+    return any(name is not None and fnmatchcase(name.lower(), wanted) for name in named)
 
 
 def program_of(user_agent: str | None) -> str:

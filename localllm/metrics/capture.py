@@ -16,7 +16,6 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 import anyio
@@ -24,6 +23,7 @@ import msgspec
 from anyio import to_thread
 
 from localllm.errors import BadRequest
+from localllm.metrics.callers import is_client
 from localllm.metrics.live import Live
 from localllm.metrics.redaction import redact_body, redact_headers
 
@@ -148,7 +148,7 @@ class Captures:
         if self._last is None or self._last.over is not None:
             return
         last = self.last()
-        if last is None or last.over is not None or not _is_of(last.client, live):
+        if last is None or last.over is not None or not is_client(last.client, live.caller):
             return
         if last.bytes + len(body) > self._bounds.bytes:
             last.over = "it has as many bytes as it may"
@@ -219,12 +219,6 @@ def _document(request: _Request) -> dict[str, object]:
         "body_bytes": len(request.body),
         "body": redact_body(request.body, texts=capturing.redact_text),
     }
-
-
-def _is_of(pattern: str, live: Live) -> bool:
-    caller, wanted = live.caller, pattern.lower()
-    named = (caller.program, caller.program_name, caller.conversation, caller.key_name)
-    return any(name is not None and fnmatchcase(name.lower(), wanted) for name in named)
 
 
 def _check(client: str, minutes: float) -> None:

@@ -56,6 +56,7 @@ def _of_device(one: DeviceNow) -> Iterator[Value]:
     yield names.DEVICE_MEMORY, labels, one.memory_bytes
     yield names.DEVICE_USED, labels, one.used_bytes
     yield names.DEVICE_POWER, labels, one.power_w
+    yield names.DEVICE_ENERGY, labels, one.energy_j
     yield names.DEVICE_TEMPERATURE, labels, one.temperature_c
     yield names.DEVICE_UTILIZATION, labels, one.utilization_ratio
     yield names.DEVICE_LOST, labels, one.lost

@@ -9,13 +9,14 @@ import logging
 import sqlite3
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from enum import Enum, auto
 from pathlib import Path
 
 import anyio
 from anyio import CapacityLimiter, to_thread
 
+from localllm.metrics.energy_row import EnergyRow
 from localllm.metrics.ledger_row import Row, row_of
 from localllm.metrics.ledger_schema import NewerLedger, is_damage
 from localllm.metrics.ledger_store import Keep, Store
@@ -62,11 +63,14 @@ class Ledger:
         self.dropped = 0
         """Requests that were not written, since too many had to wait, or the file is not ours."""
 
+        self.when_it_ends: list[Callable[[], None]] = []
+        """Called before the last of it is written, so that more can be offered."""
+
         self._store = Store(file, keep or Keep())
         self._file = file
         self._wall_clock = wall_clock
         self._gather_s, self._again_s = gather_s, again_s
-        self._queue: deque[Row] = deque()
+        self._queue: deque[Row | EnergyRow] = deque()
         self._clients = Names(_MOST_CLIENTS)
         self._arrived = anyio.Event()
         self._closed = False
@@ -82,10 +86,20 @@ class Ledger:
         if self._closed:
             self.dropped += 1
             return
-        client = self._clients.within(live.caller.program_name)
-        self._queue.append(row_of(live, client, spared))
+        self._queue.append(row_of(live, self.client_of(live), spared))
         self._drop_what_is_too_much()
         self._arrived.set()
+
+    def offer_energy(self, rows: Sequence[EnergyRow]) -> None:
+        """Remember what energy came to."""
+        if not self._closed:
+            self._queue.extend(rows)
+            self._drop_what_is_too_much()
+            self._arrived.set()
+
+    def client_of(self, live: Live) -> str:
+        """Who asks, as the file has it: one of a bounded number of names."""
+        return self._clients.within(live.caller.program_name)
 
     async def run(self) -> None:
         """Write what is offered, until cancelled; what is left then is still written."""
@@ -103,6 +117,8 @@ class Ledger:
     async def _end(self) -> None:
         while self._in_hand:  # a batch that was being written when we were cancelled
             await anyio.sleep(_LOOK_EVERY_S)
+        for tell in self.when_it_ends:
+            tell()
         await self._write()
         await self._in_thread(self._store.close)
 
@@ -114,7 +130,7 @@ class Ledger:
                 return outcome
         return _Outcome.WRITTEN
 
-    async def _try(self, batch: list[Row]) -> _Outcome:
+    async def _try(self, batch: list[Row | EnergyRow]) -> _Outcome:
         """Write a batch, and put it back where that fails."""
         try:
             await self._in_thread(lambda: self._write_or_begin_anew(batch))
@@ -132,7 +148,7 @@ class Ledger:
         self._recovered()
         return _Outcome.WRITTEN
 
-    def _write_or_begin_anew(self, batch: list[Row]) -> None:
+    def _write_or_begin_anew(self, batch: list[Row | EnergyRow]) -> None:
         try:
             self._store.write(batch)
         except sqlite3.Error as error:
@@ -150,15 +166,15 @@ class Ledger:
             self._prune_at = now + _PRUNE_EVERY_S
             self._store.prune(self._wall_clock())
 
-    def _put_back(self, batch: list[Row]) -> None:
+    def _put_back(self, batch: list[Row | EnergyRow]) -> None:
         """Have what was not written written later; what a thread still writes is its own."""
         if not self._in_hand:
             self._queue.extendleft(reversed(batch))
             self._drop_what_is_too_much()
 
-    def _give_up(self, batch: list[Row], error: NewerLedger) -> None:
+    def _give_up(self, batch: list[Row | EnergyRow], error: NewerLedger) -> None:
         self._closed = True
-        self.dropped += len(batch) + len(self._queue)
+        self.dropped += _requests(batch) + _requests(self._queue)
         self._queue.clear()
         _log.warning("the ledger is not written: %s (%s)", error.what, error.why)
 
@@ -178,8 +194,7 @@ class Ledger:
 
     def _drop_what_is_too_much(self) -> None:
         while len(self._queue) > _MOST_WAITING:
-            self._queue.popleft()
-            self.dropped += 1
+            self.dropped += _requests([self._queue.popleft()])
 
     async def _in_thread(self, work: Callable[[], None]) -> None:
         """Do it in a thread; one that hangs on a dead disk does not keep the daemon from ending."""
@@ -192,3 +207,7 @@ class Ledger:
                 self._in_hand = False
 
         await to_thread.run_sync(in_hand, limiter=self._one_at_a_time, abandon_on_cancel=True)
+
+
+def _requests(rows: Iterable[Row | EnergyRow]) -> int:
+    return sum(isinstance(row, Row) for row in rows)

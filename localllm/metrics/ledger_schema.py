@@ -71,7 +71,40 @@ MIGRATIONS: Sequence[Migration] = (
         "ALTER TABLE daily ADD COLUMN saved_tokens INTEGER NOT NULL DEFAULT 0",
         "ALTER TABLE daily ADD COLUMN saved_s REAL NOT NULL DEFAULT 0",
     ),
+    (
+        "ALTER TABLE daily ADD COLUMN remote_prompt_tokens INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE daily ADD COLUMN remote_cached_tokens INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE daily ADD COLUMN remote_generated_tokens INTEGER NOT NULL DEFAULT 0",
+        """
+        CREATE TABLE device_days (
+            day TEXT NOT NULL,
+            device TEXT NOT NULL,
+            loaded_s REAL NOT NULL,
+            told_s REAL NOT NULL,
+            sampled_s REAL NOT NULL,
+            joules REAL NOT NULL,
+            idle_joules REAL NOT NULL,
+            PRIMARY KEY (day, device)
+        ) WITHOUT ROWID
+        """,
+        """
+        CREATE TABLE model_energy (
+            day TEXT NOT NULL,
+            model TEXT NOT NULL,
+            client TEXT NOT NULL,
+            joules REAL NOT NULL,
+            busy_s REAL NOT NULL,
+            prompt_tokens INTEGER NOT NULL,
+            cached_tokens INTEGER NOT NULL,
+            generated_tokens INTEGER NOT NULL,
+            PRIMARY KEY (day, model, client)
+        ) WITHOUT ROWID
+        """,
+    ),
 )
+ENERGY_VERSION = 3
+"""The first with the energy of devices and models."""
+
 APPLICATION_ID = 0x6C6F636C
 """Says that a database is this ledger: "locl"."""
 
@@ -79,6 +112,7 @@ BUSY_S = 5.0
 """How long to wait for another process, somebody's sqlite3 for instance."""
 
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 _PRIMARY = 0xFF
 """An extended code's last byte says what kind it is of."""
 
@@ -108,7 +142,12 @@ def open_ledger(file: Path, migrations: Sequence[Migration] = MIGRATIONS) -> sql
 
 def is_damage(error: sqlite3.Error) -> bool:
     """Tell a file that is broken from one that only cannot be written now."""
-    return getattr(error, "sqlite_errorcode", 0) & _PRIMARY in _DAMAGED
+    return _kind(error) in _DAMAGED
+
+
+def is_busy(error: sqlite3.Error) -> bool:
+    """Tell a file that another program holds."""
+    return _kind(error) in _BUSY
 
 
 def refuse_foreign(db: sqlite3.Connection, file: Path, newest: int) -> int:
@@ -164,6 +203,10 @@ def _back_up(db: sqlite3.Connection, copy: Path) -> None:
     draft.touch(mode=0o600)
     db.execute("VACUUM INTO ?", (str(draft),))
     os.replace(draft, copy)  # noqa: PTH105  # the one call that promises to be atomic
+
+
+def _kind(error: sqlite3.Error) -> int:
+    return getattr(error, "sqlite_errorcode", 0) & _PRIMARY
 
 
 def _version_of(db: sqlite3.Connection) -> int:

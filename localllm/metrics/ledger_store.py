@@ -8,14 +8,16 @@ from contextlib import contextmanager, suppress
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
+from localllm.metrics.energy_row import DeviceUse, EnergyRow, ModelUse
 from localllm.metrics.ledger_row import COLUMNS, Row
 from localllm.metrics.ledger_schema import open_ledger
-from localllm.metrics.live import Phase
+from localllm.metrics.live import Api, Phase
+from localllm.metrics.savings import REMOTE
 
 _DAY_S = 86_400.0
 _INSERT = f"INSERT INTO requests ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608  # names of ours
 _ADD = """
-    INSERT INTO daily VALUES (?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    INSERT INTO daily VALUES (?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (day, model, client) DO UPDATE SET
         requests = requests + 1,
         failed = failed + excluded.failed,
@@ -26,7 +28,28 @@ _ADD = """
         reasoning_tokens = reasoning_tokens + excluded.reasoning_tokens,
         took_s = took_s + excluded.took_s,
         saved_tokens = saved_tokens + excluded.saved_tokens,
-        saved_s = saved_s + excluded.saved_s
+        saved_s = saved_s + excluded.saved_s,
+        remote_prompt_tokens = remote_prompt_tokens + excluded.remote_prompt_tokens,
+        remote_cached_tokens = remote_cached_tokens + excluded.remote_cached_tokens,
+        remote_generated_tokens = remote_generated_tokens + excluded.remote_generated_tokens
+"""
+_ADD_DEVICE = """
+    INSERT INTO device_days VALUES (?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (day, device) DO UPDATE SET
+        loaded_s = loaded_s + excluded.loaded_s,
+        told_s = told_s + excluded.told_s,
+        sampled_s = sampled_s + excluded.sampled_s,
+        joules = joules + excluded.joules,
+        idle_joules = idle_joules + excluded.idle_joules
+"""
+_ADD_MODEL = """
+    INSERT INTO model_energy VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (day, model, client) DO UPDATE SET
+        joules = joules + excluded.joules,
+        busy_s = busy_s + excluded.busy_s,
+        prompt_tokens = prompt_tokens + excluded.prompt_tokens,
+        cached_tokens = cached_tokens + excluded.cached_tokens,
+        generated_tokens = generated_tokens + excluded.generated_tokens
 """
 _OLDER = "DELETE FROM requests WHERE began_at < ?"
 _ALL_BUT_THE_NEWEST = """
@@ -56,7 +79,7 @@ class Store:
         self._keep = keep
         self._db: sqlite3.Connection | None = None
 
-    def write(self, rows: Sequence[Row]) -> None:
+    def write(self, rows: Sequence[Row | EnergyRow]) -> None:
         """Add all of them, or none.
 
         Raises:
@@ -65,8 +88,12 @@ class Store:
         """
         db = self._opened()
         with _transaction(db):
-            db.executemany(_INSERT, [astuple(row) for row in rows])
-            db.executemany(_ADD, [_daily(row) for row in rows])
+            requests = [row for row in rows if isinstance(row, Row)]
+            db.executemany(_INSERT, [astuple(row) for row in requests])
+            db.executemany(_ADD, [_daily(row) for row in requests])
+            for kind, statement in ((DeviceUse, _ADD_DEVICE), (ModelUse, _ADD_MODEL)):
+                uses = [astuple(row) for row in rows if isinstance(row, kind)]
+                db.executemany(statement, uses)
 
     def prune(self, now: float) -> None:
         """Forget single requests that are too old, or too many; `now` is in Unix seconds.
@@ -129,17 +156,18 @@ def _used_bytes(db: sqlite3.Connection) -> int:
 
 
 def _daily(row: Row) -> tuple[object, ...]:
+    told = (row.prompt_tokens or 0, row.cached_tokens or 0, row.generated_tokens)
+    tokens = (0, 0, 0) if row.api == Api.COUNT_TOKENS else told  # no model has read them
     return (
         row.day,
         row.model or "",
         row.client,
         row.phase == Phase.FAILED,
         row.phase == Phase.CANCELLED,
-        row.prompt_tokens or 0,
-        row.cached_tokens or 0,
-        row.generated_tokens,
+        *tokens,
         row.reasoning_tokens or 0,
         row.took_s,
         row.saved_tokens or 0,
         row.saved_s or 0.0,
+        *(tokens if row.engine == REMOTE else (0, 0, 0)),
     )

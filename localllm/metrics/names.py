@@ -149,6 +149,11 @@ DEVICE = _gauge("device_info", "Always 1 for each device.", "device", "kind", "n
 DEVICE_MEMORY = _gauge("device_memory_bytes", "Memory that a device has.", "device")
 DEVICE_USED = _gauge("device_memory_used_bytes", "Memory in use, whoever has it.", "device")
 DEVICE_POWER = _gauge("device_power_watts", "What a device draws.", "device")
+DEVICE_ENERGY = _counter(
+    "device_energy_joules",
+    "What a device used since the daemon was started, as far as it was looked at.",
+    "device",
+)
 DEVICE_TEMPERATURE = _gauge("device_temperature_celsius", "How hot a device is.", "device")
 DEVICE_UTILIZATION = _gauge(
     "device_utilization_ratio", "Share of the time in which the device computed.", "device"
@@ -169,7 +174,14 @@ COUNTED = (
 SHOWN = (
     *(BUILD, STARTED, INSTANCE, STATE, CONTEXT, SLOTS, ACTIVE, WAITING, UNDER_WAY, KV_USED),
     *(PREDICTED, MEASURED, RESIDENT, DEVICE, DEVICE_MEMORY, DEVICE_USED, DEVICE_POWER),
-    *(DEVICE_TEMPERATURE, DEVICE_UTILIZATION, DEVICE_LOST, DEVICE_THROTTLED, HOST_MEMORY),
+    *(
+        DEVICE_ENERGY,
+        DEVICE_TEMPERATURE,
+        DEVICE_UTILIZATION,
+        DEVICE_LOST,
+        DEVICE_THROTTLED,
+        HOST_MEMORY,
+    ),
     *(HOST_AVAILABLE, LEDGER_DROPPED),
 )
 """What is, at the moment of a scrape."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from localllm.api.recording_views import RecordingView
 from localllm.api.request_views import (
     CaptureView,
     RequestDetailView,
@@ -13,6 +14,7 @@ from localllm.api.request_views import (
 from localllm.api.status_views import SavedView
 from localllm.metrics.capture import Capturing
 from localllm.metrics.live import Live
+from localllm.metrics.recording_state import Recording
 from localllm.metrics.requests import KEPT, Requests
 from localllm.metrics.savings import Savings, day_of
 
@@ -83,4 +85,22 @@ def render_capture(capturing: Capturing) -> CaptureView:
         bytes=capturing.bytes,
         left_out=capturing.left_out,
         over=capturing.over,
+    )
+
+
+def render_recording(recording: Recording, now: float) -> RecordingView:
+    """Show the recording that is under way, or was; `now` is on the clock of the requests."""
+    return RecordingView(
+        file=str(recording.file),
+        started=recording.started_at,
+        ends=recording.ends_at,
+        left=recording.left_s(now),
+        client=recording.client,
+        prompts=recording.prompts,
+        requests=recording.requests,
+        under_way=recording.under_way,
+        bytes=recording.bytes,
+        unmarked=recording.unmarked,
+        left_out=recording.left_out,
+        over=recording.over,
     )

@@ -41,6 +41,9 @@ class DeviceNow:
     memory_bytes: int | None
     used_bytes: int | None
     power_w: float | None = None
+    energy_j: float | None = None
+    """Since the daemon was started."""
+
     temperature_c: float | None = None
     utilization_ratio: float | None = None
     lost: bool = False

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Self, TypeVar
 
 import msgspec
 
 from localllm.api.views import ServeRequest
 from localllm.catalog.ladder import Ladder, read_ladder
 from localllm.catalog.profile import Profile, read_profiles
-from localllm.config.reading import read_settings
+from localllm.config.current import Current
 from localllm.config.settings import Settings
 from localllm.engines.base import Sampling
 from localllm.engines.extras import require_able
@@ -67,10 +67,19 @@ LOCAL_FORMATS = (Format.GGUF, Format.MLX)
 class Desk:
     """Settings, places and environment, which every answer depends on."""
 
-    settings: Settings
+    current: Current
     paths: Paths
     environment: Mapping[str, str]
     profiles: Path
+
+    @property
+    def settings(self) -> Settings:
+        """As they are now: a daemon's may change."""
+        return self.current()
+
+    def as_now(self) -> Self:
+        """The same desk with the settings of this moment, for an answer that takes a while."""
+        return replace(self, current=Current(self.current.loaded))
 
     @property
     def engine_desk(self) -> EngineDesk:
@@ -168,9 +177,7 @@ class Desk:
         return min(offers, key=lambda offer: offer.size_bytes or 0).to_serve()
 
     def _user_profile(self, name: str) -> UserProfile:
-        """Read it again: a daemon may be older than the profile."""
-        file = self.paths.config_file
-        return read_settings(file, self.environment).profile(name, file)
+        return self.settings.profile(name, self.paths.config_file)
 
     def long_context(self, request: ServeRequest) -> int | None:
         """Tokens of a second instance for long prompts; None where the profile wants none."""
@@ -178,12 +185,15 @@ class Desk:
             return None
         return self._user_profile(request.profile).long_context
 
+    def check_before(self, request: ServeRequest) -> str:
+        """Say how a model is examined before it takes over: off, quick or full."""
+        return "off" if request.profile is None else self._user_profile(request.profile).check
+
     def resolved(self, request: Request) -> tuple[Request, Sampling]:
         """Put what the request says over the user's profile that it names.
 
         Raises:
             ModelNotFound: There is no such profile.
-            ConfigError: config.toml is broken by now.
         """
         if request.profile is None:
             return self._by_name(request), Sampling()

@@ -6,7 +6,6 @@ plan all of it, of the same file on the same devices in another setting the spee
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from localllm.fit.plan import Memory, Plan
 from localllm.fit.speed import Speed
 from localllm.formats.header import Header
 from localllm.planning.choice import Choice
+from localllm.versioned import Kind, read_if_known, write_versioned
 
 FORMAT = 1
 KEPT = 500
@@ -78,36 +78,33 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     entries: list[Entry]
 
 
+KIND = Kind("what plans turned out to be", _File, FORMAT)
+
+
 def read_ledger(file: Path) -> Sequence[Entry]:
     """Read all measurements, the newest last; none if the file is missing, broken or foreign.
 
     Changes nothing on disk: a plan may be asked for while a daemon writes.
     """
-    return _read(file) or ()
+    read = read_if_known(file, KIND)
+    return () if read is None else tuple(read.entries)
 
 
 def remember(file: Path, entry: Entry) -> None:
     """Add a measurement, in the place of an older one of the same setting.
 
-    A file that is there and cannot be read, by a newer version perhaps, is set aside as
-    NAME.broken and not written over.
+    A file that is there and cannot be read is set aside as NAME.broken.
 
     Raises:
+        NewerFile: A later version has written it; it stays.
         OSError: The disk is full, or not to be written; or nobody lets go of the lock.
     """
     from filelock import FileLock  # noqa: PLC0415  # 30 ms that commands which only read save
 
     file.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(file.with_suffix(".lock"), timeout=LOCK_WITHIN_S):
-        found = _read(file)
-        if found is None and file.exists():
-            file.replace(file.with_name(f"{file.name}.broken"))
-        others = [e for e in found or () if e.setting != entry.setting]
-        draft = file.with_suffix(".draft")
-        draft.unlink(missing_ok=True)  # of a crash, and perhaps readable by others
-        draft.touch(mode=0o600)
-        draft.write_bytes(msgspec.json.encode(_File(FORMAT, [*others, entry][-KEPT:])))
-        os.replace(draft, file)  # noqa: PTH105  # the one call that promises to be atomic
+        others = [e for e in read_ledger(file) if e.setting != entry.setting]
+        write_versioned(file, KIND, _File(FORMAT, [*others, entry][-KEPT:]))
 
 
 def best_known(entries: Sequence[Entry], setting: Setting) -> Entry | None:
@@ -173,15 +170,6 @@ def setting_of(plan: Plan, header: Header, choice: Choice, *, beside: str | None
         micro_batch=plan.micro_batch,
         beside=beside,
     )
-
-
-def _read(file: Path) -> Sequence[Entry] | None:
-    """Read all entries; None if there is no file, or none that this version reads."""
-    try:
-        read = msgspec.json.decode(file.read_bytes(), type=_File)
-    except (OSError, msgspec.DecodeError):
-        return None
-    return tuple(read.entries) if read.format == FORMAT else None
 
 
 def _read_a_long_prompt(known: Entry) -> bool:

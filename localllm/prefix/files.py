@@ -14,8 +14,11 @@ from localllm.prefix.entries import SLOT_SUFFIX, TEXT_SUFFIX
 
 RECORD_SUFFIX, DRAFT_SUFFIX = ".json", ".draft"
 DATA_SUFFIXES = (SLOT_SUFFIX, TEXT_SUFFIX)
-OUR_NAME = re.compile(r"[0-9a-f]{8}\.(kv|request|json|draft)|\.[0-9a-f]{8}\.kv\.draft")
-"""The last is what engines of ours write until it is whole; see engines/workers/slot_requests.py."""
+OUR_NAME = re.compile(
+    r"[0-9a-f]{8}\.(kv|request|json|draft)"
+    r"|[0-9a-f]{8}\.(request|json)\.[0-9a-f]{8}\.draft"  # what versioned.py writes until it is whole
+    r"|\.[0-9a-f]{8}\.kv\.draft"  # what engines of ours write, see engines/workers/slot_requests.py
+)
 
 DATA_NAME = re.compile(r"[0-9a-f]{8}\.(kv|request)")
 ID = re.compile(r"[0-9a-f]{8}")

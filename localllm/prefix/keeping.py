@@ -108,6 +108,7 @@ class Keeping:
         if known is None or known.engine.client is not engine.client:
             holdings = [Holding(slot) for slot in range(engine.slots)]
             known = self._runs[engine.instance] = Run(engine, holdings, self._clock())
+        known.engine = engine  # how its prompts are kept may be another by now
         return known
 
     def is_current(self, run: Run) -> bool:
@@ -211,8 +212,12 @@ class Keeping:
         return place.slot
 
     async def _make_room(self, run: Run, slot: int, needed: int) -> None:
-        """Have idle slots leave a cache that would be too full, before the engine has them do so."""
-        if run.engine.cells is None:
+        """Have idle slots leave a cache that would be too full, before the engine has them do so.
+
+        Only where they go to disk: which of those that would be lost has to go is the engine's to
+        judge, which knows how full it is.
+        """
+        if run.engine.cells is None or run.engine.kept is not Kept.SAVED:
             return
         for leaving in choose_leaving(run.holdings, slot, needed, run.engine.cells):
             await self._save(run, leaving, _WAITED_FOR_S)
@@ -247,7 +252,7 @@ class Keeping:
                 placed.slot,
                 outline=prompt.outline,
                 tokens=placed.tokens or 0,
-                is_saved=not known,  # of what broke off nobody knows how much is there
+                is_saved=not known or prompt.is_passing,  # of what broke off nobody knows how much
                 conversation=prompt.conversation,
                 prompt=prompt if known and _is_kept(run, prompt) else None,
             )

@@ -18,3 +18,6 @@ class Prompt:
     body: bytes = field(repr=False)
     conversation: str | None = None
     """As its client names it."""
+
+    is_passing: bool = False
+    """Nobody will go on from it, so it is not kept on disk."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +9,7 @@ import msgspec
 
 from localllm.prefix.entries import Entry
 from localllm.prefix.outline import Outline
+from localllm.versioned import replace_private
 
 FORMAT = 3
 _MOST = 1 << 53
@@ -91,22 +91,4 @@ def write_record(file: Path, entry: Entry) -> None:
         uses=entry.uses,
         path=entry.path,
     )
-    write_private(file, msgspec.json.encode(record))
-
-
-def write_private(file: Path, content: bytes) -> None:
-    """Replace a file in a single step; nobody else can read it, not even for a moment.
-
-    Raises:
-        OSError: The disk does not take it; nothing half is left.
-    """
-    draft = file.with_suffix(".draft")
-    draft.unlink(missing_ok=True)
-    try:
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as opened:
-            opened.write(content)
-        os.replace(draft, file)  # noqa: PTH105  # the one call that promises to be atomic
-    except OSError:
-        draft.unlink(missing_ok=True)
-        raise
+    replace_private(file, msgspec.json.encode(record), synced=False)

@@ -37,7 +37,8 @@ from localllm.prefix.files import (
     unlink,
 )
 from localllm.prefix.outline import Outline
-from localllm.prefix.record import is_newer, read_record, write_private, write_record
+from localllm.prefix.record import is_newer, read_record, write_record
+from localllm.versioned import replace_private
 
 _log = logging.getLogger("localllm.prefix")
 
@@ -167,7 +168,7 @@ class Shelf:
             return None
         name = self.new_file(TEXT_SUFFIX)
         try:
-            write_private(self._folder / name, body)
+            replace_private(self._folder / name, body, synced=False)
         except OSError as error:
             _log.info("a prompt cannot be kept: %s", error.strerror)
             return None

@@ -43,12 +43,12 @@ class Warming:
     """Puts prompts into engines that have just started.
 
     Args:
-        reads_ahead: Whether the machine may compute though nobody asks.
+        reads_ahead: Whether the machine may compute now though nobody asks.
         now: Unix seconds.
     """
 
     keeping: Keeping
-    reads_ahead: bool = True
+    reads_ahead: Callable[[], bool] = lambda: True
     now: Callable[[], float] = time.time
 
     async def warm(self, engine: Engine) -> None:
@@ -60,7 +60,7 @@ class Warming:
         async with run.warming:
             entries = await on_disk(shelf.entries)
             for entry in choose_to_warm(entries, engine.key, self.now()):
-                if entry.is_text and self.reads_ahead:
+                if entry.is_text and self.reads_ahead():
                     await self._read(shelf, run, entry)
                 elif not entry.is_text and engine.kept is Kept.SAVED:
                     await self._put_back(shelf, run, entry)

@@ -50,6 +50,17 @@ async def arrange(desk: Desk, fleet: Fleet, request: ServeRequest, *, beside: bo
     return _for_all(planned, {d: count - may_go.get(d, 0) for d, count in ours.items()})
 
 
+async def arrange_beside(desk: Desk, fleet: Fleet, request: ServeRequest) -> Planned:
+    """Plan a model beside all that is served; whether it fits there is the plan's verdict.
+
+    Raises:
+        LocalLLMError: There is no such model, or no engine for it.
+    """
+    ours, soon = held(fleet.instances(), all_of_them=True), coming(fleet.instances())
+    planned = await _plan(desk, fleet, request, {d: -count for d, count in soon.items()})
+    return _for_all(planned, _sum(ours, soon))
+
+
 async def arrange_long(desk: Desk, fleet: Fleet, request: ServeRequest, main: Planned) -> Planned:
     """Plan the instance for long prompts that stays beside the `main` one.
 
@@ -81,7 +92,7 @@ async def _until_others_have_loaded(fleet: Fleet, model: str | None) -> None:
 
 
 async def _plan(desk: Desk, fleet: Fleet, request: ServeRequest, reclaimable: Bytes) -> Planned:
-    return await work_out(partial(desk.plan, request, reclaimable=reclaimable), fleet)
+    return await work_out(partial(desk.as_now().plan, request, reclaimable=reclaimable), fleet)
 
 
 async def work_out(work: Callable[[], T], fleet: Fleet) -> T:

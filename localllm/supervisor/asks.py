@@ -10,6 +10,7 @@ from pathlib import Path
 from localllm.api.views import ServeRequest
 from localllm.events import InstanceId, ModelId
 from localllm.supervisor.remembered import Remembered, read_remembered, write_remembered
+from localllm.versioned import NewerFile
 
 _log = logging.getLogger(__name__)
 Requests = dict[ModelId, ServeRequest]
@@ -102,6 +103,11 @@ class Asks:
         self._pinned.discard(model)
         self.write()
 
+    def stands_in(self, guest: ModelId, model: ModelId, request: ServeRequest) -> None:
+        """Remember what comes back in a guest's place, also where the daemon ends before that."""
+        self.drop(guest)
+        self.add(model, request)
+
     def clear(self) -> None:
         self._asked.clear()
         self._tries.clear()
@@ -127,7 +133,7 @@ class Asks:
             write_remembered(
                 self.file, Remembered(tuple(self._asked.values()), tuple(sorted(self._pinned)))
             )
-        except OSError as error:
+        except (OSError, NewerFile) as error:
             _log.warning("what is served is not remembered: %s", error)
 
     def _known(self) -> Requests:

@@ -48,6 +48,8 @@ class Fleet:
         """Devices that do not answer any more, and why."""
 
         self.tools = replace(tools, launch=unless_lost(tools.launch, self.lost))
+        """Replaced where the settings change, see retuning.py."""
+
         self._hosted: dict[InstanceId, Hosted] = {}
         self._successions = Successions()
         self.grants = Grants(self._hosted, self._successions, tools.bus)
@@ -137,7 +139,7 @@ class Fleet:
             self._route_to(hosted)
         for other in others:
             if other.state is not S.READY:
-                self._retire(other, f"replaced by {hosted.id}")
+                self.retire(other, f"replaced by {hosted.id}")
         replaced = replaced_by(hosted, self.instances(), self.names.current)
         hosted.replaces = frozenset(h.planned.model for h in replaced)
         self._successions.begin(hosted.id, (h.id for h in replaced))
@@ -168,7 +170,7 @@ class Fleet:
         for hosted in stopped:
             hosted.dismissed = True
             hosted.announce()
-            self._retire(hosted, why)
+            self.retire(hosted, why)
         for hosted in stopped:
             while self._hosted.get(hosted.id) is hosted and hosted.retired:
                 await hosted.changed.wait()
@@ -219,7 +221,8 @@ class Fleet:
         for other in others_of(hosted, self.instances()):
             other.announce()  # who waits for it looks at the route again
 
-    def _retire(self, hosted: Hosted, why: str) -> None:
+    def retire(self, hosted: Hosted, why: str) -> None:
+        """Have one instance drain and end, and forget it; its model may have others."""
         hosted.retired, hosted.reading = True, False
         self.grants.give_up(hosted.id)
         self.grants.ask_to_stop(hosted, why)
@@ -281,7 +284,7 @@ class Fleet:
         gap_s = self._successions.succeeded(ready.id, anyio.current_time())
         older += [h for h in self.instances() if h.id in old and h not in others and not h.pinned]
         for other in older:
-            self._retire(other, f"replaced by {ready.id}")
+            self.retire(other, f"replaced by {ready.id}")
         for other in [h for h in self.instances() if h.id in old]:
             other.announce()  # one that was pinned meanwhile has nobody to wait for any more
         if gap_s is not None:

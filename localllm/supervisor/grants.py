@@ -118,6 +118,8 @@ class Grants:
 
     def _residents(self, hosted: Hosted) -> dict[InstanceId, Resident]:
         residents = {h.id: h.as_resident() for h in self.hosted.values()}
+        if hosted.terms.is_guest:
+            residents = {i: replace(r, pinned=True) for i, r in residents.items()}
         for old in self.successions.old_of(hosted.id) & residents.keys():
             residents[old] = replace(residents[old], used_at=-math.inf)
         if hosted.state is S.FAILED:  # asked for again: as good as stopped

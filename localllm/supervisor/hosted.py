@@ -34,8 +34,14 @@ class Terms:
     replaces_current: bool = False
     """What is served now is stopped once this is ready, and makes room for it if it has to."""
 
+    check: str = "off"
+    """How it is examined before it takes over from another: off, quick or full."""
+
     is_asked_for: bool = True
     """By a person: it becomes what requests mean that name no model."""
+
+    is_guest: bool = False
+    """Here to be examined: it takes nobody's memory, and no request means it that does not name it."""
 
 
 @dataclass(slots=True)

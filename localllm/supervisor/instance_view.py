@@ -52,6 +52,7 @@ def render_instance(fleet: Fleet, hosted: Hosted, now: float) -> InstanceView:
         gap=hosted.gap_s,
         held=hosted.lobby.held,
         engine=planned.choice.installed.engine,
+        engine_version=planned.choice.installed.version,
         device=planned.device_name,
         quant=planned.header.quantization,
         context=planned.plan.context,

@@ -49,6 +49,9 @@ class Asking:
     conversation: str | None = None
     """As the client names it."""
 
+    is_passing: bool = False
+    """Nobody will go on from its prompt: it is not kept on disk, and compared with no other."""
+
     @property
     def context(self) -> int:
         """Tokens that who answers must have at least."""
@@ -79,13 +82,13 @@ class Lending:
     Args:
         load: Sees to it that a model is served which a request names, as it is wanted if that is
             said, and returns the name that it answers to; raises ModelNotFound where it is not installed, or may not be loaded.
-        most: Requests that one instance may have, served and waiting; more are refused.
+        most: How many requests one instance may have now, served and waiting; more are refused.
     """
 
     fleet: Fleet
     connect: Callable[[LaunchSpec], EngineClient]
     load: Callable[[str, ServeRequest | None], Awaitable[str]]
-    most: int
+    most: Callable[[], int]
 
     @asynccontextmanager
     async def borrow(self, asking: Asking, wait_s: float) -> AsyncIterator[Lent]:
@@ -218,11 +221,12 @@ class Lending:
         return again
 
     def _raise_if_full(self, hosted: Hosted) -> None:
-        if hosted.in_flight + hosted.waiting >= self.most:
+        most = self.most()
+        if hosted.in_flight + hosted.waiting >= most:
             raise Busy(
                 f"{hosted.planned.stored.id} has too many requests.",
                 why=f"{hosted.in_flight} are served and {hosted.waiting} wait, "
-                f"{self.most} are the limit",
+                f"{most} are the limit",
                 fix="send it again in a while, or raise max_requests in config.toml",
             )
 

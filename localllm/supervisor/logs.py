@@ -1,13 +1,62 @@
-"""Keeps the log of a running child from filling the disk. It reads no log, and ends none."""
+"""Keeps logs from filling the disk: of a running child, and of all that ever ran. It reads none, and ends none."""
 
 from __future__ import annotations
 
 import os
+import stat
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from io import FileIO
 from pathlib import Path
 
 _CHUNK_BYTES = 1 << 20
+_ENDINGS = (".log", ".log.1")
+
+
+def tend_logs(folder: Path, used: Collection[Path], read: Collection[Path]) -> Sequence[Path]:
+    """Cut those in use that have grown too large, and remove the oldest of the others.
+
+    Args:
+        read: Of those in use, the ones that are being read, and not to be cut.
+
+    Returns:
+        What was cut.
+    """
+    cut = [log for log in used if log not in read and cap_log(log)]
+    prune_logs(folder, used)
+    return cut
+
+
+def prune_logs(
+    folder: Path, used: Collection[Path], *, most: int = 100, most_bytes: int = 256 << 20
+) -> None:
+    """Remove logs of engines that are no more, the longest untouched first, until few are left.
+
+    Args:
+        used: Stay, and so does their `.1`; they count all the same.
+        most: How many files may be there.
+        most_bytes: What all of them may take.
+    """
+    logs = sorted(_logs_in(folder), key=lambda log: log[1].st_mtime_ns)
+    count, total = len(logs), sum(found.st_size for _, found in logs)
+    spared = {*used, *(log.with_name(f"{log.name}.1") for log in used)}
+    for log, found in logs:
+        if count <= most and total <= most_bytes:
+            return
+        if log not in spared:
+            with suppress(OSError):
+                log.unlink()
+                count, total = count - 1, total - found.st_size
+
+
+def _logs_in(folder: Path) -> list[tuple[Path, os.stat_result]]:
+    """List those that are named as ours are; no link is one."""
+    try:
+        with os.scandir(folder) as entries:
+            found = [(Path(e.path), e.stat(follow_symlinks=False)) for e in entries]
+    except OSError:
+        return []
+    return [one for one in found if one[0].name.endswith(_ENDINGS) and stat.S_ISREG(one[1].st_mode)]
 
 
 def cap_log(path: Path, cap_bytes: int = 16 << 20) -> bool:

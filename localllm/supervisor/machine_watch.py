@@ -18,11 +18,14 @@ from localllm.supervisor import messages as msg
 from localllm.supervisor.fleet import Fleet
 from localllm.supervisor.hosted import Hosted
 from localllm.supervisor.keeping import Relief, Stay, decide_unloads
-from localllm.supervisor.logs import cap_log
+from localllm.supervisor.logs import tend_logs
 from localllm.units import duration
 
 _LOOK_WITHIN_S = 30.0
 """A driver may hang; then there is no other look until it comes back."""
+
+_NOTICED_WITHIN_S = 1.0
+"""The settings may change how often it is looked."""
 
 _TINY: Mapping[Task, tuple[str, Mapping[str, object]]] = {
     Task.WRITE: (
@@ -64,6 +67,11 @@ class MachineWatch:
     spare_slot: Callable[[InstanceId], int | None] = lambda _: None
     """Which slot of an engine loses least by it; None leaves it to the engine."""
 
+    when_seen: list[Callable[[Vitals], None]] = field(
+        default_factory=list[Callable[[Vitals], None]]
+    )
+    """Told of each look, glances among them."""
+
     warnings: tuple[str, ...] = ()
     """What is wrong with the machine now, in words."""
 
@@ -75,6 +83,9 @@ class MachineWatch:
 
     _known: dict[DeviceId, Device] = field(default_factory=dict[DeviceId, Device])
     """Those that were looked at, since one that is lost is looked at though nobody uses it."""
+
+    _used: Mapping[DeviceId, Device] = field(default_factory=dict[DeviceId, Device])
+    """Those with a model at the last turn."""
 
     _looking: bool = False
     _one_look: anyio.Lock = field(default_factory=anyio.Lock)
@@ -94,9 +105,14 @@ class MachineWatch:
         return self._before
 
     async def run(self) -> None:
+        looked = anyio.current_time()
         while True:
-            await anyio.sleep(self.every_s)
+            left_s = looked + self.every_s - anyio.current_time()
+            if left_s > 0:
+                await anyio.sleep(min(left_s, _NOTICED_WITHIN_S))
+                continue
             await self.turn()
+            looked = anyio.current_time()
 
     async def turn(self) -> None:
         """Look once, and act on what is seen."""
@@ -105,9 +121,11 @@ class MachineWatch:
         if vitals is not None:
             self._act_on(vitals)
         self._unload(vitals)
-        ready = [h for h in self.fleet.instances() if h.state is S.READY]
-        logs = [*self.logs, *(hosted.log for hosted in ready)]
-        cut = await anyio.to_thread.run_sync(lambda: [log for log in logs if cap_log(log)])
+        hosted = self.fleet.instances()
+        used = [*self.logs, *(one.log for one in hosted)]
+        read = {one.log for one in hosted if one.state is not S.READY}  # how a start goes
+        folder = self.fleet.tools.logs
+        cut = await anyio.to_thread.run_sync(tend_logs, folder, used, read)
         for log in cut:
             self.fleet.say(Topic.LOG_CUT, f"{log} had grown to its cap")
 
@@ -123,8 +141,15 @@ class MachineWatch:
             self._glanced = anyio.current_time(), vitals
 
     async def _look(self) -> Vitals | None:
-        used = {d.id: d for h in self.fleet.instances() for d, _, _ in h.planned.used}
-        self._known = {**{i: d for i, d in self._known.items() if i in self.fleet.lost}, **used}
+        """Look at what models use, and once more at what they have used until now.
+
+        After that, a card whose model was unloaded is left alone, so that it can sleep.
+        """
+        loaded = [h for h in self.fleet.instances() if h.state is not S.STOPPED]
+        used = {d.id: d for h in loaded for d, _, _ in h.planned.used}
+        until_now, self._used = self._used, used
+        lost = {i: d for i, d in self._known.items() if i in self.fleet.lost}
+        self._known = {**lost, **until_now, **used}
         return await self._look_once([*self._known.values()], self._before)
 
     def _before_a_glance(self) -> Vitals | None:
@@ -141,9 +166,12 @@ class MachineWatch:
                 return None
             self._looking = True
             with anyio.move_on_after(_LOOK_WITHIN_S):
-                return await anyio.to_thread.run_sync(
+                seen = await anyio.to_thread.run_sync(
                     self._look_at, [*devices], before, abandon_on_cancel=True
                 )
+                for tell in self.when_seen:
+                    tell(seen)
+                return seen
             return None
 
     def _look_at(self, devices: Sequence[Device], before: Vitals | None) -> Vitals:

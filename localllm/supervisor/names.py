@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from localllm.engines.base import Task
@@ -64,7 +64,7 @@ class Names:
 
         It is what does it and was asked for last; None where the current one does it, or nothing.
         """
-        able = [h for h in self.hosted.values() if not h.retired and h.planned.task is task]
+        able = [h for h in self._staying() if h.planned.task is task]
         if not able or self.current in {h.planned.model for h in able}:
             return None
         return max(able, key=lambda h: (h.state is S.READY, h.asked)).planned.model
@@ -72,7 +72,7 @@ class Names:
     @property
     def current(self) -> ModelId | None:
         """What requests mean that name no model: what a person asked for last, once it serves."""
-        staying = [hosted for hosted in self.hosted.values() if not hosted.retired]
+        staying = self._staying()
         models = {hosted.planned.model for hosted in staying}
         if self._chosen in models:
             return self._chosen
@@ -80,6 +80,9 @@ class Names:
         if asked:
             return max(asked, key=lambda h: (h.state is S.READY, h.asked)).planned.model
         return next(iter(models)) if len(models) == 1 else None
+
+    def _staying(self) -> Sequence[Hosted]:
+        return [h for h in self.hosted.values() if not h.retired and not h.terms.is_guest]
 
     def choose(self, ready: Hosted) -> None:
         """Make it the current one, unless the one that is was asked for later."""

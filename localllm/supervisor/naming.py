@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 import anyio
 
 from localllm.catalog.hosted_names import read_hosted_names
-from localllm.config.reading import read_settings
-from localllm.config.settings import Remote
+from localllm.config.remote import Remote
 from localllm.engines.base import Task
 from localllm.errors import LocalLLMError, ModelNotFound
 from localllm.planning.at_hand import at_hand
@@ -43,6 +42,9 @@ class Naming:
     asks: Asks
     _shelf: Shelf = field(default_factory=Shelf)
     _read_at: float | None = None
+    _is_stale: bool = True
+    """The settings have changed since it was read."""
+
     _one_at_a_time: anyio.Lock = field(default_factory=anyio.Lock)
 
     async def resolve(self, asked: str | None, task: Task = Task.WRITE) -> Resolved:
@@ -74,10 +76,15 @@ class Naming:
         meant = {task: names.other_than_current(task) or WHATEVER for task in Task}
         return shelf, known_names(self._served(), shelf, names.current, meant)
 
+    def forget(self) -> None:
+        """Read everything anew at the next look: the settings have changed."""
+        self._is_stale = True
+
     async def _fresh_shelf(self, fresh_s: float) -> Shelf:
         async with self._one_at_a_time:
             now = anyio.current_time()
-            if self._read_at is None or now - self._read_at > fresh_s:
+            if self._is_stale or self._read_at is None or now - self._read_at > fresh_s:
+                self._is_stale = False
                 self._shelf = await anyio.to_thread.run_sync(self._read)
                 self._read_at = anyio.current_time()
             return self._shelf
@@ -85,7 +92,7 @@ class Naming:
     def _read(self) -> Shelf:
         """Read it; what the user has broken meanwhile stays as it was."""
         try:
-            return read_shelf(self.desk)
+            return read_shelf(self.desk.as_now())
         except LocalLLMError as error:
             _log.warning("names are not read again: %s", error)
         if self._read_at is not None:
@@ -116,9 +123,9 @@ def read_shelf(desk: Desk) -> Shelf:
     """Read all that can be asked for though it is not served.
 
     Raises:
-        ConfigError: config.toml or a profile of a model is broken.
+        ConfigError: A profile of a model is broken.
     """
-    settings = read_settings(desk.paths.config_file, desk.environment)
+    settings = desk.settings
     catalog = desk.catalog()
     on_request = settings.supervision.load_on_request
     return Shelf(
@@ -127,12 +134,12 @@ def read_shelf(desk: Desk) -> Shelf:
         settings.names,
         read_hosted_names(desk.profiles),
         at_hand(catalog, desk.paths.data, desk.environment) if on_request else (),
-        _elsewhere(desk.settings.remote),
+        _elsewhere(settings.remote),
     )
 
 
 def _elsewhere(remote: Remote | None) -> frozenset[str]:
-    """List the names that go there if nothing here has them; a daemon has the remote it began with."""
+    """List the names that go there if nothing here has them."""
     return (
         frozenset() if remote is None or "fallback" not in remote.when else frozenset(remote.models)
     )

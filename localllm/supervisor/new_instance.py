@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import anyio
 
+from localllm.engine_client.client import EngineClient, Speed
 from localllm.engines.base import LaunchSpec, Serving
 from localllm.events import DeviceId, InstanceId
 from localllm.planning.planner import Planned
 from localllm.supervisor.admission import Room
+from localllm.supervisor.examinee import Examinee
 from localllm.supervisor.hosted import Hosted, Terms
 from localllm.supervisor.instance import Instance
 from localllm.supervisor.lobby import Lobby
@@ -49,12 +51,19 @@ def make_instance(
         takes_over: Whether it is to take over from one that serves; asked once it is warm.
     """
     name = _free_name(planned.instance, taken)
+
+    async def check(client: EngineClient, speed: Speed) -> Sequence[str]:
+        how = hosted.terms.check  # as it was asked for last
+        examinee = Examinee(planned, serving, name, how, speed)
+        return () if how == "off" else await tools.check(examinee, client)
+
     probe = EngineProbe(
         serving,
         tools.connect,
         record=lambda measured: tools.record(planned, measured),
         examine=lambda heard: tools.examine(planned, heard),
         takes_over=lambda: takes_over(name),
+        check=check,
     )
     log = tools.logs / f"{name.replace(':', '-')}.log"
     facts = Instance(name, planned.model, planned.need)
@@ -62,8 +71,9 @@ def make_instance(
         facts, lambda: _launch(planned, serving, tools), probe, tools.bus, log, tools.policy
     )
     runner.farewell = tools.farewell
-    lobby = Lobby(_room(planned, tools.cache_share), tools.numbers)
-    return Hosted(planned, serving, runner, log, anyio.current_time(), lobby, terms)
+    lobby = Lobby(room_of(planned, tools.cache_share), tools.numbers)
+    hosted = Hosted(planned, serving, runner, log, anyio.current_time(), lobby, terms)
+    return hosted  # `check` looks at it
 
 
 def unless_lost(
@@ -122,7 +132,7 @@ def _free_name(instance: InstanceId, taken: Container[InstanceId]) -> InstanceId
     return name
 
 
-def _room(planned: Planned, share: float) -> Room:
+def room_of(planned: Planned, share: float) -> Room:
     """What its engine takes at once."""
     context = planned.plan.context
     return Room(

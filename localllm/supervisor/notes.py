@@ -13,7 +13,9 @@ from localllm.planning.ledger import Entry, in_the_log, remember
 from localllm.planning.planner import Planned
 from localllm.supervisor.doubts import doubts_about
 from localllm.supervisor.tokenizers import known_before, note, tokenizer_key
+from localllm.supervisor.visiting import is_guest
 from localllm.supervisor.watching import Measured
+from localllm.versioned import NewerFile
 
 _log = logging.getLogger(__name__)
 
@@ -43,7 +45,7 @@ class Notes:
         )
         try:
             remember(self.desk.paths.ledger, entry)
-        except OSError as error:
+        except (OSError, NewerFile) as error:
             _log.warning("what was measured is not kept: %s", error)
 
     def examine(self, planned: Planned, heard: Interview) -> Sequence[str]:
@@ -51,9 +53,9 @@ class Notes:
         file, key = self.desk.paths.tokenizers, tokenizer_key(planned.header)
         profile = self.desk.profile(planned.stored.id)
         doubts = doubts_about(heard, known_before(profile, file, key))
-        if not doubts:
+        if not doubts and not is_guest(planned):  # of whom nobody knows yet whether it is in order
             try:
                 note(file, key, heard, told_by=planned.stored.id)
-            except OSError as error:
+            except (OSError, NewerFile) as error:
                 _log.warning("what a tokenizer does is not kept: %s", error)
         return doubts

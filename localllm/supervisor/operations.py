@@ -31,6 +31,7 @@ from localllm.planning.views import render_machine
 from localllm.supervisor.accounts import held
 from localllm.supervisor.arranging import work_out
 from localllm.supervisor.asks import Asks
+from localllm.supervisor.config_view import render_state
 from localllm.supervisor.engine_fetching import EngineFetching
 from localllm.supervisor.fleet import Fleet
 from localllm.supervisor.glances import Glances
@@ -38,8 +39,10 @@ from localllm.supervisor.hosted import Hosted
 from localllm.supervisor.instance_view import render_instance
 from localllm.supervisor.machine_watch import MachineWatch
 from localllm.supervisor.naming import Naming
-from localllm.supervisor.orders import How, Orders
+from localllm.supervisor.order_terms import How
+from localllm.supervisor.orders import Orders
 from localllm.supervisor.pulls import Pulls
+from localllm.supervisor.reloading import Reloading
 from localllm.supervisor.storekeeping import Storekeeping
 from localllm.supervisor.wishes import Wishes
 
@@ -65,12 +68,19 @@ class Operations:
     wishes: Wishes = field(init=False)
     engines: EngineFetching = field(init=False)
     glances: Glances = field(init=False)
+    reloading: Reloading = field(init=False)
 
     def __post_init__(self) -> None:
         self.orders = Orders(self.desk, self.fleet, Asks(self.desk.paths.serving))
+        self.reloading = Reloading(
+            self.desk.current, self.desk.environment, self.fleet, self.orders
+        )
+        self.orders.fresh = self.reloading.look
         self.naming = Naming(self.desk, self.fleet, self.orders.asks)
         self.glances = Glances(self.watch)
+        self.reloading.when_changed.append(lambda _old, _new: self.naming.forget())
         self.pulls = Pulls(self.desk, self.fleet.tools.bus)
+        self.reloading.when_changed.append(lambda _old, _new: self.pulls.retune())
         self.wishes = Wishes(self.fleet, self.orders, self.pulls)
         self.engines = EngineFetching(self.desk, self.pulls)
         self.store = Storekeeping(self.desk, self.fleet, self.orders, self.pulls)
@@ -120,8 +130,11 @@ class Operations:
         return PinReply(id=alike[0].planned.stored.id, pinned=pinned)
 
     async def plan(self, request: PlanRequest) -> PlanView:
+        await self.reloading.look(request)
         ours = held(self.fleet.instances())
-        return await work_out(partial(show_plan, self.desk, request, reclaimable=ours), self.fleet)
+        return await work_out(
+            partial(show_plan, self.desk.as_now(), request, reclaimable=ours), self.fleet
+        )
 
     async def hardware(self) -> ProbeView:
         return await anyio.to_thread.run_sync(lambda: render_machine(self.desk.survey().machine))
@@ -131,6 +144,7 @@ class Operations:
             daemon=self.daemon(),
             hardware=await anyio.to_thread.run_sync(lambda: render_machine(self.desk.probe())),
             warnings=[*self.watch.warnings],
+            config=render_state(self.reloading),
             models=[await self._with_use_of_cache(h) for h in self.fleet.instances()],
         )
 

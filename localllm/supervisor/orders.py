@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from enum import Enum, auto
 
 import anyio
 import msgspec
@@ -24,9 +23,10 @@ from localllm.supervisor.arranging import arrange, arrange_long
 from localllm.supervisor.asks import Asks
 from localllm.supervisor.fleet import Fleet
 from localllm.supervisor.hosted import Hosted, Terms
+from localllm.supervisor.order_terms import How, terms_of
+from localllm.supervisor.order_words import reply_of, why_less, with_changes
 from localllm.supervisor.resolving import WHATEVER
 from localllm.supervisor.routing import Lane
-from localllm.units import parse_duration
 
 _log = logging.getLogger(__name__)
 
@@ -34,18 +34,8 @@ _LEAST_CONTEXT = 2048
 """Of what is of use to anybody; below it a smaller quantization is tried."""
 
 
-class How(Enum):
-    """Why something is served."""
-
-    BESIDE = auto()
-    """A person wants it, and nothing less for it."""
-
-    INSTEAD = auto()
-    """A person wants it in the place of what is served now."""
-
-    FOR_A_REQUEST = auto()
-    AGAIN = auto()
-    """An earlier daemon served it."""
+async def _as_it_is(_request: ServeRequest) -> None:
+    """Leave the settings as they are."""
 
 
 @dataclass(slots=True)
@@ -58,6 +48,9 @@ class Orders:
     desk: Desk
     fleet: Fleet
     asks: Asks
+    fresh: Callable[[ServeRequest], Awaitable[None]] = _as_it_is
+    """Has the settings read, before what a person wants is planned by them."""
+
     _resumed: anyio.Event = field(default_factory=anyio.Event)
     _one_at_a_time: anyio.Lock = field(default_factory=anyio.Lock)
     """Two plans at once would spend the same memory."""
@@ -75,6 +68,7 @@ class Orders:
             LocalLLMError: It cannot be: no such model, no memory, no engine.
         """
         await self._resumed.wait()
+        await self.fresh(request)
         self._raise_if_closing()
         served = self._meant(request)
         if served is None:
@@ -82,12 +76,12 @@ class Orders:
         asked = self.asks.find(served.planned.model)
         if asked is None:  # it failed to take over, so that nothing is remembered of it
             return await self._serve(request, how)
-        wanted = _with_changes(asked, msgspec.structs.replace(request, model=None))
+        wanted = with_changes(asked, msgspec.structs.replace(request, model=None))
         if wanted != asked or not self.fleet.is_on_its_way(served):
             return await self._serve(wanted, how)
         self.fleet.prefer(served, self._terms(wanted, how, served.terms.lane))
         self._note(served, wanted, How.AGAIN)
-        return _reply(served, already=True)
+        return reply_of(served, already=True)
 
     def _meant(self, request: ServeRequest) -> Hosted | None:
         """Find what is served and meant: by the name that clients use, by what was asked, by no name.
@@ -189,7 +183,7 @@ class Orders:
         less = None if asked is None else self._less(asked, hosted.planned)
         if less is None:
             return None
-        self.fleet.say(Topic.SMALLER, _why_less(less, hosted.planned), hosted)
+        self.fleet.say(Topic.SMALLER, why_less(less, hosted.planned), hosted)
         is_for_good = self.asks.is_for_good(hosted.planned.model)
         return await self._serve(less, How.AGAIN if is_for_good else How.FOR_A_REQUEST)
 
@@ -199,6 +193,26 @@ class Orders:
             return msgspec.structs.replace(asked, context=context)
         quant = self.desk.smaller_quant(asked, planned.stored.file_bytes)
         return None if quant is None else msgspec.structs.replace(asked, quant=quant)
+
+    async def serve_anew(self, model: ModelId) -> None:
+        """Plan what is served again, by the settings of now; until that is ready it serves on.
+
+        One whose profile has another model by now is replaced by that, as by a switch.
+
+        Raises:
+            LocalLLMError: It cannot be served so.
+        """
+        await self._resumed.wait()
+        async with self._one_at_a_time:
+            asked = self.asks.find(model)
+            if asked is None or self.fleet.closing:
+                return
+            how = How.AGAIN if self.asks.is_for_good(model) else How.FOR_A_REQUEST
+            resolved, _ = await anyio.to_thread.run_sync(self.desk.resolved, asked)
+            is_another = self.fleet.names.find(resolved.model) is None
+            if is_another and self.fleet.names.current == model:
+                how = How.INSTEAD
+            await self._serve_alone(asked, how)
 
     async def _serve(self, request: ServeRequest, how: How) -> ServeReply:
         async with self._one_at_a_time:  # two plans at once would spend the same memory
@@ -217,12 +231,22 @@ class Orders:
         hosted, started = self._host(planned, self._terms(resolved, how, Lane.MAIN))
         if long is not None:
             self._host(long, self._terms(resolved, how, Lane.LONG))
+        else:
+            self._end_the_long(planned.model)
         self._note(hosted, request, how)
-        return _reply(hosted, already=not started)
+        return reply_of(hosted, already=not started)
+
+    def _end_the_long(self, model: ModelId) -> None:
+        """Nobody wants an instance for long prompts any more."""
+        for hosted in self.fleet.instances():
+            if hosted.planned.model == model and hosted.terms.lane is Lane.LONG:
+                self.fleet.retire(hosted, "its profile has no long_context any more")
 
     def _host(self, planned: Planned, terms: Terms) -> tuple[Hosted, bool]:
         settings = self.desk.settings
-        keeping = how_prompts_are_kept(planned, settings.prefix)
+        # how much room they may take can change while an engine runs
+        wanted = msgspec.structs.replace(settings.prefix, max_gib=None)
+        keeping = how_prompts_are_kept(planned, wanted)
         serving = serving_of(
             planned,
             silence_s=settings.supervision.start_silence_s,
@@ -262,45 +286,9 @@ class Orders:
                         continue
 
     def _terms(self, resolved: ServeRequest, how: How, lane: Lane) -> Terms:
-        for_a_request = how is How.FOR_A_REQUEST
-        default = self.desk.settings.supervision.keep_alive if for_a_request else "forever"
-        return Terms(
-            keep_s=parse_duration(resolved.keep_alive or default),
-            lane=lane,
-            replaces_current=how is How.INSTEAD,
-            is_asked_for=not for_a_request,
-        )
+        keep_alive = self.desk.settings.supervision.keep_alive
+        return terms_of(resolved, how, lane, keep_alive, self.desk.check_before(resolved))
 
     def _raise_if_closing(self) -> None:
         if self.fleet.closing:
             raise NotReady("The daemon stops.", why="it was told to", fix="localllm up, after that")
-
-
-def _why_less(less: ServeRequest, planned: Planned) -> str:
-    given_up = (
-        f"quantization {less.quant}"
-        if less.context is None or less.context >= planned.plan.context
-        else f"{less.context} tokens in place of {planned.plan.context}"
-    )
-    return f"memory ran out: it is started again with {given_up}"
-
-
-def _with_changes(asked: ServeRequest, changes: ServeRequest) -> ServeRequest:
-    """Put what `changes` says over what was asked for; what it leaves open stays."""
-    said = {
-        name: value
-        for name in changes.__struct_fields__
-        if (value := getattr(changes, name)) is not None and value is not False
-    }
-    return msgspec.structs.replace(asked, **said)
-
-
-def _reply(hosted: Hosted, *, already: bool) -> ServeReply:
-    planned = hosted.planned
-    return ServeReply(
-        id=planned.stored.id,
-        instance=hosted.id,
-        already=already,
-        stand_in=planned.stored.stand_in,
-        reason=planned.plan.reason,
-    )

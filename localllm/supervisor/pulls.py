@@ -54,7 +54,7 @@ class Pulls:
 
     Args:
         command: Of the process that pulls.
-        policy: None: as the settings say.
+        policy: Of retries; how many may run at once is the settings' say.
     """
 
     def __init__(
@@ -64,11 +64,8 @@ class Pulls:
         command: Sequence[str] = WORKER,
         policy: PullPolicy | None = None,
     ) -> None:
-        downloads = desk.settings.downloads
-        limit = downloads.max_mib_per_s
-        self._limit_bytes_per_s = None if limit is None else limit * MIB
-        self._connections = downloads.connections
-        self._policy = policy or PullPolicy(at_once=downloads.at_once)
+        self._settings = desk.current
+        self._own_policy = policy
         self._cache = hub_cache(desk.environment)
         self._marks = {OWNER_VARIABLE: str(desk.paths.state)}
         self._command = command
@@ -86,6 +83,21 @@ class Pulls:
             self._go_on()
             task_status.started()
             await anyio.sleep_forever()
+
+    def retune(self) -> None:
+        """Go on as the settings now say: those that run share another limit, more may begin."""
+        if not self._closing:
+            self._go_on()
+
+    @property
+    def _policy(self) -> PullPolicy:
+        return self._own_policy or PullPolicy(at_once=self._settings().downloads.at_once)
+
+    @property
+    def _pace(self) -> float | None:
+        """Bytes per second of each that runs; None: no limit."""
+        limit = self._settings().downloads.max_mib_per_s
+        return share_of_pace(self.book.all, None if limit is None else limit * MIB)
 
     @property
     def under_way(self) -> bool:
@@ -213,7 +225,7 @@ class Pulls:
             free = [pull for pull in self.book.all if pull.id not in self._clearing]
             for name in decide_starts(free, self._policy, anyio.current_time()):
                 self._apply(name, msg.Begin())
-        pace = share_of_pace(self.book.all, self._limit_bytes_per_s)
+        pace = self._pace
         for process in self._live.values():
             process.set_pace(pace)
         self.book.announce()
@@ -237,8 +249,8 @@ class Pulls:
         def hear(progress: PullProgress) -> None:
             self._apply(pull.id, msg.Progressed(run, progress))
 
-        pace = share_of_pace(self.book.all, self._limit_bytes_per_s)
-        begin = Begin(job=pull.wanted.job, connections=self._connections, bytes_per_s=pace)
+        connections = self._settings().downloads.connections
+        begin = Begin(job=pull.wanted.job, connections=connections, bytes_per_s=self._pace)
         return PullProcess(self._command, self._marks, begin, hear)
 
     async def _be_alive(self, name: str, process: PullProcess, run: int) -> None:

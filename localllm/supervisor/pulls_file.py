@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from localllm.store.pull_talk import Failure
 from localllm.supervisor.pull_messages import Then, Wanted
 from localllm.supervisor.pull_wishes import is_due
 from localllm.supervisor.pulling_list import UNFINISHED, Pull, PullState
+from localllm.versioned import DamagedFile, Kind, NewerFile, read_versioned, write_versioned
 
 _log = logging.getLogger(__name__)
 FORMAT = 1
@@ -45,19 +45,18 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pulls: list[_Kept]
 
 
+KIND = Kind("the pulls", _File, FORMAT, said_in="version", synced=False)
+
+
 def read_pulls(file: Path) -> RememberedPulls:
-    """Read them; a file that this version cannot read is set aside, and said so."""
+    """Read them; what this version cannot read is said, and set aside when others are written."""
     try:
-        read = msgspec.json.decode(file.read_bytes(), type=_File)
-    except FileNotFoundError:
-        return RememberedPulls()
-    except OSError as error:
+        read = read_versioned(file, KIND)
+    except (OSError, DamagedFile, NewerFile) as error:
         _log.warning("the pulls of the daemon before are not known: %s", error)
         return RememberedPulls()
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        return _set_aside(file, str(error))
-    if read.version != FORMAT:
-        return _set_aside(file, f"version {read.version}")
+    if read is None:
+        return RememberedPulls()
     return RememberedPulls(tuple(map(_restored, read.pulls)), read.last)
 
 
@@ -67,15 +66,9 @@ def write_pulls(file: Path, pulls: Iterable[Pull], last: int) -> None:
     In one step: a crash leaves the old file or the new one. A disk that is full costs the memory of them, not the pulls.
     """
     kept = [_kept(pull) for pull in pulls if pull.state in UNFINISHED or is_due(pull)]
-    text = msgspec.json.encode(_File(FORMAT, last, kept))
-    draft = file.with_suffix(".draft")
     try:
-        draft.unlink(missing_ok=True)
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as opened:
-            opened.write(text)
-        os.replace(draft, file)  # noqa: PTH105  # the one call that promises to be atomic
-    except OSError as error:
+        write_versioned(file, KIND, _File(FORMAT, last, kept))
+    except (OSError, NewerFile) as error:
         _log.warning("the pulls are not remembered: %s", error)
 
 
@@ -98,14 +91,3 @@ def _restored(kept: _Kept) -> Pull:
         then=kept.then,
         patient=goes_on,
     )
-
-
-def _set_aside(file: Path, why: str) -> RememberedPulls:
-    aside = file.with_suffix(".unread")
-    try:
-        os.replace(file, aside)  # noqa: PTH105
-    except OSError as error:
-        _log.warning("%s is not read (%s), and stays in the way: %s", file, why, error)
-    else:
-        _log.warning("the pulls of the daemon before are not read: %s is kept as %s", why, aside)
-    return RememberedPulls()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
 from localllm.api.views import ServeRequest
+from localllm.versioned import Kind, read_if_known, write_versioned
 
 FORMAT = 1
 
@@ -27,21 +27,21 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pinned: list[str] = []
 
 
+KIND = Kind("what is served", _File, FORMAT, synced=False)
+
+
 def read_remembered(file: Path) -> Remembered:
-    """Read what was served; nothing if the file is missing, broken or of another version."""
-    try:
-        read = msgspec.json.decode(file.read_bytes(), type=_File)
-    except (OSError, msgspec.DecodeError):
-        return Remembered()
-    if read.format != FORMAT:
-        return Remembered()
-    return Remembered(tuple(read.serving), tuple(read.pinned))
+    """Read what was served; nothing if the file is missing, broken or of a later version."""
+    read = read_if_known(file, KIND)
+    return Remembered() if read is None else Remembered(tuple(read.serving), tuple(read.pinned))
 
 
 def write_remembered(file: Path, remembered: Remembered) -> None:
-    """Replace the file in one step, so that a crash leaves the old or the new one."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    draft = file.with_suffix(".draft")
+    """Replace the file in one step, so that a crash leaves the old or the new one.
+
+    Raises:
+        NewerFile: A later version has written it; it stays.
+        OSError: The disk does not take it.
+    """
     document = _File(FORMAT, list(remembered.serving), list(remembered.pinned))
-    draft.write_bytes(msgspec.json.encode(document))
-    os.replace(draft, file)  # noqa: PTH105  # the one call that promises to be atomic
+    write_versioned(file, KIND, document)

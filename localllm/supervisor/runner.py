@@ -80,7 +80,9 @@ class Runner:
         self._probe = probe
         self._bus = bus
         self._log = log
-        self._policy = policy
+        self.policy = policy
+        """How patient it is from the next decision on."""
+
         self._inbox: deque[msg.Input] = deque()
         self._arrived = anyio.Event()
         self._live: _Live | None = None
@@ -112,7 +114,7 @@ class Runner:
 
     def _apply(self, happened: msg.Input, tasks: TaskGroup) -> None:
         old = self.record
-        self.record, effects = step(old, happened, anyio.current_time(), self._policy)
+        self.record, effects = step(old, happened, anyio.current_time(), self.policy)
         if self.record.state is not old.state:
             facts, new = self.instance, self.record
             self._bus.publish(StateChanged(facts.id, facts.model, old.state, new.state, new.why))
@@ -147,7 +149,7 @@ class Runner:
             spec = self._launch()
             with open_log(self._log) as log:
                 self.log_from = log_from = log.tell()
-                async with running(spec, log, grace_s=self._policy.stop_grace_s) as child:
+                async with running(spec, log, grace_s=self.policy.stop_grace_s) as child:
                     watched = Watched(spec, child.pid, self._log, log_from)
                     code = await self._watch(run, watched, child)
             if spec.endpoint.socket is not None:  # one that was killed leaves it behind
@@ -170,11 +172,11 @@ class Runner:
         with self._blaming("health check", live.run):
             with self._telling_of_progress(live):
                 while not await self._is_healthy(live):
-                    await anyio.sleep(self._policy.health_every_s)
+                    await anyio.sleep(self.policy.health_every_s)
             self.tell(msg.Healthy(live.run))
 
     async def _is_healthy(self, live: _Live) -> bool:
-        with anyio.move_on_after(self._policy.health_attempt_s):
+        with anyio.move_on_after(self.policy.health_attempt_s):
             return await self._probe.healthy(live.watched)
         return False
 
@@ -205,10 +207,10 @@ class Runner:
         Raises:
             TimeoutError: None of them came to an end.
         """
-        for _ in range(self._policy.warm_up_attempts):
-            with anyio.move_on_after(self._policy.warm_up_attempt_s):
+        for _ in range(self.policy.warm_up_attempts):
+            with anyio.move_on_after(self.policy.warm_up_attempt_s):
                 return await self._probe.warm_up(watched)
-        raise TimeoutError(f"no answer within {self._policy.warm_up_attempt_s:.0f} s")
+        raise TimeoutError(f"no answer within {self.policy.warm_up_attempt_s:.0f} s")
 
     @contextmanager
     def _telling_of_progress(self, live: _Live) -> Generator[None]:
@@ -228,7 +230,7 @@ class Runner:
                 if reached is not None and reached != seen:
                     seen = reached
                     self.tell(msg.Progressed(live.run))
-                await anyio.sleep(self._policy.health_every_s)
+                await anyio.sleep(self.policy.health_every_s)
 
     async def _wake(self, then: msg.TimedOut, scope: anyio.CancelScope) -> None:
         with scope:

@@ -23,11 +23,19 @@ class Shrinking:
 
     Args:
         oom_kills: How many processes the kernel has killed for memory so far.
+        is_wanted: Whether the settings want it now.
     """
 
-    def __init__(self, fleet: Fleet, orders: Orders, oom_kills: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        fleet: Fleet,
+        orders: Orders,
+        oom_kills: Callable[[], int],
+        is_wanted: Callable[[], bool],
+    ) -> None:
         self._orders = orders
         self._oom_kills = oom_kills
+        self._is_wanted = is_wanted
         self._seen_kills = oom_kills()
         self._ended, self._to_shrink = anyio.create_memory_object_stream[Hosted](math.inf)
         fleet.when_one_ends = self._look_at
@@ -38,6 +46,8 @@ class Shrinking:
                 await self._serve_less(hosted)
 
     def _look_at(self, hosted: Hosted) -> None:
+        if not self._is_wanted():
+            return
         if not hosted.retired and not hosted.shrinks and self._ran_out_of_memory(hosted):
             hosted.shrinks = True
             self._ended.send_nowait(hosted)

@@ -49,6 +49,7 @@ class Storekeeping:
         Raises:
             LocalLLMError: There is no such model, it does not fit, or the hub cannot be asked.
         """
+        await self.orders.fresh(request)
         ours = held(self.fleet.instances())
         work = partial(plan_pull, self.desk, request, reclaimable=ours)
         plan = await apart(work)

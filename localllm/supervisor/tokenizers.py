@@ -7,7 +7,6 @@ left out on purpose: where that is wrong, the count shows it.
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from localllm.catalog.profile import Profile
 from localllm.engine_client.interview import CHECK_TEXT, Interview
 from localllm.formats.header import Header
 from localllm.supervisor.doubts import Known
+from localllm.versioned import Kind, read_if_known, write_versioned
 
 FORMAT = 1
 KEPT = 200
@@ -52,6 +52,9 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     entries: list[_Entry]
 
 
+KIND = Kind("what tokenizers made of a text", _File, FORMAT)
+
+
 def tokenizer_key(header: Header) -> str:
     """Name a model's tokenizer: the same for all quantizations of it that one maker has made.
 
@@ -81,6 +84,7 @@ def note(file: Path, key: str, heard: Interview, told_by: str) -> None:
         told_by: As `Known` has it.
 
     Raises:
+        NewerFile: A later version has written it; it stays.
         OSError: The disk is full, or not to be written; or nobody lets go of the lock.
     """
     if heard.tokens is None:
@@ -89,18 +93,13 @@ def note(file: Path, key: str, heard: Interview, told_by: str) -> None:
     with filelock.FileLock(file.with_suffix(".lock"), timeout=_LOCK_WITHIN_S):
         others = [entry for entry in _read(file) if entry.key != key]
         newest = [*others, _Entry(key, heard.tokens, told_by)][-KEPT:]
-        draft = file.with_suffix(".draft")
-        draft.write_bytes(msgspec.json.encode(_File(FORMAT, _TEXT, newest)))
-        os.replace(draft, file)  # noqa: PTH105  # the one call that promises to be atomic
+        write_versioned(file, KIND, _File(FORMAT, _TEXT, newest))
 
 
 def _read(file: Path) -> Sequence[_Entry]:
-    """Nothing if the file is missing, broken, of another version, or about another text."""
-    try:
-        read = msgspec.json.decode(file.read_bytes(), type=_File)
-    except (OSError, msgspec.DecodeError):
-        return ()
-    return read.entries if (read.format, read.text) == (FORMAT, _TEXT) else ()
+    """Nothing if the file is missing, broken, of a later version, or about another text."""
+    read = read_if_known(file, KIND)
+    return () if read is None or read.text != _TEXT else read.entries
 
 
 def _named(header: Header) -> Iterator[str]:

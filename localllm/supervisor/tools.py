@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,11 +15,19 @@ from localllm.events import DeviceId
 from localllm.planning.planner import Planned
 from localllm.planning.prompt_keeping import AS_IT_COMES
 from localllm.supervisor.bus import EventBus
+from localllm.supervisor.examinee import Examinee
 from localllm.supervisor.lifecycle import RestartPolicy
 from localllm.supervisor.runner import Farewell
 from localllm.supervisor.watching import Measured
 
 Held = Mapping[DeviceId, int]
+Check = Callable[[Examinee, EngineClient], Awaitable[Sequence[str]]]
+"""Says why it may not take over; nothing: it may."""
+
+
+async def unchecked(_examinee: Examinee, _client: EngineClient) -> Sequence[str]:
+    """Examine nothing."""
+    return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +59,9 @@ class Tools:
 
     prefix: Prefix = AS_IT_COMES
     """What of prompts is to be kept at all."""
+
+    check: Check = unchecked
+    """Examines how good one is that is to take over, where its user wants that."""
 
     farewell: Farewell | None = None
     """Awaited, within the policy's time, before an engine that is idle and well is told to end:

@@ -39,7 +39,7 @@ class Watchdog:
     """Runs until cancelled.
 
     Args:
-        hang_after_s: How long an engine may show no progress at all.
+        hang_after_s: How long an engine may show no progress at all; the settings may change it.
     """
 
     fleet: Fleet

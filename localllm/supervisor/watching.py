@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -73,6 +73,10 @@ class Doubtful(Exception):
     """It answers oddly, and was to take over from one that serves."""
 
 
+async def _unchecked(_client: EngineClient, _speed: Speed) -> Sequence[str]:
+    return ()
+
+
 class EngineProbe:
     """Asks an engine over HTTP, in whatever process it runs.
 
@@ -81,6 +85,7 @@ class EngineProbe:
         record: Keeps what a warm-up has measured.
         examine: Says what is doubtful about an interview.
         takes_over: Whether requests are to be shifted to it from another one.
+        check: Says why it may not take over, where its user wants it examined more closely.
     """
 
     def __init__(
@@ -91,12 +96,14 @@ class EngineProbe:
         record: Callable[[Measured], None],
         examine: Callable[[Interview], Sequence[str]],
         takes_over: Callable[[], bool],
+        check: Callable[[EngineClient, Speed], Awaitable[Sequence[str]]] = _unchecked,
     ) -> None:
         self._serving = serving
         self._connect = connect
         self._record = record
         self._examine = examine
         self._takes_over = takes_over
+        self._check = check
 
     async def healthy(self, watched: Watched) -> bool:
         async with self._connect(watched.spec) as client:
@@ -125,8 +132,8 @@ class EngineProbe:
             return ()
         heard = await interview(client)
         doubts = tuple(await anyio.to_thread.run_sync(self._examine, heard))
-        if doubts and takes_over:
-            raise Doubtful(" ".join(doubts))
+        if takes_over and (reasons := doubts or await self._check(client, speed)):
+            raise Doubtful(" ".join(reasons))
         return doubts
 
     async def _first_requests(self, client: EngineClient) -> Speed:

@@ -14,7 +14,8 @@ from localllm.events import Decided, ModelId, Topic
 from localllm.store.pull_talk import Failure
 from localllm.supervisor.failures import failure_of
 from localllm.supervisor.fleet import Fleet
-from localllm.supervisor.orders import How, Orders
+from localllm.supervisor.order_terms import How
+from localllm.supervisor.orders import Orders
 from localllm.supervisor.pull_messages import Then
 from localllm.supervisor.pulling_list import Pull
 from localllm.supervisor.pulls import Pulls

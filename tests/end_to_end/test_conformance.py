@@ -64,6 +64,21 @@ def test_a_chat_has_text_a_reason_to_end_and_its_usage(client: openai.OpenAI, mo
     assert answer.usage.total_tokens == total
 
 
+def test_an_answer_that_is_not_to_end_is_as_long_as_it_may_be(
+    client: openai.OpenAI, model: str
+) -> None:
+    said = [{"role": "user", "content": "Say only the word yes."}]
+    ends = client.chat.completions.create(model=model, messages=said, max_tokens=100, temperature=0)
+    goes_on = client.chat.completions.create(
+        model=model, messages=said, max_tokens=100, temperature=0, extra_body={"ignore_eos": True}
+    )
+
+    assert ends.choices[0].finish_reason == "stop", "or the test tells nothing"
+    assert goes_on.choices[0].finish_reason == "length"
+    assert goes_on.usage is not None
+    assert goes_on.usage.completion_tokens == 100
+
+
 def test_a_stream_says_the_same_piece_by_piece_and_ends_with_its_usage(
     client: openai.OpenAI, model: str
 ) -> None:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import email
 import json
+import os
 import shutil
 import subprocess
 import sys
+import tarfile
+import tempfile
 import venv
 import zipfile
 from pathlib import Path
 
 import pytest
 
-from tests.fakes.installation import ROOT
+from localllm import __version__
+from tests.fakes.installation import ROOT, free_port
+from tests.fakes.wheels import another_tree, build_release, build_wheel, installer
+from tests.smollm2 import smollm2
 
 SCRIPTS = ("scripts/up", "scripts/test", "scripts/environment.sh")
 OLD_PYTHON = """\
@@ -34,19 +41,36 @@ chmod +x "$last/bin/python" "$last/bin/localllm"
 """
 
 
+PYTHONS = ("3.11", "3.12", "3.13", "3.14")
+PLATFORMS = ("aarch64-apple-darwin", "x86_64-manylinux_2_35")
+"""MLX has no wheels for an older macOS than 14, nor for an older glibc than 2.35."""
+
+NEWER = "9.0.0"
+
+
+@pytest.fixture(scope="module")
+def release(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """What a release consists of: the sources and the wheel."""
+    return build_release(tmp_path_factory.mktemp("dist"))
+
+
+@pytest.fixture(scope="module")
+def wheel(release: tuple[Path, Path]) -> Path:
+    return release[1]
+
+
 @pytest.mark.timeout(300)
-def test_the_wheel_carries_the_profiles_and_probes_in_an_empty_environment(tmp_path: Path) -> None:
-    subprocess.run(
-        [sys.executable, "-m", "build", "--wheel", "--outdir", str(tmp_path), str(ROOT)],
-        check=True,
-        capture_output=True,
-    )
-    wheel = next(tmp_path.glob("*.whl"))
+def test_the_wheel_carries_the_profiles_and_probes_in_an_empty_environment(
+    wheel: Path, tmp_path: Path
+) -> None:
     inside = zipfile.ZipFile(wheel).namelist()
-    assert "localllm/_profiles/models/smollm2-135m-instruct.toml" in inside
-    assert "localllm/_profiles/hardware/nvidia.toml" in inside
+    shipped = [path for path in (ROOT / "profiles").rglob("*") if path.is_file()]
+    assert {f"localllm/_profiles/{path.relative_to(ROOT / 'profiles')}" for path in shipped} <= {
+        *inside
+    }
     assert "localllm/web/page/index.html" in inside
-    assert not [name for name in inside if name.startswith(("tests/", "scripts/"))]
+    assert "localllm/_changelog.md" in inside
+    assert not [name for name in inside if not name.startswith(("localllm/", "localllm-"))]
 
     venv.create(tmp_path / "empty", with_pip=True)
     binaries = tmp_path / "empty" / "bin"
@@ -63,6 +87,165 @@ def test_the_wheel_carries_the_profiles_and_probes_in_an_empty_environment(tmp_p
     machine = json.loads(probed.stdout)
     assert machine["devices"][-1]["id"] == "cpu"
     assert machine["host"]["memory_total"] > 0
+    checked = subprocess.run(
+        [binaries / "pip", "check"], capture_output=True, text=True, check=False
+    )
+    assert checked.returncode == 0, checked.stdout
+
+
+def test_the_sources_have_what_the_wheel_is_built_of_and_no_more(
+    release: tuple[Path, Path],
+) -> None:
+    with tarfile.open(release[0]) as sources:
+        names = {name.partition("/")[2] for name in sources.getnames()}
+
+    assert names >= {"pyproject.toml", "README.md", "CHANGELOG.md", "LICENSE", "PKG-INFO"}
+    assert {name.partition("/")[0] for name in names} <= {
+        *("localllm", "profiles", "pyproject.toml", "README.md", "CHANGELOG.md", "LICENSE"),
+        *("PKG-INFO", ".gitignore", ""),
+    }
+
+
+def test_the_wheel_says_what_it_is(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as packed:
+        name = next(one for one in packed.namelist() if one.endswith("/METADATA"))
+        about = email.message_from_bytes(packed.read(name))
+
+    assert about["License-Expression"] == "MIT"
+    assert about["Requires-Python"] == ">=3.11"
+    assert about["Keywords"]
+    assert {"mlx", "llama-cpp-python", "web", "otel"} <= {*about.get_all("Provides-Extra", [])}
+    spoken = {f"Programming Language :: Python :: {version}" for version in PYTHONS}
+    assert spoken <= {*about.get_all("Classifier", [])}
+
+
+class Tool:
+    """localllm as uv or pipx install it, in folders of a test's own."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self.name, self.programs = name, folder / "bin"
+        self.installer = installer(name)
+        self.environment = {
+            "HOME": os.environ["HOME"],  # with the installers' caches
+            "PATH": f"{Path(installer('uv')).parent}:{Path(self.installer).parent}:/usr/bin:/bin",
+            "UV_TOOL_DIR": str(folder / "tools"),
+            "UV_TOOL_BIN_DIR": str(self.programs),
+            "PIPX_HOME": str(folder / "pipx"),
+            "PIPX_BIN_DIR": str(self.programs),
+            "PIPX_MAN_DIR": str(folder / "man"),
+            "PIPX_DEFAULT_PYTHON": sys.executable,
+            "UV_PYTHON": sys.executable,
+            "LOCALLLM_HOME": str(folder / "home"),
+            "LOCALLLM_PORT": str(free_port()),
+            "HF_HUB_OFFLINE": "1",
+            **{k: v for k, v in os.environ.items() if k.startswith(("PIP_", "UV_", "SSL_"))},
+        }
+
+    def install(self, wheel: Path) -> None:
+        words = ("tool", "install") if self.name == "uv" else ("install",)
+        done = self._run(self.installer, *words, f"{wheel}[web]")
+        assert done.returncode == 0, done.stderr
+
+    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        return self._run(str(self.programs / "localllm"), *words)
+
+    def ok(self, *words: str) -> str:
+        ran = self.run(*words)
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+        return ran.stdout
+
+    def _run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            words, env=self.environment, cwd="/", capture_output=True, text=True, check=False
+        )
+
+
+@pytest.fixture(params=["uv", "pipx"])
+def tool(request: pytest.FixtureRequest, tmp_path: Path) -> Tool:
+    return Tool(request.param, tmp_path)
+
+
+@pytest.mark.timeout(300)
+def test_a_tool_installer_installs_it_it_runs_anywhere_and_upgrades_itself(
+    tool: Tool, wheel: Path, tmp_path: Path
+) -> None:
+    build_wheel(make(tmp_path / "newer"), another_tree(tmp_path / "tree", NEWER))
+
+    tool.install(wheel)
+
+    assert __version__ in tool.ok("--version")
+    plan = json.loads(tool.ok("plan", str(smollm2()), "--context", "512", "--offline", "--json"))
+    assert plan["choice"] is not None
+    assert json.loads(tool.run("doctor", "--json").stdout)
+
+    told = json.loads(tool.ok("upgrade", "--from", str(tmp_path / "newer"), "--yes", "--json"))
+    assert told["method"] == ("uv tool" if tool.name == "uv" else "pipx")
+    assert NEWER in tool.ok("--version")
+    assert json.loads(tool.ok("upgrade", "--to", __version__, "--check", "--json"))["is_needed"]
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.xdist_group("packaging")
+def test_what_uv_installs_serves(wheel: Path, tmp_path: Path) -> None:
+    uv = Tool("uv", tmp_path)
+    uv.environment["LOCALLLM_HOME"] = home = tempfile.mkdtemp(prefix="lll-")
+    uv.install(wheel)
+    try:
+        uv.ok("up", str(smollm2()), "--context", "512")
+
+        assert json.loads(uv.ok("status", "--json"))["models"][0]["state"] == "ready"
+    finally:
+        uv.run("down")
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def make(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("platform", PLATFORMS)
+@pytest.mark.parametrize("python", PYTHONS)
+def test_the_extras_resolve_to_wheels_that_there_are(
+    python: str, platform: str, wheel: Path
+) -> None:
+    resolved = resolve(wheel, "mlx,web,otel", python, platform)
+
+    assert "mlx-lm==" in resolved
+    assert "textual-serve==" in resolved
+    assert "opentelemetry-sdk==" in resolved
+    assert ("mlx-metal==" in resolved) == ("apple" in platform)
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_llama_cpp_python_resolves_and_is_compiled(platform: str, wheel: Path) -> None:
+    sources = ("--no-binary", "llama-cpp-python")
+
+    assert "llama-cpp-python==" in resolve(wheel, "llama-cpp-python", "3.12", platform, *sources)
+
+
+def resolve(wheel: Path, extras: str, python: str, platform: str, *more: str) -> str:
+    """Have uv find versions that go together, each with a wheel for another machine.
+
+    Pip's own `download --platform` judges `sys_platform == 'darwin'` by the machine that it runs on.
+    """
+    done = subprocess.run(
+        [
+            *(installer("uv"), "pip", "compile", "--quiet", "--no-header", "--no-annotate"),
+            *("--python-version", python, "--python-platform", platform),
+            *("--only-binary", ":all:", *more, "-"),
+        ],
+        input=f"localllm[{extras}] @ {wheel.as_uri()}\n",
+        env={**os.environ, "MACOSX_DEPLOYMENT_TARGET": "14.0"},
+        cwd=wheel.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 @pytest.mark.parametrize("script", SCRIPTS)

@@ -25,7 +25,7 @@ from localllm.cli.bars import Look
 from localllm.cli.main import cli
 from localllm.cli.render import render_status
 from localllm.cli.render_plan import render_plan
-from localllm.config.reading import read_settings
+from localllm.config.current import read_current
 from localllm.engines.base import EngineDevice, Installed
 from localllm.events import DeviceId
 from localllm.fit.plan import Wish
@@ -85,8 +85,9 @@ def plan_lines(home: Path) -> Sequence[str]:
     """The real answer of the catalog alone, for a machine that is not here."""
     environment = {"LOCALLLM_HOME": str(home), "HOME": str(home), "PATH": "/nowhere"}
     paths = paths_for(environment)
-    settings = read_settings(paths.config_file, environment)
-    desk = Desk(settings, paths, environment, bundled_profiles())
+    desk = Desk(
+        read_current(paths.config_file, environment), paths, environment, bundled_profiles()
+    )
     view = show_plan(desk, PlanRequest(model="qwen3.6-27b", hardware="rtx4090", offline=True))
     return render_plan(view, width=110, look=Look(color=False))
 

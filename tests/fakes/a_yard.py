@@ -13,6 +13,7 @@ from typing import Any
 
 import anyio
 
+from localllm.config.current import Current
 from localllm.config.settings import Downloads, Settings
 from localllm.events import Envelope, PullChanged, PullMoved
 from localllm.paths import Paths, bundled_profiles
@@ -55,7 +56,12 @@ def a_desk(folder: Path, **downloads: Any) -> Desk:
     paths = Paths(*(folder / name for name in ("config", "data", "state", "cache")))
     paths.state.mkdir(exist_ok=True)
     environment = {"HF_HUB_CACHE": str(folder / "hub")}
-    return Desk(Settings(downloads=Downloads(**downloads)), paths, environment, bundled_profiles())
+    return Desk(
+        Current.of(Settings(downloads=Downloads(**downloads))),
+        paths,
+        environment,
+        bundled_profiles(),
+    )
 
 
 @dataclass(frozen=True, slots=True)

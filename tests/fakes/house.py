@@ -14,12 +14,17 @@ from typing import Any
 
 import aiohttp
 import anyio
+import msgspec
 from aiohttp import web
 
 from localllm.api.exposure import is_exposed
-from localllm.config.settings import Remote, Settings, Supervision
-from localllm.daemon import _connect
+from localllm.config.current import Current
+from localllm.config.reading import Loaded, read_settings
+from localllm.config.remote import Remote
+from localllm.config.settings import Settings, Supervision
+from localllm.daemon.parts import connect
 from localllm.engines.base import Endpoint, Installed, LaunchSpec, Serving
+from localllm.errors import ConfigError
 from localllm.events import DeviceId
 from localllm.events import ModelState as S
 from localllm.fit.placing import Arrangement, Share
@@ -185,7 +190,7 @@ async def a_house(  # noqa: PLR0913  # each is what a few tests are about
             EventBus(),
             POLICY,
             logs,
-            _connect,
+            connect,
             launch,
             record=lambda *_: None,
             examine=lambda *_: tuple(doubts),
@@ -199,10 +204,12 @@ async def a_house(  # noqa: PLR0913  # each is what a few tests are about
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(fleet.run)
             tasks.start_soon(gateway.streams.run)
+            tasks.start_soon(gateway.metering.recordings.run)
             tasks.start_soon(gateway.operations.glances.run)
             await tasks.start(gateway.operations.pulls.run)
             tasks.start_soon(gateway.operations.wishes.run)
             tasks.start_soon(gateway.operations.engines.run)
+            tasks.start_soon(gateway.operations.reloading.run)
             await anyio.wait_all_tasks_blocked()
             async with (
                 serving(app, sockets, limits, pace),
@@ -218,7 +225,21 @@ async def a_house(  # noqa: PLR0913  # each is what a few tests are about
 
 def _desk(settings: Settings, folder: Path, environment: Mapping[str, str]) -> Desk:
     paths = Paths(*(folder / name for name in ("config", "data", "state", "cache")))
-    return Desk(settings, paths, environment, bundled_profiles())
+    loaded = Loaded(_with_file(settings, paths.config_file), paths.config_file)
+    return Desk(Current(loaded), paths, environment, bundled_profiles())
+
+
+def _with_file(settings: Settings, file: Path) -> Settings:
+    """Put profiles and names of a file over what a test says."""
+    try:
+        said = read_settings(file, {})
+    except ConfigError:
+        return settings
+    loads = said.supervision.load_on_request
+    supervision = msgspec.structs.replace(settings.supervision, load_on_request=loads)
+    return msgspec.structs.replace(
+        settings, profiles=said.profiles, names=said.names, supervision=supervision
+    )
 
 
 def _gateway(fleet: Fleet, desk: Desk, port: int) -> Gateway:
@@ -237,8 +258,8 @@ def _gateway(fleet: Fleet, desk: Desk, port: int) -> Gateway:
     started, stop = 1_764_000_000, lambda: None
     return Gateway(
         operations,
-        settings,
-        _connect,
+        desk.current,
+        connect,
         KnownKeys(desk.paths.keys_file, rules).current_rules,
         stop,
         started,

@@ -40,6 +40,7 @@ class Installation:
 
     def __init__(self, home: Path, **environment: str) -> None:
         self.home = home
+        self.command = [sys.executable, "-m", "localllm"]
         self.port = free_port()
         path = [p for p in os.environ["PATH"].split(":") if not list(Path(p).glob("llama-server*"))]
         self.environment: dict[str, str] = {
@@ -68,9 +69,8 @@ class Installation:
         self, *words: str, on_terminal: int | None = None, **options: Any
     ) -> subprocess.Popen[str]:
         """Start a command; on a terminal, if one is given, else with pipes."""
-        command = [sys.executable, "-m", "localllm", *words]
         return subprocess.Popen(
-            command,
+            [*self.command, *words],
             env=self.environment,
             stdout=subprocess.PIPE if on_terminal is None else on_terminal,
             stderr=subprocess.PIPE if on_terminal is None else on_terminal,

@@ -98,20 +98,27 @@ class Desk:
 
     @asynccontextmanager
     async def placed(
-        self, body: bytes, conversation: str | None = None, path: str = CHAT
+        self,
+        body: bytes,
+        conversation: str | None = None,
+        path: str = CHAT,
+        *,
+        is_passing: bool = False,
     ) -> AsyncIterator[tuple[bytes, Placed | None]]:
         """Take a slot as the gateway does."""
         outline = outline_of(prompt_parts(path, body), KEY)
-        prompt = Prompt(outline, path, body, conversation)
+        prompt = Prompt(outline, path, body, conversation, is_passing)
         async with self.keeping.placed(self.engine, prompt) as placed:
             if placed is None or not self.engine.pins:
                 yield body, placed
             else:
                 yield with_members(body, {"id_slot": placed.slot}), placed
 
-    async def ask(self, body: bytes, conversation: str | None = None) -> dict[str, Any]:
+    async def ask(
+        self, body: bytes, conversation: str | None = None, *, is_passing: bool = False
+    ) -> dict[str, Any]:
         """Send a request the way it goes through the gateway."""
-        async with self.placed(body, conversation) as (sent, placed):
+        async with self.placed(body, conversation, is_passing=is_passing) as (sent, placed):
             async with self.engine.client.post(CHAT, sent) as answer:
                 assert answer.status == 200, await answer.text()
                 said: dict[str, Any] = json.loads(await answer.read())
@@ -206,7 +213,7 @@ async def on_disk(desk: Desk, *talks: Talk) -> None:
 
 
 def warming(desk: Desk, *, reads_ahead: bool = True) -> Warming:
-    return Warming(desk.keeping, reads_ahead=reads_ahead, now=lambda: desk.wall[0])
+    return Warming(desk.keeping, reads_ahead=lambda: reads_ahead, now=lambda: desk.wall[0])
 
 
 async def warm(desk: Desk, *, reads_ahead: bool = True) -> None:

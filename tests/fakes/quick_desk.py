@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from localllm.api.views import ServeRequest
+from localllm.config.current import Current
 from localllm.config.settings import Settings
 from localllm.paths import Paths, bundled_profiles
 from localllm.planning.desk import Desk
@@ -39,4 +40,4 @@ class QuickDesk(Desk):
 
 def quick_desk(settings: Settings, folder: Path, environment: Mapping[str, str]) -> QuickDesk:
     paths = Paths(*(folder / name for name in ("config", "data", "state", "cache")))
-    return QuickDesk(settings, paths, environment, bundled_profiles())
+    return QuickDesk(Current.of(settings), paths, environment, bundled_profiles())

@@ -18,6 +18,7 @@ from localllm.agents.places import Whereabouts
 from localllm.agents.profile import find_agent, read_agents
 from localllm.agents.settings import render_settings
 from localllm.api.agent_views import AgentView, FoundAgentsView, FoundAgentView, show_settings
+from localllm.api.config_views import ConfigStateView
 from localllm.api.engine_views import BuildView
 from localllm.api.event_views import EventView
 from localllm.api.now_views import DeviceNowView, ModelNowView, NowView
@@ -63,6 +64,7 @@ class Scene:
     recent: list[RequestView] = field(default_factory=list)
     pulls: list[PullView] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    config: ConfigStateView | None = None
     saved: SavedView = _NOTHING_SAVED
     store: StoreView | None = None
     """None: what scene_plans has on its disk."""
@@ -109,6 +111,7 @@ class Scene:
             requests=self.requests(recent),
             pulls=list(self.pulls),
             warnings=list(self.warnings),
+            config=self.config,
             saved=self.saved,
         )
 
@@ -117,6 +120,7 @@ class Scene:
             daemon=a_daemon(),
             hardware=self.hardware,
             warnings=list(self.warnings),
+            config=self.config,
             saved=self.saved,
             models=self.instances(),
         )

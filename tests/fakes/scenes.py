@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from localllm.api.config_views import ConfigErrorView, ConfigStateView
 from localllm.api.now_views import DeviceNowView
 from localllm.api.pull_views import PulledFileView, PullErrorView
 from localllm.api.status_views import (
@@ -14,6 +15,7 @@ from localllm.api.status_views import (
 from localllm.api.views import ProbeView
 from tests.fakes.scene import Scene
 from tests.fakes.scene_parts import (
+    HOME,
     NAMES,
     a_device,
     a_model,
@@ -244,6 +246,26 @@ def throttled() -> Scene:
     return scene
 
 
+def wrong_settings() -> Scene:
+    """As rtx5090; what stands in config.toml by now is wrong, and something of it waits."""
+    scene = rtx5090()
+    file = f"{HOME}/.config/localllm/config.toml"
+    scene.config = ConfigStateView(
+        file=file,
+        error=ConfigErrorView(
+            message=f"{file}:7:1 is wrong.",
+            why="there is no setting supervision.max_crash",
+            fix=f"write max_crashes instead of max_crash in {file}:7:1; localllm config check shows "
+            "all that is wrong",
+        ),
+        waiting=[
+            "port is 11711 until the daemon is started again, then 11800: localllm down, then "
+            "localllm up"
+        ],
+    )
+    return scene
+
+
 def busy() -> Scene:
     """As rtx5090, with many requests in every phase, of which some wait for a full cache."""
     scene = rtx5090()
@@ -284,6 +306,7 @@ ALL = {
         downloading,
         failed,
         throttled,
+        wrong_settings,
         busy,
     )
 }

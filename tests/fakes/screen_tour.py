@@ -243,6 +243,12 @@ SHOWS = (
         {"throttled": _state("90 °C"), "lost": _lost},
     ),
     Show(
+        "wrong-settings",
+        scenes.wrong_settings,
+        {"wrong-settings": _state("config.toml")},
+        sizes=((80, 24), (120, 40)),
+    ),
+    Show(
         "themes",
         _at_work,
         {"light": _in_theme(LIGHT), "high-contrast": _in_theme(CONTRAST)},

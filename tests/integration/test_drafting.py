@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from localllm.daemon import _has_uvloop
+from localllm.daemon.running import has_uvloop
 from localllm.fit.plan import Draft
 from localllm.planning.companions import NO_COMPANIONS, Companions
 from tests.fakes.house import a_house, a_plan, asking
@@ -20,7 +20,7 @@ BOUND = {"response_format": {"type": "json_object"}}
 
 @pytest.fixture
 def anyio_backend() -> tuple[str, dict[str, bool]]:
-    return "asyncio", {"use_uvloop": _has_uvloop()}
+    return "asyncio", {"use_uvloop": has_uvloop()}
 
 
 @pytest.mark.parametrize("stream", [True, False])

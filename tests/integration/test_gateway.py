@@ -15,7 +15,7 @@ import openai
 import pytest
 from openai import AsyncOpenAI
 
-from localllm.daemon import _has_uvloop
+from localllm.daemon.running import has_uvloop
 from localllm.events import ModelState as S
 from localllm.gateway.client_stream import Patience
 from localllm.gateway.outputs import StreamBytes
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture
 def anyio_backend() -> tuple[str, dict[str, bool]]:
     """The loop that the daemon uses here."""
-    return "asyncio", {"use_uvloop": _has_uvloop()}
+    return "asyncio", {"use_uvloop": has_uvloop()}
 
 
 SOME = b'data: {"choices":[{"delta":{"content":"na\xc3\xafve \xe2\x9c\x93"},"index":0}]}\n\n'

@@ -12,17 +12,27 @@ from typing import Any
 import anyio
 import pytest
 
-from localllm.events import DeviceId
+from localllm.events import DeviceId, ModelState
 from localllm.hardware.machine import Device, DeviceKind
-from localllm.hardware.vitals import DeviceVitals, Pressure, Vitals, Worked
+from localllm.hardware.vitals import DeviceVitals, Pressure, Vitals
+from localllm.hardware.worked import Worked
+from localllm.planning.planner import Planned
 from localllm.supervisor.glances import Glances
 from localllm.supervisor.machine_watch import MachineWatch
-from tests.fakes.house import CALM, DEADLINE_S, House, a_house
+from tests.fakes.house import CALM, DEADLINE_S, House, a_house, a_plan
 
 pytestmark = pytest.mark.anyio
 
 CARD = Device(DeviceId("cuda:0"), DeviceKind.CUDA, "card", "NVML", uuid="GPU-1")
 SHORT = replace(CALM, pressure=Pressure.CRITICAL, pressure_why="none is left")
+
+
+def on_a_card() -> Planned:
+    planned = a_plan()
+    [placed] = planned.plan.placement
+    plan = replace(planned.plan, placement=(replace(placed, device=CARD.id, layers=1),))
+    choice = replace(planned.choice, devices=(CARD,))
+    return replace(planned, plan=plan, choice=choice)
 
 
 async def until(seen: Callable[[], bool]) -> None:
@@ -69,6 +79,28 @@ async def test_nobody_asks_nobody_looks_and_a_while_after_the_last_ask_it_ends(
 
         glances.wanted([CARD])
         await until(lambda: len(looks) > ended)
+
+
+async def test_a_card_whose_model_was_unloaded_is_left_alone_so_that_it_can_sleep(
+    tmp_path: Path,
+) -> None:
+    looks = list[Sequence[Device]]()
+
+    def look(devices: Sequence[Device], _: Vitals | None) -> Vitals:
+        looks.append(devices)
+        return CALM
+
+    async with a_house(tmp_path) as house:
+        hosted = await house.ready()
+        hosted.planned = on_a_card()
+        watch = a_watch(house, look)
+        await watch.turn()
+        house.fleet.unload(hosted, "nobody asks")
+        await until(lambda: hosted.state is ModelState.STOPPED)
+        for _ in range(2):
+            await watch.turn()
+
+    assert looks == [[CARD], [CARD], []], "once more, for what it used until it was unloaded"
 
 
 async def test_what_is_seen_is_shown_and_not_acted_upon(tmp_path: Path) -> None:

@@ -48,6 +48,34 @@ async def test_a_save_that_fails_costs_nothing_and_is_tried_once(
         tasks.cancel_scope.cancel()
 
 
+async def test_a_prompt_that_nobody_goes_on_from_is_gone_on_from_in_its_slot_and_never_on_disk(
+    tmp_path: Path,
+) -> None:
+    async with a_desk(tmp_path, slots=1) as desk:
+        passing = Talk("a bench's")
+        passing.answered(await desk.ask(passing.turn(), is_passing=True))
+        await desk.ask(passing.turn(), is_passing=True)
+        assert desk.server.read[-1] <= MOST_AGAIN
+
+        await desk.turn(Talk("a person's"))  # which takes the slot
+        await desk.keeping.farewell(desk.engine.instance)
+
+        assert [what for what, _ in desk.server.done] == ["save"]
+
+
+@pytest.mark.parametrize(("kept", "left"), [(Kept.SAVED, 1), (Kept.NOT, 0)])
+async def test_a_crowded_cache_is_left_only_by_what_is_kept_elsewhere(
+    tmp_path: Path, kept: Kept, left: int
+) -> None:
+    async with a_desk(tmp_path, kept=kept) as desk:
+        desk.engine = replace(desk.engine, cells=WHOLE)
+        await desk.turn(Talk("one"))
+
+        await desk.turn(Talk("two"))
+
+        assert [what for what, _ in desk.server.done].count("erase") == left
+
+
 async def test_an_engine_that_dies_while_it_saves_leaves_nothing_half(tmp_path: Path) -> None:
     async with a_desk(tmp_path, slots=1) as desk:
         await desk.turn(Talk("one"))

@@ -14,12 +14,11 @@ import pytest
 from openai import AsyncOpenAI
 
 from localllm.api.views import ServeRequest
-from localllm.config.settings import Settings
-from localllm.daemon import _connect
+from localllm.config.reading import read_settings
+from localllm.daemon.parts import connect
 from localllm.engines.base import Task
 from localllm.errors import BadRequest, ModelNotFound
 from localllm.planning.planner import Planned, serving_of
-from localllm.supervisor import naming
 from localllm.supervisor.asks import Asks
 from localllm.supervisor.hosted import Terms
 from localllm.supervisor.lending import Asking, Lending
@@ -178,14 +177,12 @@ async def test_the_official_client_finds_a_name_with_a_slash(tmp_path: Path) -> 
     assert model.id == "small"
 
 
-async def test_a_profile_that_is_written_while_the_daemon_runs_is_found(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(naming, "_UNKNOWN_S", -1.0)
+async def test_a_profile_that_is_written_while_the_daemon_runs_is_found(tmp_path: Path) -> None:
     async with a_house(tmp_path) as house:
         await house.ready()
         before, _ = await shown(house, "coding:fast")
         write_config(tmp_path, CONFIG)
+        await house.operations.reloading.reload()
 
         status, entry = await shown(house, "coding:fast")
 
@@ -232,7 +229,7 @@ async def test_a_name_that_stands_for_a_context_leads_to_who_has_it(
         await house.ready()
         long = a_plan(context=9000)
         house.fleet.serve(long, serving_of(long, silence_s=20.0), Terms(lane=Lane.LONG))
-        lending = Lending(house.fleet, _connect, _never, 10)
+        lending = Lending(house.fleet, connect, _never, lambda: 10)
         asking = Asking("small", "me", 10, ServeRequest(context=context))
 
         async with lending.borrow(asking, 15.0) as lent:
@@ -254,7 +251,7 @@ async def test_what_a_name_stands_for_is_what_is_loaded(tmp_path: Path) -> None:
             asked.append((name, wanted))
             return "small"
 
-        lending = Lending(house.fleet, _connect, load, 10)
+        lending = Lending(house.fleet, connect, load, lambda: 10)
         wanted = ServeRequest(profile="coding")
         async with lending.borrow(Asking("coding", "me", 10, wanted), 15.0) as lent:
             assert lent.hosted.planned.model == "small"
@@ -276,11 +273,11 @@ async def test_a_name_of_what_is_not_served_loads_what_it_stands_for(
 ) -> None:
     write_config(tmp_path, CONFIG + "[profiles.coding.variants.long]\ncontext = 9000\n")
     async with a_house(tmp_path) as house:
-        desk = quick_desk(Settings(), tmp_path, {})
+        desk = quick_desk(read_settings(tmp_path / "config" / "config.toml", {}), tmp_path, {})
         orders = Orders(desk, house.fleet, Asks(tmp_path / "asks"))
         await orders.resume()
         resolved = await Naming(desk, house.fleet, orders.asks).resolve(asked)
-        lending = Lending(house.fleet, _connect, orders.load, 10)
+        lending = Lending(house.fleet, connect, orders.load, lambda: 10)
         asking = Asking(resolved.name, "me", 10, resolved.wanted)
 
         async with lending.borrow(asking, 15.0) as lent:

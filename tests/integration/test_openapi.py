@@ -210,6 +210,9 @@ def prepare(call: str, api: str, session: requests.Session) -> None:
     session.delete(f"{api}/capture")  # of which there is one at a time
     if call != "post /api/v1/capture":
         session.post(f"{api}/capture", json={"client": "*"}).raise_for_status()
+    session.delete(f"{api}/recording")  # likewise
+    if call != "post /api/v1/recording":
+        session.post(f"{api}/recording", json={}).raise_for_status()
 
 
 def a_request(url: str, session: requests.Session) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from localllm.config.settings import Prefix
-from localllm.daemon import _has_uvloop
+from localllm.daemon.running import has_uvloop
 from tests.fakes.house import CHAT, TOKEN, House, a_house
 from tests.unit.prefix.an_agents_prompt import RULES
 
@@ -26,7 +26,7 @@ CONTROL = {"Authorization": f"Bearer {TOKEN}"}
 
 @pytest.fixture
 def anyio_backend() -> tuple[str, dict[str, bool]]:
-    return "asyncio", {"use_uvloop": _has_uvloop()}
+    return "asyncio", {"use_uvloop": has_uvloop()}
 
 
 @pytest.fixture

@@ -99,7 +99,7 @@ async def a_place(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
 
     def a_desk(settings: Any, where: Path, environment: Any) -> OneDesk:
         quick = houses_desk(settings, where, environment)
-        return OneDesk(settings, quick.paths, environment, quick.profiles)
+        return OneDesk(quick.current, quick.paths, environment, quick.profiles)
 
     houses_desk = houses._desk
     monkeypatch.setattr(storekeeping, "apart", plan)

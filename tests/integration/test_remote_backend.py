@@ -23,8 +23,8 @@ from openai import AsyncOpenAI
 
 from localllm.api.status_views import StatusView
 from localllm.cli.render import render_status
-from localllm.config.settings import Remote
-from localllm.daemon import _has_uvloop
+from localllm.config.remote import Remote
+from localllm.daemon.running import has_uvloop
 from localllm.events import ModelState as S
 from localllm.gateway import remote
 from localllm.gateway.client_stream import Patience
@@ -43,7 +43,7 @@ BOTH = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 @pytest.fixture
 def anyio_backend() -> tuple[str, dict[str, bool]]:
     """The loop that the daemon uses here."""
-    return "asyncio", {"use_uvloop": _has_uvloop()}
+    return "asyncio", {"use_uvloop": has_uvloop()}
 
 
 @pytest.fixture(autouse=True)

@@ -40,7 +40,8 @@ async def test_a_request_that_pushes_another_out_does_not_wait_until_that_is_has
 
         await desk.turn(Talk("two"))
 
-        assert (slow.begun, desk.entries()) == (1, [])
+        await desk.until(lambda: slow.begun == 1, "it is being hashed")
+        assert desk.entries() == []
         slow.goes_on.set()
         await desk.until(lambda: len(desk.entries()) == 1, "it is taken in")
         tasks.cancel_scope.cancel()
@@ -100,7 +101,10 @@ async def test_who_writes_faster_than_the_disk_is_read_waits(
 async def test_what_cannot_be_taken_in_ends_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(*_: object, **__: object) -> None:
+    tried = list[str]()
+
+    def broken(name: str, *_: object, **__: object) -> None:
+        tried.append(name)
         raise RuntimeError
 
     async with a_desk(tmp_path, slots=1) as desk, anyio.create_task_group() as tasks:
@@ -109,6 +113,7 @@ async def test_what_cannot_be_taken_in_ends_nothing(
             patch.setattr(desk.shelf, "take_in", broken)
             await desk.turn(Talk("one"))
             await desk.turn(Talk("two"))
+            await desk.until(lambda: len(tried) == 1, "the first was not taken in")
 
         await desk.turn(Talk("three"))
 

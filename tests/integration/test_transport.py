@@ -43,9 +43,9 @@ ALWAYS = (
 @pytest.fixture
 def anyio_backend() -> tuple[str, dict[str, bool]]:
     """The loop that the daemon uses here."""
-    from localllm.daemon import _has_uvloop  # noqa: PLC0415
+    from localllm.daemon.running import has_uvloop  # noqa: PLC0415
 
-    return "asyncio", {"use_uvloop": _has_uvloop()}
+    return "asyncio", {"use_uvloop": has_uvloop()}
 
 
 def length(body: bytes) -> str:

@@ -114,7 +114,7 @@ async def test_the_bodies_of_all_requests_together_have_a_bound(tmp_path: Path) 
     async with a_house(tmp_path, max_body_mib=1) as house:
         await house.ready()
         memory = house.app[MEMORY]
-        memory.most_bytes = 100_000
+        memory.most_bytes = lambda: 100_000
         held = await anyio.to_thread.run_sync(
             a_deaf_client, house, CHAT, {**asking(hang=True), "user": "x" * 60_000}
         )

@@ -13,7 +13,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from localllm.daemon import _connect
+from localllm.daemon.parts import connect
 from localllm.events import InstanceId, StateChanged
 from localllm.events import ModelState as S
 from localllm.gateway.placing import Placing
@@ -62,7 +62,7 @@ async def a_warmed_house(folder: Path, *flags: str) -> AsyncIterator[Warmed]:
     placing = Placing(keeping, b"a key of this house's own")
     async with a_house(folder, *flags) as house, anyio.create_task_group() as tasks:
         warming = Warming(keeping, now=lambda: 0.0)
-        tasks.start_soon(WarmingUp(house.fleet, _connect, placing, warming).run)
+        tasks.start_soon(WarmingUp(house.fleet, connect, placing, warming).run)
         await anyio.wait_all_tasks_blocked()
         yield Warmed(house, placing, shelf)
         tasks.cancel_scope.cancel()

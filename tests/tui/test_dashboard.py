@@ -71,6 +71,21 @@ async def test_a_hot_chip_has_a_sign_and_words(daemon) -> None:
         )
 
 
+@pytest.mark.parametrize("scene", ["wrong_settings"], indirect=True)
+async def test_a_wrong_file_of_settings_is_said_with_its_line_until_it_is_mended(daemon) -> None:
+    async with app_for(daemon).run_test(size=NORMAL) as pilot:
+        await until_shown(
+            pilot,
+            "✖ error: config.toml:7:1 is wrong. there is no setting supervision.max_crash",
+            "max_crashes instead of max_crash in config.toml:7:1",
+            "! warning: config.toml: port is 11711 until the daemon is started again",
+        )
+
+        daemon.scene.config = None
+
+        await until(pilot, lambda: "config.toml" not in shown(pilot), "all well")
+
+
 async def test_a_lost_device_says_why_in_the_place_of_its_bar(daemon) -> None:
     daemon.scene.change_device("cuda:0", lost="its driver does not answer")
 

@@ -71,29 +71,29 @@ def test_the_environment_goes_over_the_file(
 @pytest.mark.parametrize(
     ("text", "named"),
     [
-        ("prot = 80", "prot"),
-        ("[supervision]\nmax_crash = 1", "max_crash"),
-        ('port = "80"', "$.port"),
-        ('allow_cpu = "yes"', "$.allow_cpu"),
-        ('origins = "http://a"', "$.origins"),
+        ("prot = 80", "there is no setting prot"),
+        ("[supervision]\nmax_crash = 1", "there is no setting supervision.max_crash"),
+        ('port = "80"', "port"),
+        ('allow_cpu = "yes"', "allow_cpu"),
+        ('origins = "http://a"', "origins"),
         ("listen = 'my box'", "listen takes an IP address"),
-        ("auth = 'never'", "$.auth"),
-        ("allowed_hosts = 'a.lan'", "$.allowed_hosts"),
-        ("allowed_hosts = ['*']", "$.allowed_hosts[0]"),
-        ("allowed_hosts = ['http://a.lan']", "$.allowed_hosts[0]"),
-        ("allowed_hosts = ['a.lan', '*.lan']", "$.allowed_hosts[1]"),
-        ("max_connections = 1", "$.max_connections"),
-        ("[prefix]\nmax_gib = -1", "$.prefix.max_gib"),
-        ("[prefix]\nmax_gib = inf", "$.prefix.max_gib"),
-        ("[prefix]\nmax_gib = nan", "$.prefix.max_gib"),
-        ("[supervision]\nmax_crashes = 1.5", "$.supervision.max_crashes"),
-        ("[plan.min_tps]\ncode = true", "$.plan.min_tps.code"),
-        ("profiles = 1", "$.profiles"),
-        ("[profiles.a]\n[profiles.b]\nuse = 'coding'", "$.profiles.b.use"),
-        ("[profiles.b.sampling]\ntop_p = 'low'", "$.profiles.b.sampling.top_p"),
-        ("[[profiles.b.lora]]\nscale = 1.0", "`file` - at `$.profiles.b.lora[0]`"),
-        ("[profiles.b]\nengine_args = '--seed 7'", "$.profiles.b.engine_args"),
-        ("[profiles.b]\npooling = 'max'", "$.profiles.b.pooling"),
+        ("auth = 'never'", "auth"),
+        ("allowed_hosts = 'a.lan'", "allowed_hosts"),
+        ("allowed_hosts = ['*']", "allowed_hosts[0]"),
+        ("allowed_hosts = ['http://a.lan']", "allowed_hosts[0]"),
+        ("allowed_hosts = ['a.lan', '*.lan']", "allowed_hosts[1]"),
+        ("max_connections = 1", "max_connections"),
+        ("[prefix]\nmax_gib = -1", "prefix.max_gib"),
+        ("[prefix]\nmax_gib = inf", "prefix.max_gib"),
+        ("[prefix]\nmax_gib = nan", "prefix.max_gib"),
+        ("[supervision]\nmax_crashes = 1.5", "supervision.max_crashes"),
+        ("[plan.min_tps]\ncode = true", "plan.min_tps.code"),
+        ("profiles = 1", "profiles"),
+        ("[profiles.a]\n[profiles.b]\nuse = 'coding'", "profiles.b.use"),
+        ("[profiles.b.sampling]\ntop_p = 'low'", "profiles.b.sampling.top_p"),
+        ("[[profiles.b.lora]]\nscale = 1.0", "profiles.b.lora[0] has no file"),
+        ("[profiles.b]\nengine_args = '--seed 7'", "profiles.b.engine_args"),
+        ("[profiles.b]\npooling = 'max'", "profiles.b.pooling"),
     ],
 )
 def test_a_wrong_key_or_value_is_named_with_its_file(file: Path, text: str, named: str) -> None:
@@ -126,48 +126,64 @@ def test_a_wrong_key_or_value_is_named_with_its_file(file: Path, text: str, name
     ],
 )
 def test_an_unknown_key_is_answered_with_the_nearest(file: Path, text: str, step: str) -> None:
-    assert refusal(file, text).fix.startswith(f"{step} {file};")
+    assert refusal(file, text).fix.startswith(f"{step} {file}:")
 
 
 def test_a_wrong_variable_is_named(file: Path) -> None:
     error = refusal(file, "", {"LOCALLLM_PORT": "many"})
 
     assert "LOCALLLM_PORT" in error.what
-    assert "$.port" in error.why
+    assert error.why == "port takes a whole number from 1 to 65535"
 
 
 def test_a_word_is_a_number_in_the_environment_alone(file: Path) -> None:
     error = refusal(file, 'max_body_mib = "8"', {"LOCALLLM_PORT": "9000"})
 
-    assert "$.max_body_mib" in error.why
+    assert "max_body_mib" in error.why
 
 
-@pytest.mark.parametrize("text", [b"port = ", b"port = 1\nport = 2", b"# \xff"])
-def test_a_file_that_is_no_toml_is_an_error_that_names_it(file: Path, text: bytes) -> None:
+@pytest.mark.parametrize(
+    ("text", "what", "why"),
+    [
+        (b"port = ", ":1:8 is not TOML.", "Invalid value (at its end)"),
+        (b"port = 1\nport = 2", ":2:9 is not TOML.", "Cannot overwrite a value (at its end)"),
+        (b"[x\nport = 2", ":1:3 is not TOML.", "Expected ']' at the end of a table declaration"),
+        (b"# fine\n# \xff", " cannot be read.", "line 2 is not UTF-8"),
+    ],
+)
+def test_a_file_that_is_no_toml_is_an_error_with_its_place(
+    file: Path, text: bytes, what: str, why: str
+) -> None:
     file.write_bytes(text)
 
     with pytest.raises(ConfigError) as caught:
         read_settings(file, {})
 
-    assert f"{file} cannot be read." == caught.value.what
+    assert (caught.value.what, caught.value.why) == (f"{file}{what}", why)
+
+
+def test_a_file_of_windows_is_read_all_the_same(file: Path) -> None:
+    file.write_bytes(b"\xef\xbb\xbfport = 80\r\nauth = 'always'\r\n")
+
+    assert read_settings(file, {}) == Settings(port=80, auth="always")
 
 
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("port = 0", ">= 1 - at `$.port`"),
-        ("port = -1", ">= 1 - at `$.port`"),
-        ("port = 65536", "<= 65535 - at `$.port`"),
-        ("max_body_mib = 0", ">= 1 - at `$.max_body_mib`"),
-        ("[supervision]\nmax_crashes = 0", ">= 1 - at `$.supervision.max_crashes`"),
-        ("[supervision]\nrequest_wait_s = -1", "> 0.0 - at `$.supervision.request_wait_s`"),
-        ("[plan]\nreserve_mib = -1", ">= 0 - at `$.plan.reserve_mib`"),
-        ("[plan.min_tps]\nchat = -1", ">= 0.0 - at `$.plan.min_tps.chat`"),
-        ("[profiles.a]\ncontext = 0", ">= 1 - at `$.profiles.a.context`"),
-        ("[profiles.a.sampling]\nmin_p = 2", "<= 1.0 - at `$.profiles.a.sampling.min_p`"),
+        ("port = 0", "port is 0, and takes a whole number from 1 to 65535"),
+        ("port = -1", "port is -1, and takes a whole number from 1 to 65535"),
+        ("port = 65536", "takes a whole number from 1 to 65535"),
+        ("max_body_mib = 0", "max_body_mib is 0, and takes a whole number of at least 1"),
+        ("[supervision]\nmax_crashes = 0", "takes a whole number of at least 1"),
+        ("[supervision]\nrequest_wait_s = -1", "takes a number over 0"),
+        ("[plan]\nreserve_mib = -1", "takes a whole number of at least 0"),
+        ("[plan.min_tps]\nchat = -1", "plan.min_tps.chat is -1, and takes a number of at"),
+        ("[profiles.a]\ncontext = 0", "profiles.a.context is 0, and takes"),
+        ("[profiles.a.sampling]\nmin_p = 2", "takes a number from 0 to 1"),
         (
             "[profiles.a]\ndraft = 'mtp'\ndraft_tokens = 0",
-            ">= 1 - at `$.profiles.a.draft_tokens`",
+            "profiles.a.draft_tokens is 0, and takes a whole number from 1 to 64",
         ),
         ("[profiles.a]\ndraft_tokens = 3", "draft_tokens is of no use without a draft"),
     ],
@@ -308,12 +324,20 @@ def test_a_profile_has_variants_and_names_may_be_mapped(file: Path) -> None:
     [
         (
             "[profiles.x.variants.fast]\ntemprature = 1\n",
-            "unknown field `temprature` - at `$.profiles.x.variants[...]`",
+            "there is no setting profiles.x.variants.fast.temprature",
             "write temperature instead of temprature",
         ),
-        ("[profiles.x.variants.Fast]\ntop_k = 1\n", "at `key` in `$.profiles.x.variants`", ""),
-        ("[profiles.x.variants.'a:b']\ntop_k = 1\n", "at `key` in `$.profiles.x.variants`", ""),
-        ("[names]\nhostd = true\n", "unknown field `hostd`", "write hosted instead of hostd"),
+        (
+            "[profiles.x.variants.Fast]\ntop_k = 1\n",
+            "'Fast' is no name for profiles.x.variants",
+            "",
+        ),
+        ("[profiles.x.variants.'a:b']\ntop_k = 1\n", "'a:b' is no name for", ""),
+        (
+            "[names]\nhostd = true\n",
+            "there is no setting names.hostd",
+            "write hosted instead of hostd",
+        ),
     ],
 )
 def test_a_mistake_in_a_variant_or_in_names_is_named(

@@ -33,6 +33,7 @@ TREE = [  # kind, exit code, HTTP status, code, OpenAI's type, retryable
     (e.EngineGone, 1, 502, "engine_gone", "server_error", True),
     (e.AlreadyRunning, 1, 500, "already_running", "server_error", False),
     (e.PortTaken, 1, 500, "port_taken", "server_error", False),
+    (e.NoSuchAddress, 1, 500, "no_such_address", "server_error", False),
     (e.BadRequest, 1, 400, "bad_request", INVALID, False),
     (e.ContextTooLong, 1, 400, "context_length_exceeded", INVALID, False),
     (e.Unauthorized, 1, 401, "unauthorized", INVALID, False),

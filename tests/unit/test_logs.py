@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from localllm.supervisor.logs import cap_log
+from localllm.supervisor.logs import cap_log, prune_logs, tend_logs
 from localllm.supervisor.process import open_log
 
 CAP = 64 << 10
@@ -197,3 +197,70 @@ def test_a_copy_that_cannot_be_made_does_not_keep_it_from_being_cut(log: Path) -
         assert cap_log(log, CAP)
 
         assert log.stat().st_size == 0
+
+
+def a_log(folder: Path, name: str, at: int, size_bytes: int = 100) -> Path:
+    log = folder / name
+    log.touch()
+    os.truncate(log, size_bytes)
+    os.utime(log, (at, at))
+    return log
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(one.name for one in folder.iterdir())
+
+
+def test_of_engines_that_are_no_more_the_newest_logs_stay(tmp_path: Path) -> None:
+    for number in range(12):
+        a_log(tmp_path, f"model-{number:02}.log", at=number)
+
+    prune_logs(tmp_path, (), most=3)
+
+    assert names(tmp_path) == ["model-09.log", "model-10.log", "model-11.log"]
+
+
+def test_logs_together_have_a_bound(tmp_path: Path) -> None:
+    for number in range(6):
+        a_log(tmp_path, f"model-{number}.log", at=number, size_bytes=1000)
+
+    prune_logs(tmp_path, (), most_bytes=2500)
+
+    assert names(tmp_path) == ["model-4.log", "model-5.log"]
+
+
+def test_what_is_in_use_or_not_ours_stays_however_old(tmp_path: Path) -> None:
+    used = a_log(tmp_path, "daemon.log", at=0)
+    a_log(tmp_path, "daemon.log.1", at=0)
+    a_log(tmp_path, "notes.txt", at=0)
+    elsewhere = a_log(tmp_path, "elsewhere", at=0)
+    (tmp_path / "linked.log").symlink_to(elsewhere)
+    (tmp_path / "folder.log").mkdir()
+    for number in range(1, 6):
+        a_log(tmp_path, f"model-{number}.log", at=number)
+
+    prune_logs(tmp_path, [used], most=3)
+
+    kept = ["daemon.log", "daemon.log.1", "elsewhere", "folder.log", "linked.log"]
+    assert names(tmp_path) == [*kept, "model-5.log", "notes.txt"]
+
+
+def test_a_log_that_is_being_read_is_not_cut(tmp_path: Path) -> None:
+    starting, ready = (
+        a_log(tmp_path, name, 0, size_bytes=17 << 20) for name in ("starting.log", "ready.log")
+    )
+
+    assert tend_logs(tmp_path, [starting, ready], {starting}) == [ready]
+
+    assert (starting.stat().st_size, ready.stat().st_size) == (17 << 20, 0)
+
+
+def test_a_year_of_models_that_come_and_go_stays_within_its_bounds(tmp_path: Path) -> None:
+    for day in range(365):
+        for each in range(3):
+            a_log(tmp_path, f"model-{day}-{each}.log", at=day, size_bytes=4 << 20 >> each)
+        prune_logs(tmp_path, ())
+
+    logs = [one.stat() for one in tmp_path.iterdir()]
+    assert len(logs) <= 100
+    assert sum(one.st_size for one in logs) <= 256 << 20

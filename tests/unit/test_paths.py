@@ -18,7 +18,7 @@ PROPERTIES = (
 
 def everything(paths: Paths) -> list[Path]:
     names = [*(f.name for f in fields(paths)), *PROPERTIES]
-    return [getattr(paths, name) for name in names]
+    return [getattr(paths, name) for name in names if name != "runtime"]
 
 
 def test_localllm_home_moves_every_file_and_creates_none(tmp_path: Path) -> None:
@@ -51,6 +51,20 @@ def test_without_it_files_are_where_the_system_wants_them_and_none_is_made(
 
     assert all(place.is_relative_to(tmp_path) and "localllm" in place.parts for place in places)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_engines_sockets_may_be_elsewhere_and_nothing_else_is() -> None:
+    usual, moved = (
+        paths_for({"LOCALLLM_HOME": "/home", **more})
+        for more in ({}, {"LOCALLLM_SOCKETS": "/run/x"})
+    )
+
+    assert (usual.runtime, moved.runtime) == (None, Path("/run/x"))
+    assert usual.sockets == Path("/home/state/sockets")
+    assert moved.sockets == Path("/run/x")
+    assert [a for a, b in zip(everything(usual), everything(moved), strict=True) if a != b] == [
+        usual.sockets
+    ]
 
 
 def test_a_checkout_has_its_profiles_beside_the_package() -> None:

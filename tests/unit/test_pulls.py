@@ -19,7 +19,6 @@ from localllm.events import PullMoved
 from localllm.store.job import PullJob
 from localllm.store.shared_cache import CachedRepository
 from localllm.supervisor import pulls as pulls_module
-from localllm.supervisor import pulls_file
 from localllm.supervisor.pulling_list import PullPolicy
 from tests.fakes.a_yard import COMMIT, a_plan, a_yard, is_alive
 
@@ -468,8 +467,6 @@ async def test_a_daemon_that_stops_ends_the_processes_at_once_and_starts_no_more
         b"",
         b"{",
         b"\xff\xfe",
-        b'{"version":2,"last":1,"pulls":[],"news":1}',
-        b'{"version":2,"last":1,"pulls":[]}',
         b'{"version":1,"last":1,"pulls":[{"id":"p1"}]}',
     ],
 )
@@ -482,8 +479,21 @@ async def test_a_file_that_cannot_be_read_is_set_aside(content: bytes, tmp_path:
         assert yard.pulls.book.views() == []
         yard.pulls.add(a_plan("waits"))
 
-    assert file.with_suffix(".unread").read_bytes() == content
+    assert file.with_name("pulls.json.broken").read_bytes() == content
     assert json.loads(file.read_bytes())["last"] == 1
+
+
+async def test_a_file_of_a_newer_version_stays_as_it_is_and_pulls_go_on(tmp_path: Path) -> None:
+    file = tmp_path / "state" / "pulls.json"
+    file.parent.mkdir()
+    file.write_bytes(newer := b'{"version":2,"last":1,"pulls":[],"news":1}')
+
+    async with a_yard(tmp_path) as yard:
+        yard.pulls.add(a_plan("waits"))
+        await yard.begun("waits")
+
+    assert file.read_bytes() == newer
+    assert list(file.parent.iterdir()) == [file]
 
 
 async def test_what_is_kept_is_its_users_alone(tmp_path: Path) -> None:
@@ -502,7 +512,7 @@ async def test_a_full_disk_costs_the_memory_of_pulls_and_not_the_daemon(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     async with a_yard(tmp_path) as yard:
-        monkeypatch.setattr(pulls_file.os, "replace", full)
+        monkeypatch.setattr("localllm.versioned.os.replace", full)
         yard.go()
         yard.pulls.add(a_plan("waits"))
         await yard.until_states("done")

@@ -54,7 +54,7 @@ def test_an_engine_that_tells_no_tokens_leaves_what_is_known(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    "change", [{"format": 2}, {"text": "of another text"}, {"more": 1}, {"entries": [{"key": 1}]}]
+    "change", [{"format": 0}, {"text": "of another text"}, {"more": 1}, {"entries": [{"key": 1}]}]
 )
 def test_a_record_of_another_version_or_text_is_as_if_there_were_none(
     tmp_path: Path, change: dict[str, object]

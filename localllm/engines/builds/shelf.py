@@ -6,7 +6,6 @@ interrupted is never seen. The last one in use is kept beside the present one.
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ import msgspec
 
 from localllm.catalog.builds import Build
 from localllm.errors import EngineUnusable
+from localllm.versioned import Kind, read_if_known, write_versioned
 
 FORMAT = 1
 _MANIFEST = "localllm.json"
@@ -48,6 +48,10 @@ class _InUse(msgspec.Struct, frozen=True, kw_only=True):
     format: int = FORMAT
     current: dict[str, str] = {}
     before: dict[str, str] = {}
+
+
+IN_USE = Kind("which engines are in use", _InUse, FORMAT)
+MANIFEST = Kind("what was fetched", Manifest, FORMAT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,22 +215,12 @@ class Shelf:
         return self.folder / ".downloads"
 
     def _read_in_use(self) -> _InUse:
-        try:
-            read = msgspec.json.decode((self.folder / _IN_USE).read_bytes(), type=_InUse)
-        except (OSError, msgspec.DecodeError):
-            return _InUse()
-        return read if read.format == FORMAT else _InUse()
+        return read_if_known(self.folder / _IN_USE, IN_USE) or _InUse()
 
     def _write_in_use(self, state: _InUse) -> None:
-        draft = self.folder / f"{_IN_USE}.draft"
-        draft.write_bytes(msgspec.json.encode(state))
-        os.replace(draft, self.folder / _IN_USE)  # noqa: PTH105  # the one that is atomic
+        write_versioned(self.folder / _IN_USE, IN_USE, state)
 
 
 def _read_manifest(path: Path) -> tuple[Path, Manifest | None]:
     """Read it; None for one that this version cannot read."""
-    try:
-        manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
-    except (OSError, msgspec.DecodeError):
-        return path.parent, None
-    return path.parent, manifest if manifest.format == FORMAT else None
+    return path.parent, read_if_known(path, MANIFEST)

@@ -38,6 +38,9 @@ class Fields(msgspec.Struct, kw_only=True):
     frequency_penalty: Penalty | None = None
     repeat_penalty: Annotated[float, Meta(gt=0, le=100)] | None = None
     cache_prompt: bool | None = None
+    ignore_eos: bool | None = None
+    """llama.cpp's name: an answer is as long as it may be, whatever the model would say."""
+
     timings_per_token: bool | None = None
     """llama.cpp's name: each event of a stream says what the answer took so far."""
 

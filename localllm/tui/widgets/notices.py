@@ -11,7 +11,9 @@ from localllm.api.now_views import DeviceNowView, ModelNowView, NowView
 from localllm.errors import error_of
 from localllm.tui.widgets.drawn import Drawn
 from localllm.tui.world import World
+from localllm.wording.config import what_is_wrong
 from localllm.wording.plain import plain
+from localllm.wording.recorded import what_is_recorded
 
 _FEW = 4
 """Notices where the screen is short; the rest is counted."""
@@ -48,6 +50,10 @@ class Notices(Drawn):
 def notices_of(now: NowView) -> list[Notice]:
     """Find what is wrong: errors first, in an order that stays."""
     found = [Notice("warning", text) for text in now.warnings]
+    if now.recording is not None:
+        found.append(Notice("warning", what_is_recorded(now.recording)))
+    if now.config is not None:
+        found += [Notice(*one) for one in what_is_wrong(now.config)]
     for device in now.devices:
         found += _of_device(device, now.warnings)
     for model in now.models:

@@ -9,6 +9,8 @@
  * LOCALLLM_TEST_NVML_LOST      a file: while it exists, every card is lost
  * LOCALLLM_TEST_NVML_HOT       a file: while it exists, every card is at 91 degrees and slowed
  *                              down to cool, else at 45 and held by its power limit
+ * LOCALLLM_TEST_NVML_ENERGY    a file with the millijoules that every card counts; without it no
+ *                              card has a counter, as before Volta
  *
  * `older` has a driver that knows only the old name of the slowdowns, the card of `unreachable`
  * fell off the bus of a driver that has no word for it, and `refused` is a container that lost
@@ -264,6 +266,15 @@ nvmlReturn_t nvmlDeviceGetTemperature(nvmlDevice_t card, int sensor, unsigned in
 nvmlReturn_t nvmlDeviceGetPowerUsage(nvmlDevice_t card, unsigned int *milliwatts) {
     *milliwatts = 420500;
     return reached(card);
+}
+
+nvmlReturn_t nvmlDeviceGetTotalEnergyConsumption(nvmlDevice_t card,
+                                                 unsigned long long *millijoules) {
+    const char *path = getenv("LOCALLLM_TEST_NVML_ENERGY");
+    FILE *file = path == NULL ? NULL : fopen(path, "r");
+    int read = file == NULL ? 0 : fscanf(file, "%llu", millijoules);
+    if (file != NULL) fclose(file);
+    return read == 1 ? reached(card) : NOT_SUPPORTED;
 }
 
 nvmlReturn_t nvmlDeviceGetUtilizationRates(nvmlDevice_t card, nvmlUtilization_t *percent) {

@@ -17,6 +17,7 @@ from localllm.api.daemon_file import (
     read_daemon_file,
     write_daemon_file,
 )
+from localllm.versioned import NewerFile
 
 DAEMON = DaemonFile(pid=os.getpid(), started=1.5, port=4242, token="s3cret", version="1.0")
 UNWRITABLE: Any = object()
@@ -57,7 +58,7 @@ def test_writing_that_breaks_off_leaves_the_old_file_whole_and_shows_the_new_to_
         write_daemon_file(file, DaemonFile(pid=8, started=2, port=1, token=UNWRITABLE, version="2"))
 
     assert read_daemon_file(file) == DAEMON
-    assert [mode(f) for f in file.parent.iterdir()] == [0o600, 0o600]
+    assert {mode(f) for f in file.parent.iterdir()} == {0o600}
 
 
 def test_a_draft_that_somebody_left_or_planted_is_not_written_into(file: Path) -> None:
@@ -94,8 +95,16 @@ def test_a_dead_daemons_word_is_worth_nothing_since_its_port_may_be_anothers(fil
     assert read_daemon_file(file) is None
 
 
-def test_a_file_of_another_format_is_not_read(file: Path) -> None:
-    write_daemon_file(file, msgspec.structs.replace(DAEMON, format=2))
+def test_the_daemon_of_a_newer_version_is_not_taken_for_none(file: Path) -> None:
+    write_daemon_file(file, msgspec.structs.replace(DAEMON, format=2, pid=os.getpid()))
+
+    with pytest.raises(NewerFile, match="newer localllm"):
+        read_daemon_file(file)
+
+
+@pytest.mark.parametrize("content", [b'{"format":2}', b'{"format":2,"pid":%d}' % (2**30)])
+def test_a_newer_version_that_runs_no_more_is_not_in_the_way(file: Path, content: bytes) -> None:
+    file.write_bytes(content)
 
     assert read_daemon_file(file) is None
 

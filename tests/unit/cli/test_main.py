@@ -160,6 +160,17 @@ def test_a_plan_that_does_not_fit_is_a_document_too_and_says_so_by_its_exit_code
     assert (document["choice"], document["candidates"][0]["verdict"]) == (None, "too_big")
 
 
+def test_a_character_that_a_terminal_lacks_is_a_question_mark_and_no_traceback(home: Path) -> None:
+    (home / "config").mkdir(parents=True)
+    prices = '[cost.apis."prices-in-€"]\ninput = 1\noutput = 1\n'
+    (home / "config" / "config.toml").write_text(prices, encoding="utf-8")
+
+    ran = localllm(home, "cost", PYTHONIOENCODING="latin-1")
+
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert "prices-in-?: no tokens to compare" in ran.stdout
+
+
 def test_help_lists_every_verb_and_loads_none() -> None:
     code = (
         "import sys; from localllm.cli.main import cli; cli.main(['--help'], standalone_mode=False);"

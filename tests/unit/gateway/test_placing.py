@@ -15,6 +15,7 @@ from localllm.config.settings import Prefix
 from localllm.engine_client.client import EngineClient
 from localllm.engines.base import SAVES_SLOTS, Adapter, Endpoint, LaunchSpec, Serving, Task
 from localllm.fit.plan import Draft
+from localllm.gateway.asking import asking_of
 from localllm.gateway.placing import Placing, Spot
 from localllm.metrics.callers import Caller
 from localllm.metrics.live import Api, Live
@@ -25,8 +26,9 @@ from localllm.prefix.prompt import Prompt
 from localllm.prefix.running import Placed
 from localllm.supervisor.bus import EventBus
 from localllm.supervisor.hosted import Hosted, Terms
-from localllm.supervisor.lending import Lent
+from localllm.supervisor.lending import Asking, Lent
 from localllm.supervisor.new_instance import make_instance
+from localllm.supervisor.resolving import Resolved
 from localllm.supervisor.tools import Tools
 from tests.fakes.house import POLICY, a_plan
 from tests.unit.prefix.a_prompt import outline
@@ -34,6 +36,7 @@ from tests.unit.prefix.a_prompt import outline
 pytestmark = pytest.mark.anyio
 
 CHAT, COMPLETIONS, EMBEDDINGS = "/v1/chat/completions", "/v1/completions", "/v1/embeddings"
+ASKING = Asking(None, "a client", 1)
 SECRET = b"a key of this test's own"
 
 
@@ -71,7 +74,7 @@ def hosted_of(planned: Planned, folder: Path, **changes: Any) -> Hosted:
 
 
 def a_placing(*, enabled: bool = True) -> Placing:
-    return Placing(Keeping(None), SECRET, Prefix(enabled=enabled))
+    return Placing(Keeping(None), SECRET, lambda: Prefix(enabled=enabled))
 
 
 @asynccontextmanager
@@ -79,7 +82,9 @@ async def a_spot(
     hosted: Hosted, path: str, body: dict[str, Any], placing: Placing | None = None
 ) -> AsyncIterator[Spot]:
     async with a_client() as client:
-        place = (placing or a_placing()).spot(Lent(hosted, client), path, json.dumps(body).encode())
+        place = (placing or a_placing()).spot(
+            Lent(hosted, client), path, json.dumps(body).encode(), ASKING
+        )
         async with place as spot:
             yield spot
 
@@ -160,7 +165,7 @@ async def test_a_request_without_a_slot_keeps_the_engine_busy_as_well(tmp_path: 
         run = placing.keeping.run_of(engine)
         body = json.dumps(chat(n=2)).encode()
 
-        async with placing.spot(Lent(hosted, client), CHAT, body):
+        async with placing.spot(Lent(hosted, client), CHAT, body, ASKING):
             assert not run.is_idle
 
         assert run.is_idle
@@ -172,8 +177,25 @@ async def test_all_busy_leaves_the_choice_to_the_engine(tmp_path: Path) -> None:
     placing, body = a_placing(), json.dumps(chat()).encode()
     async with a_client() as client:
         lent = Lent(hosted, client)
-        async with placing.spot(lent, CHAT, body), placing.spot(lent, CHAT, body) as second:
+        async with (
+            placing.spot(lent, CHAT, body, ASKING),
+            placing.spot(lent, CHAT, body, ASKING) as second,
+        ):
             assert (second.body, second.placed) == (body, None)
+
+
+@pytest.mark.parametrize(("said", "is_kept"), [("1", False), ("0", True), (None, True)])
+async def test_a_client_may_say_that_nobody_goes_on_from_its_prompt(
+    tmp_path: Path, said: str | None, *, is_kept: bool
+) -> None:
+    headers = {} if said is None else {"x-localllm-passing": said}
+    asking = asking_of(Resolved(None), b"{}", headers, key=None, address="here")
+    async with a_client() as client:
+        lent = Lent(hosted_of(a_pinning_plan(tmp_path), tmp_path), client)
+        body = json.dumps(chat()).encode()
+        async with a_placing().spot(lent, CHAT, body, asking) as spot:
+            assert spot.placed is not None
+            assert spot.placed.prompt.is_passing is not is_kept
 
 
 Change = Callable[[Planned, Path], Planned]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from localllm.config.settings import Remote
+from localllm.config.remote import Remote
 from localllm.gateway import remote_key
 from localllm.gateway.remote_key import RemoteKey
 from localllm.gateway.remote_rules import RemoteFailed

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from localllm import errors as e
-from localllm.config.settings import Remote
+from localllm.config.remote import Remote
 from localllm.gateway.http_errors import openai_error
 from localllm.gateway.remote_rules import (
     RemoteFailed,

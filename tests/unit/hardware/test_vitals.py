@@ -24,15 +24,14 @@ from localllm.hardware.vitals import (
     SPEED_COMMAND,
     THERMAL_COMMAND,
     Pressure,
-    Worked,
     decide_pressure,
     decide_throttled,
-    decide_utilization,
     parse_pressure_level,
     parse_speed_limit,
     parse_thermal_level,
     read_vitals,
 )
+from localllm.hardware.worked import Worked, decide_utilization
 from localllm.units import GIB, MIB
 from tests.fakes import nvml_stand_in
 from tests.unit.hardware.conftest import HIDING, ROOT
@@ -47,6 +46,7 @@ UNTOLD = {
     "temperature_c": None,
     "power_w": None,
     "utilization": None,
+    "energy_j": None,
 }
 HEALTHY = {
     "lost": None,
@@ -55,6 +55,7 @@ HEALTHY = {
     "temperature_c": 45,
     "power_w": 420.5,
     "utilization": 0.97,
+    "energy_j": None,
 }
 
 # Looks once for every line that it is told, as the daemon does again and again.

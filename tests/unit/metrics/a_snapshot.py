@@ -30,6 +30,7 @@ CARD = DeviceNow(
     memory_bytes=32 * GIB,
     used_bytes=10 * GIB,
     power_w=420.5,
+    energy_j=1234.5,
     temperature_c=61,
     utilization_ratio=0.97,
 )

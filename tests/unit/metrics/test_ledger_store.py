@@ -358,3 +358,20 @@ def test_totals_are_read_by_days(tmp_path: Path) -> None:
 
     assert found == ["2026-01-02"]
     assert all(a < b for a, b in pairwise(total.day for total in read_totals(file)))
+
+
+def test_a_year_stays_within_its_bounds_and_each_of_its_days_is_known(tmp_path: Path) -> None:
+    file = tmp_path / "requests.sqlite3"
+    store = Store(file, Keep(rows=5_000, bytes=2 << 20))
+    for day in range(365):
+        now = NOON + day * DAY_S
+        many = [replace(ROW, began_at=now, day=f"day {day}") for _ in range(100)]
+        store.write(many)
+        store.prune(now)
+    store.close()
+
+    assert sql(file, "SELECT count(*) <= 5000, min(began_at) FROM requests") == [
+        (1, NOON + (365 - 50) * DAY_S)
+    ]
+    assert sql(file, "SELECT count(*), sum(requests) FROM daily") == [(365, 36_500)]
+    assert file.stat().st_size < 3 << 20

@@ -6,7 +6,7 @@ import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from localllm.config.settings import Settings
+from localllm.config.current import read_current
 from localllm.engines.base import Endpoint, EngineDevice, Installed, LaunchSpec, Serving
 from localllm.formats.header import Format
 from localllm.paths import bundled_profiles, paths_for
@@ -86,7 +86,10 @@ def a_desk(home: Path, hub: FakeHub, **more: str) -> Desk:
         "HF_ENDPOINT": hub.url,
         **more,
     }
-    desk = Desk(Settings(), paths_for(environment), environment, bundled_profiles())
+    paths = paths_for(environment)
+    desk = Desk(
+        read_current(paths.config_file, environment), paths, environment, bundled_profiles()
+    )
     own = desk.paths.config_file.parent / "models" / "tiny.toml"
     own.parent.mkdir(parents=True, exist_ok=True)
     own.write_text(TINY, encoding="utf-8")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from localllm.api.views import ServeRequest
+from localllm.config.current import Current
 from localllm.config.settings import Settings
 from localllm.engines.base import Endpoint, Installed, LaunchSpec, Serving
 from localllm.errors import EngineUnusable
@@ -62,7 +63,7 @@ def test_engines_that_take_seconds_to_answer_are_asked_only_where_their_format_i
     ]
     monkeypatch.setattr(EngineDesk, "engines", lambda *_: known)
     paths = paths_for({"LOCALLLM_HOME": str(tmp_path)})
-    desk = Desk(Settings(), paths, {}, bundled_profiles())
+    desk = Desk(Current.of(Settings()), paths, {}, bundled_profiles())
 
     desk.survey() if formats is None else desk.survey(formats=formats)
 

@@ -27,6 +27,7 @@ from localllm.planning.ledger import (
     remember,
     setting_of,
 )
+from localllm.versioned import NewerFile
 from tests.unit.planning.a_machine import a_card, a_plan, cuda
 
 SETTING = Setting(
@@ -111,16 +112,11 @@ def test_only_the_newest_are_kept(file: Path) -> None:
     assert contexts == list(range(2, KEPT + 2))
 
 
-def test_the_file_is_its_users_alone_even_after_a_crash_left_a_draft(file: Path) -> None:
-    file.parent.mkdir()
-    draft = file.with_suffix(".draft")
-    draft.write_text("half")
-    draft.chmod(0o644)
-
+def test_the_file_is_its_users_alone(file: Path) -> None:
     remember(file, an_entry())
 
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    assert not draft.exists()
+    assert [one.name for one in file.parent.iterdir() if one.suffix == ".draft"] == []
 
 
 def test_starts_that_end_at_once_are_all_kept(file: Path) -> None:
@@ -137,12 +133,12 @@ BROKEN = [
     b"\xff",
     b"[]",
     b'{"format": 1, "entries": [{}]}',
-    b'{"format": 2, "entries": []}',
     b'{"format": 1, "entries": [], "more": 1}',
 ]
+NEWER = b'{"format": 2, "entries": []}'
 
 
-@pytest.mark.parametrize("text", BROKEN)
+@pytest.mark.parametrize("text", [*BROKEN, NEWER])
 def test_a_broken_or_foreign_file_is_nothing_known_and_stays_as_it_is(
     file: Path, text: bytes
 ) -> None:
@@ -164,6 +160,16 @@ def test_a_broken_or_foreign_file_is_set_aside_before_another_is_written(
 
     assert read_ledger(file) == (an_entry(),)
     assert file.with_name("ledger.json.broken").read_bytes() == text
+
+
+def test_a_file_of_a_newer_version_is_not_written_over(file: Path) -> None:
+    file.parent.mkdir()
+    file.write_bytes(NEWER)
+
+    with pytest.raises(NewerFile):
+        remember(file, an_entry())
+
+    assert [(f.name, f.read_bytes()) for f in file.parent.glob("*.json*")] == [(file.name, NEWER)]
 
 
 def test_a_good_file_is_not_set_aside(file: Path) -> None:

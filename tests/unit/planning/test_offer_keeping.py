@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from localllm.api.views import CandidateView, PlanRequest, PromptsView
+from localllm.config.current import Current
 from localllm.config.settings import Prefix
 from localllm.engines.base import SAVES_SLOTS, Installed
 from localllm.hardware.machine import CPU
@@ -72,7 +73,7 @@ def test_of_an_engine_that_cannot_it_says_so(desk: Desk, monkeypatch: pytest.Mon
 def test_what_the_user_has_turned_off_is_said_to_be(desk: Desk) -> None:
     off = msgspec.structs.replace(desk.settings, prefix=Prefix(enabled=False))
 
-    prompts = chosen(replace(desk, settings=off)).prompts
+    prompts = chosen(replace(desk, current=Current.of(off))).prompts
 
     assert prompts is not None
     assert (prompts.kept, "prefix.enabled" in (prompts.why or "")) == ("not", True)

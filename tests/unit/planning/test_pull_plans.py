@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -11,6 +12,7 @@ import pytest
 
 from localllm.api.pull_views import PullRequest
 from localllm.api.views import PlanRequest, ServeRequest
+from localllm.config.current import read_current
 from localllm.errors import AccessRefused, DoesNotFit, EngineUnusable, ModelNotFound, NoNetwork
 from localllm.formats.header import Format
 from localllm.planning.desk import Desk
@@ -642,6 +644,7 @@ def test_a_part_on_the_processor_is_allowed_as_plan_allows_it(
 def test_a_draft_that_is_not_here_is_named_with_the_pull_that_brings_it(desk: Desk) -> None:
     config = desk.paths.config_file
     config.write_text('[profiles.fast]\nmodel = "tiny"\ndraft = "hf:me/Draft-GGUF:Q8_0"\n')
+    desk = replace(desk, current=read_current(config, desk.environment))
 
     with pytest.raises(ModelNotFound) as caught:
         planned(desk, None, profile="fast")
@@ -652,6 +655,7 @@ def test_a_draft_that_is_not_here_is_named_with_the_pull_that_brings_it(desk: De
 def test_a_profile_of_the_users_names_the_model_too(desk: Desk) -> None:
     config = desk.paths.config_file
     config.write_text('[profiles.mine]\nmodel = "tiny"\nquant = "Q4_K_M"\n')
+    desk = replace(desk, current=read_current(config, desk.environment))
 
     assert planned(desk, None, profile="mine").model == "tiny:Q4_K_M"
 

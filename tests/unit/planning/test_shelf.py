@@ -11,6 +11,7 @@ import pytest
 from filelock import FileLock
 
 from localllm.api.store_views import OnDiskView, RemovedView, StoreView, TidyRequest
+from localllm.config.current import Current
 from localllm.config.settings import Settings
 from localllm.errors import InUse, LocalLLMError, ModelNotFound
 from localllm.paths import bundled_profiles, paths_for
@@ -43,7 +44,12 @@ def desk(cache: ACache, monkeypatch: pytest.MonkeyPatch) -> Desk:
     home = cache.folder.parent
     environment = {**cache.environment, "LOCALLLM_HOME": str(home / "ours")}
     monkeypatch.setattr(Desk, "survey", lambda *_, **__: a_survey(a_machine(usable=32 * GIB)))
-    return Desk(Settings(allow_cpu=True), paths_for(environment), environment, bundled_profiles())
+    return Desk(
+        Current.of(Settings(allow_cpu=True)),
+        paths_for(environment),
+        environment,
+        bundled_profiles(),
+    )
 
 
 def quiet(_path: str, _done: int, _size: int) -> None:

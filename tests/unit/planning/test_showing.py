@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from localllm.api.views import PlanRequest, PlanView
+from localllm.config.current import Current
+from localllm.config.reading import load
 from localllm.config.settings import Planning, Settings
 from localllm.errors import ConfigError, ModelNotFound
 from localllm.fit.decide import plan
@@ -30,7 +32,9 @@ def a_desk(home: Path, settings: Settings | None = None, **more: str) -> Desk:
     """Nothing is on its disk."""
     environment = {"HOME": str(home), "LOCALLLM_HOME": str(home), "HF_HOME": str(home / "hf")}
     environment |= more
-    return Desk(settings or Settings(), paths_for(environment), environment, bundled_profiles())
+    return Desk(
+        Current.of(settings or Settings()), paths_for(environment), environment, bundled_profiles()
+    )
 
 
 @pytest.fixture
@@ -131,13 +135,14 @@ def test_what_models_of_ours_hold_here_is_nothing_to_another_machine(desk: Desk)
     assert show_plan(desk, asked, reclaimable={CPU: 8 * GIB}) == show_plan(desk, asked)
 
 
-def test_a_profile_that_was_written_after_the_start_is_known(desk: Desk) -> None:
+def test_a_profile_is_known_once_the_settings_are_read_again(desk: Desk) -> None:
     asked = PlanRequest(profile="coding", hardware="rtx5090", offline=True)
     with pytest.raises(ModelNotFound) as caught:
         show_plan(desk, asked)
     desk.paths.config_file.parent.mkdir(parents=True)
     desk.paths.config_file.write_text(f'[profiles.coding]\nmodel = "{QWEN}"\nuse = "code"\n')
 
+    desk.current.loaded = load(desk.paths.config_file, {})
     view = show_plan(desk, asked)
 
     assert str(desk.paths.config_file) in caught.value.why

@@ -195,7 +195,7 @@ def test_a_full_disk_leaves_nothing_half_and_takes_nothing_away(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("localllm.prefix.record.os.replace", full)
+        patch.setattr("localllm.versioned.os.replace", full)
         assert world.save(LONG) is None
         world.shelf.touch(kept)
 

@@ -108,7 +108,7 @@ def test_a_full_disk_leaves_nothing_half(world: World, monkeypatch: pytest.Monke
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("localllm.prefix.record.os.replace", full)
+        patch.setattr("localllm.versioned.os.replace", full)
         assert take_in_text(world.shelf, b"{}", made()) is None
 
     assert world.names() == set()

@@ -8,16 +8,20 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import json
+import math
 import os
 from collections.abc import Callable, Generator, Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from localllm.engines.workers.http import Refusal, invalid
 from localllm.engines.workers.llama_cpp_python.loading import load, print_log
 from localllm.engines.workers.llama_cpp_python.request import Chat, Request, Text
+from localllm.engines.workers.llama_cpp_python.scoring import score
 from localllm.engines.workers.llama_cpp_python.slot import Slot
 from localllm.engines.workers.llama_cpp_python.worker import WorkerSettings, binding
+from localllm.engines.workers.scores import score_request
 
 Gone = Callable[[], bool]
 """Tells whether the client has gone."""
@@ -142,9 +146,28 @@ class Model:
             presence_penalty=request.presence_penalty or 0.0,
             frequency_penalty=request.frequency_penalty or 0.0,
             repeat_penalty=request.repeat_penalty or 1.0,
+            logits_processor=[self._without_ends] if request.ignore_eos else None,
             **sampling,
         )
         return tokens
+
+    def scores(self, body: dict[str, Any], gone: Gone) -> list[object]:
+        """Say how likely given tokens are.
+
+        Raises:
+            Refusal: The request is wrong, or too long.
+            ConnectionAbortedError: The client has gone.
+        """
+        asked = score_request(body, vocabulary=self.vocabulary, context=self.context)
+        return score(self._llm, self._lib, asked, gone)
+
+    def _without_ends(self, _tokens: Any, scores: Any) -> Any:  # noqa: ANN401  # numpy's
+        scores[self._ends] = -math.inf
+        return scores
+
+    @cached_property
+    def _ends(self) -> list[int]:
+        return [token for token in range(self.vocabulary) if self.ends(token)]
 
     def ends(self, token: int) -> bool:
         """Tell whether a token ends an answer."""

@@ -18,6 +18,7 @@ from localllm.engines.workers.llama_cpp_python.model import Gone, Model
 from localllm.engines.workers.llama_cpp_python.request import Chat, Request, Text, checked
 from localllm.engines.workers.llama_cpp_python.slot import Slot
 from localllm.engines.workers.llama_cpp_python.worker import WorkerSettings
+from localllm.engines.workers.scores import SCORE_PATH
 from localllm.engines.workers.slot_requests import Action, SlotRequest, slot_request
 from localllm.engines.workers.stops import Stops
 from localllm.engines.workers.tokens import TEMPLATE_PATH, TOKEN_PATHS, tokens_document
@@ -82,6 +83,10 @@ class _Handler(WorkerHandler):
             self.send_document(tokens_document(path, body, self.server.model))
         elif path == TEMPLATE_PATH:
             self.send_document({"prompt": self.server.model.prompt_text(checked(body, Chat))})
+        elif path == SCORE_PATH:
+            with self.server.turns.turn(self.client_has_gone):
+                scores = self.server.model.scores(body, self.client_has_gone)
+            self.send_document({"scores": scores})
         elif (asked := slot_request(path, body, 1)) is not None:
             self._do_with_slot(asked)
         else:

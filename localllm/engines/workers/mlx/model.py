@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Iterable
 from typing import Any
 
 import mlx_lm
@@ -23,8 +24,10 @@ from localllm.engines.workers.mlx.generation import (
 )
 from localllm.engines.workers.mlx.memory import Limits
 from localllm.engines.workers.mlx.request import Abilities, Chat, Request, Text
+from localllm.engines.workers.mlx.scoring import score
 from localllm.engines.workers.mlx.slot_files import SlotFiles
 from localllm.engines.workers.mlx.worker import WorkerSettings
+from localllm.engines.workers.scores import score_request
 
 FINGERPRINT = f"mlx-lm-{mlx_lm.__version__}"
 _SAMPLING = {"temperature": 0.8, "top_p": 0.95, "top_k": 40, "min_p": 0.05}
@@ -35,6 +38,9 @@ _PENALIZED_TOKENS = 64
 
 _KV_GROUP = 64
 _SEEDS = 1 << 63
+_NEVER = -1e9
+"""Of a token's logit, which is then not chosen."""
+
 _SPACES = ("\u0120", "\u2581", " ")
 _THE_MODEL = ModelDescription(model="default_model", draft="default_model", adapter=None)  # type: ignore[arg-type]
 
@@ -110,6 +116,16 @@ class Model:
         """
         return Generation(self._generator, _asked(request, body), self._arguments(request), attend)
 
+    def scores(self, body: dict[str, Any], attend: Attend) -> list[object]:
+        """Say how likely given tokens are.
+
+        Raises:
+            Refusal: The request is wrong, or too long.
+        """
+        context = self._settings.context
+        asked = score_request(body, vocabulary=self.vocabulary, context=context)
+        return score(self._generator, asked, attend)
+
     def token_text(self, token: int) -> str:
         """Return what one token stands for."""
         tokenizer: Any = self._provider.tokenizer
@@ -128,7 +144,7 @@ class Model:
         return Arguments(
             model=_THE_MODEL,
             sampling=self._sampling(request),
-            logits=_logits(request),
+            logits=_logits(request, self._ends),
             stop_words=[],
             max_tokens=request.most_tokens or self._settings.context,
             num_draft_tokens=0,
@@ -139,6 +155,12 @@ class Model:
             from_cache=request.cache_prompt is not False,
             slot=request.id_slot,
         )
+
+    @property
+    def _ends(self) -> Iterable[int]:
+        """The tokens that end an answer."""
+        tokenizer: Any = self._provider.tokenizer
+        return sorted(tokenizer.eos_token_ids)
 
     def _sampling(self, request: Request) -> SamplingArguments:
         said = {name: getattr(request, name) for name in _SAMPLING}
@@ -195,8 +217,10 @@ def _for_template(message: dict[str, Any]) -> dict[str, Any]:
     return {**message, "role": "system"} if message["role"] == "developer" else message
 
 
-def _logits(request: Request) -> LogitsProcessorArguments:
+def _logits(request: Request, ends: Iterable[int]) -> LogitsProcessorArguments:
     bias = {int(token): value for token, value in (request.logit_bias or {}).items()}
+    if request.ignore_eos:
+        bias |= dict.fromkeys(ends, _NEVER)
     repeat = request.repeat_penalty or 1.0
     return LogitsProcessorArguments(
         logit_bias=bias or None,

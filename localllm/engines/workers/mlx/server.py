@@ -13,6 +13,7 @@ from localllm.engines.workers.mlx.model import FINGERPRINT, Model, tools_of
 from localllm.engines.workers.mlx.request import Chat, Request, Text, checked
 from localllm.engines.workers.mlx.telling import Telling
 from localllm.engines.workers.mlx.worker import WorkerSettings
+from localllm.engines.workers.scores import SCORE_PATH
 from localllm.engines.workers.slot_requests import slot_request
 from localllm.engines.workers.tokens import TEMPLATE_PATH, TOKEN_PATHS, tokens_document
 
@@ -50,6 +51,8 @@ class _Handler(WorkerHandler):
             chat = checked(body, Chat, model.abilities)
             assert isinstance(chat, Chat), "it was asked for"
             self.send_document({"prompt": model.prompt_text(chat, body)})
+        elif path == SCORE_PATH:
+            self.send_document({"scores": self.server.model.scores(body, self._require_client)})
         elif (asked := slot_request(path, body, self.server.slots)) is not None:
             self.send_document(self.server.model.slot_files.answer(asked, self._require_client))
         else:
