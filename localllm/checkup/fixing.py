@@ -18,7 +18,6 @@ from localllm.checkup.place import Place
 from localllm.checkup.repairs import (
     CutLog,
     EndStrays,
-    MakeFolder,
     RemoveLeftovers,
     RenewService,
     Repair,
@@ -62,9 +61,6 @@ def _carry_out(repair: Repair, place: Place) -> str:
             with _no_daemon(place):
                 pids = reap(place.paths.state)
             return f"ended {', '.join(map(str, pids)) or 'nothing: they are gone'}"
-        case MakeFolder(path):
-            _ours(path, place).mkdir(mode=0o700, parents=True, exist_ok=True)
-            return f"made {path}"
         case CutLog(path):
             cut = cap_log(_ours(path, place), _KEPT_OF_A_LOG_BYTES)
             return f"cut {path}; its end is in {path.name}.1" if cut else f"{path} is short by now"

@@ -30,13 +30,6 @@ class EndStrays:
 
 
 @dataclass(frozen=True, slots=True)
-class MakeFolder:
-    """Make one of our folders that is not there."""
-
-    path: Path
-
-
-@dataclass(frozen=True, slots=True)
 class CutLog:
     """Cut one of our logs that has grown, and keep its end beside it."""
 
@@ -48,7 +41,7 @@ class RenewService:
     """Write the service's file as this version writes it."""
 
 
-Repair = SetMode | RemoveLeftovers | EndStrays | MakeFolder | CutLog | RenewService
+Repair = SetMode | RemoveLeftovers | EndStrays | CutLog | RenewService
 
 
 def render_repair(repair: Repair) -> str:
@@ -60,8 +53,6 @@ def render_repair(repair: Repair) -> str:
             return "remove " + ", ".join(map(str, files))
         case EndStrays():
             return "end the engines that no daemon looks after"
-        case MakeFolder(path):
-            return f"make the folder {path}"
         case CutLog(path):
             return f"cut {path}, and keep its end in {path.name}.1"
         case RenewService():

@@ -12,7 +12,6 @@ from localllm.checkup.examining import Check
 from localllm.checkup.finding import Area, Finding, Severity, ok, word
 from localllm.checkup.known import Known
 from localllm.checkup.place import Place
-from localllm.checkup.repairs import MakeFolder
 from localllm.store.places import hub_cache
 from localllm.units import GIB, MIB, size
 
@@ -66,8 +65,6 @@ def _check(known: Known, name: str, path: Path) -> Iterator[Finding]:
     bad = [*_of_mount(name, path, mount), *_of_room(name, path, _room(nearest))]
     if not os.access(nearest, os.W_OK) and not any("read-only" in one.id for one in bad):
         bad.append(_not_writable(place, name, path, nearest))
-    elif nearest != path and name != "models" and known.daemon.get() is not None:
-        bad.append(_missing(name, path))
     yield from bad
     if all(one.severity is Severity.NOTE for one in bad):
         yield ok(f"disk.{name}", _A, f"{path} has {size(_room(nearest).free)} free ({name}).")
@@ -171,18 +168,6 @@ def _not_writable(place: Place, name: str, path: Path, nearest: Path) -> Finding
         f"{place.user} may not write to {nearest} ({name}).",
         "it belongs to somebody else; after sudo, mostly to root",
         f"sudo chown -R {user} {word(path)}" if nearest == path else fix,
-    )
-
-
-def _missing(name: str, path: Path) -> Finding:
-    return Finding(
-        "disk.missing",
-        _A,
-        Severity.NOTE,
-        f"{path} ({name}) is not there, and a daemon runs.",
-        "somebody has removed it meanwhile",
-        "localllm doctor --fix",
-        MakeFolder(path),
     )
 
 

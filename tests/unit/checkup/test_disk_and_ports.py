@@ -19,7 +19,6 @@ from localllm.checkup.checks.ports import check_port
 from localllm.checkup.finding import Finding, Severity
 from localllm.checkup.known import Running
 from localllm.checkup.place import Place
-from localllm.checkup.repairs import MakeFolder
 from localllm.service.installed import InstalledService
 from localllm.service.manager import Said
 from localllm.service.systemd import Systemd
@@ -102,13 +101,12 @@ def test_the_innermost_mount_counts_and_blanks_in_its_name_are_read(tmp_path: Pa
     assert kinds == ["ext4", "xfs", "btrfs"]
 
 
-def test_a_folder_that_vanished_under_the_daemon_is_made_again(tmp_path: Path) -> None:
+def test_a_folder_that_nothing_had_to_go_into_yet_is_no_finding(tmp_path: Path) -> None:
     place = a_place(tmp_path)
-    check = next(one for one in disk_checks(place) if one.id == "disk.engines")
+    assert not place.paths.cache.exists()
+    check = next(one for one in disk_checks(place) if one.id == "disk.cache")
 
-    found = only(check.look(a_known(place, status=a_status())))
-
-    assert found.repair == MakeFolder(place.paths.data)
+    assert bad(check.look(a_known(place, status=a_status()))) == []
 
 
 def test_a_folder_of_somebody_elses_is_a_problem(

@@ -19,7 +19,6 @@ from localllm.checkup.place import Place
 from localllm.checkup.repairs import (
     CutLog,
     EndStrays,
-    MakeFolder,
     RemoveLeftovers,
     RenewService,
     Repair,
@@ -160,14 +159,6 @@ def test_no_engine_is_ended_while_a_daemon_holds_the_lock(tmp_path: Path) -> Non
         assert ours.poll() is None
 
 
-def test_a_folder_is_made_for_its_user_alone(tmp_path: Path) -> None:
-    place = a_place(tmp_path)
-
-    repaired(place, MakeFolder(place.paths.data))
-
-    assert mode(place.paths.data) == 0o700
-
-
 def test_a_log_is_cut_and_its_end_is_kept(tmp_path: Path) -> None:
     place = a_place(tmp_path)
     place.paths.logs.mkdir()
@@ -193,12 +184,14 @@ def test_one_repair_that_fails_does_not_keep_the_others_back(tmp_path: Path) -> 
     gone = Finding(
         "a.b", Area.FILES, Severity.NOTE, "x", repair=SetMode(place.paths.state / "no", 0o600)
     )
-    good = Finding("a.c", Area.FILES, Severity.NOTE, "x", repair=MakeFolder(place.paths.cache))
+    there = place.paths.state / "yes"
+    there.touch(mode=0o644)
+    good = Finding("a.c", Area.FILES, Severity.NOTE, "x", repair=SetMode(there, 0o600))
 
     first, second = repair_all([gone, good], place)
 
     assert first.error == "No such file or directory"
-    assert second.did == f"made {place.paths.cache}"
+    assert (second.error, mode(there)) == (None, 0o600)
 
 
 def test_a_program_cannot_be_tricked_by_a_link_put_there_in_between(tmp_path: Path) -> None:
@@ -219,7 +212,6 @@ def test_a_program_cannot_be_tricked_by_a_link_put_there_in_between(tmp_path: Pa
         (SetMode(Path("/s/k"), 0o600), "chmod 600 /s/k"),
         (RemoveLeftovers(Path("/s"), (Path("/s/a"), Path("/s/b"))), "remove /s/a, /s/b"),
         (EndStrays(Path("/s")), "end the engines that no daemon looks after"),
-        (MakeFolder(Path("/s")), "make the folder /s"),
         (CutLog(Path("/s/l")), "cut /s/l, and keep its end in l.1"),
         (
             RenewService(),
