@@ -96,11 +96,14 @@ def write_versioned(file: Path, kind: Kind[T], document: T) -> None:
     replace_private(file, msgspec.json.encode(document), synced=kind.synced)
 
 
-def replace_private(file: Path, content: bytes, *, synced: bool = True) -> None:
-    """Replace a file in a single step; nobody else can read it, not even for a moment.
+def replace_private(
+    file: Path, content: bytes, *, synced: bool = True, mode: int = _OURS_ALONE
+) -> None:
+    """Replace a file in a single step; nobody else can read what is half written.
 
     Args:
         synced: Wait until the disk has it, so that it survives a power cut.
+        mode: Who may read it once it is whole; its user alone, unless it is said.
 
     Raises:
         OSError: The disk does not take it; nothing half is left.
@@ -110,11 +113,12 @@ def replace_private(file: Path, content: bytes, *, synced: bool = True) -> None:
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _OURS_ALONE)
         with os.fdopen(descriptor, "wb") as opened:
             opened.write(content)
+            os.fchmod(opened.fileno(), mode)
             if synced:
                 opened.flush()
                 os.fsync(opened.fileno())
         os.replace(draft, file)  # noqa: PTH105  # the one call that promises to be atomic
-    except OSError:
+    except BaseException:
         draft.unlink(missing_ok=True)
         raise
 

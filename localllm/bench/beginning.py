@@ -55,13 +55,7 @@ def begin(
         NotMeasurable: What is wished does not fit into its context.
         Busy: Others use the daemon, and that was not allowed.
     """
-    view = choose(client.models(), model)[0]
-    if view.state != "ready":
-        raise NotReady(
-            f"{view.id} does not answer now.",
-            why=f"it is {view.state}: {view.why}",
-            fix="localllm status tells how far it is",
-        )
+    view = require_ready(client, model)
     points = points_of(wish, context=view.context, slots=view.parallel)
     if not beside_others:
         require_quiet(client)
@@ -78,6 +72,23 @@ def begin(
     target = Target(client.daemon.port, client.daemon.token)
     bench = Bench(client, target, view.instance, prompter, points, wish.repeat, tell)
     return Begun(bench, view, conditions, is_exact=words.is_exact)
+
+
+def require_ready(client: DaemonClient, model: str | None) -> InstanceView:
+    """Find what is meant, among what answers.
+
+    Raises:
+        ModelNotFound: It is not served.
+        NotReady: It does not answer now.
+    """
+    view = choose(client.models(), model)[0]
+    if view.state != "ready":
+        raise NotReady(
+            f"{view.id} does not answer now.",
+            why=f"it is {view.state}: {view.why}",
+            fix="localllm status tells how far it is",
+        )
+    return view
 
 
 def require_quiet(client: DaemonClient) -> None:

@@ -12,13 +12,12 @@ import anyio
 from anyio import to_thread
 
 from localllm import __version__
-from localllm.api.connections import choose
 from localllm.api.replay_views import PassView, ReplayView
 from localllm.api.status_views import InstanceView
 from localllm.api.sync_client import DaemonClient, not_running
 from localllm.api.traffic_file import Traffic, read_traffic
 from localllm.api.views import ProbeView
-from localllm.bench.beginning import require_quiet
+from localllm.bench.beginning import require_quiet, require_ready
 from localllm.bench.errors import NotMeasurable
 from localllm.bench.replay import Played, play
 from localllm.bench.replay_asking import Asking
@@ -31,7 +30,7 @@ from localllm.bench.saved import run_id
 from localllm.bench.shooting import PROGRAM, Target
 from localllm.bench.subject import machine_of, read_model
 from localllm.bench.watching import is_foreign
-from localllm.errors import LocalLLMError, NotReady
+from localllm.errors import LocalLLMError
 from localllm.units import duration
 from localllm.wording.figures import counted
 
@@ -173,13 +172,7 @@ def begin_replay(
         Busy: Others use the daemon, and that was not allowed.
     """
     traffic = read_traffic(wish.file)
-    view = choose(client.models(), model)[0]
-    if view.state != "ready":
-        raise NotReady(
-            f"{view.id} does not answer now.",
-            why=f"it is {view.state}: {view.why}",
-            fix="localllm status tells how far it is",
-        )
+    view = require_ready(client, model)
     plan = plan_replay(traffic, Served(view.id, view.context))
     if not plan.turns:
         raise NotMeasurable(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -22,6 +21,7 @@ from localllm.config.takes import entry_of, item_of, struct_of, takes
 from localllm.config.toml_text import toml_of
 from localllm.config.tree import EACH, NAME, Setting, all_settings, key_of
 from localllm.errors import ConfigError
+from localllm.versioned import replace_private
 
 _PART = re.compile(r'"(?:[^"\\]|\\.)*"|\'[^\']*\'|[^.]+')
 _HEADER = re.compile(r"(?P<off>#?)\[+(?P<name>[^\]]+)\]+")
@@ -202,20 +202,11 @@ def write_checked(file: Path, text: str) -> None:
 def write_text(file: Path, text: str) -> None:
     """Replace a file in one step; where it is a link, what that leads to. Its line ends stay."""
     target = Path(os.path.realpath(file))
-    newline = "\r\n" if target.is_file() and b"\r\n" in target.read_bytes() else "\n"
+    there = target.read_bytes() if target.is_file() else b""
+    text = text.replace("\n", "\r\n") if b"\r\n" in there else text
+    mode = target.stat().st_mode & 0o777 if target.exists() else 0o600
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor, draft = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline=newline) as opened:
-            opened.write(text)
-            opened.flush()
-            os.fsync(opened.fileno())
-        if target.exists():
-            Path(draft).chmod(target.stat().st_mode & 0o777)
-        Path(draft).replace(target)
-    except BaseException:
-        Path(draft).unlink(missing_ok=True)
-        raise
+    replace_private(target, text.encode(), mode=mode)
 
 
 def change(file: Path, path: Sequence[str], value: object) -> None:

@@ -147,16 +147,17 @@ class Checks:
     async def _report(self, run: Run) -> CheckReportView:
         request = run.request
         texts = await anyio.to_thread.run_sync(read_texts, self.profiles)
+        # the other first: mostly it is known already, and if it cannot be had, no time is lost
+        right = None if request.against is None else await self._other(run, request.against, texts)
         facts = await self._examined(run, request.model, texts)
         found: list[Finding] = [*findings_alone(facts)]
         results = self.operations.desk.paths.checks
-        kept = await anyio.to_thread.run_sync(read_kept, results)
-        if request.against is None:
-            other = earlier_of(kept, facts)
+        if right is None:
+            other = earlier_of(await anyio.to_thread.run_sync(read_kept, results), facts)
             found += held_to(facts, other)
         else:
-            other = await self._other(run, request.against, texts)
-            found += findings_beside(facts, other)
+            other = right
+            found += findings_beside(facts, right)
         await anyio.to_thread.run_sync(keep_result, results, facts, found)
         verdict = f"{facts.subject.id} was examined: {verdict_of(found)}"
         self.operations.fleet.say(Topic.CHECKED, verdict)

@@ -13,7 +13,7 @@ import pytest
 from localllm.api.check_views import CheckRequest, CheckView
 from localllm.api.views import ServeRequest
 from localllm.engines.base import Task
-from localllm.errors import Busy, NotFound
+from localllm.errors import Busy, ModelNotFound, NotFound
 from localllm.events import DeviceId
 from localllm.events import ModelState as S
 from localllm.fit.plan import Memory, Placement, Verdict
@@ -89,6 +89,24 @@ async def test_a_model_that_is_served_is_examined_where_it_is(tmp_path: Path) ->
         assert [one.facts.subject.id for one in read_kept(house.operations.desk.paths.checks)] == [
             "small"
         ]
+
+
+async def test_nothing_is_examined_where_what_it_is_to_be_held_to_cannot_be_had(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def nobody(*_: object) -> Planned:
+        raise ModelNotFound("No model 'nosuch'.", why="it is not here", fix="localllm ls")
+
+    monkeypatch.setattr(visiting, "arrange_beside", nobody)
+    async with a_house(tmp_path) as house, checking(house) as checks:
+        await house.ready()
+
+        checks.start(CheckRequest(model="tiny", against="nosuch", quick=True))
+        view = await over(checks)
+
+        assert view.error is not None
+        assert "nosuch" in view.error.what
+        assert not [step for step in view.steps if step.startswith("small")]
 
 
 async def test_one_that_is_not_is_a_guest_that_no_request_leads_to(

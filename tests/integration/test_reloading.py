@@ -22,7 +22,7 @@ from localllm.gateway.access import Rules
 from localllm.gateway.known_keys import KnownKeys
 from localllm.gateway.taking_over import TakingOver
 from localllm.paths import bundled_profiles
-from localllm.planning.planner import serving_of
+from localllm.planning.planner import Planned, serving_of
 from localllm.supervisor import arranging, operations
 from localllm.supervisor.hosted import Terms
 from localllm.supervisor.reloading import Reloading
@@ -335,15 +335,20 @@ async def test_how_often_the_machine_is_looked_at_is_changed_while_it_waits(
             tasks.cancel_scope.cancel()
 
 
+def one_that_comes(place: Place) -> Planned:
+    """Have another model begin to take over; it takes half a second to load."""
+    place.house.flags[:] = ["--fake-load", "0.5"]
+    other = a_plan("other", "other", context=700)
+    place.house.fleet.serve(other, serving_of(other, silence_s=20.0), Terms(replaces_current=True))
+    return other
+
+
 async def test_a_model_that_is_about_to_be_replaced_is_not_started_anew_beside_the_one_that_comes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with a_place(tmp_path, monkeypatch, f"{CODING}1000\n") as place:
         await place.serve(profile="coding")
-        place.house.flags[:] = ["--fake-load", "0.5"]
-        other = a_plan("other", "other", context=700)
-        serving = serving_of(other, silence_s=20.0)
-        place.house.fleet.serve(other, serving, Terms(replaces_current=True))
+        one_that_comes(place)
 
         place.say(f"{CODING}2000\n")
         assert (await place.reloading.reload()).anew == ["small"]
@@ -358,10 +363,7 @@ async def test_one_that_serves_on_since_a_switch_has_failed_is_started_anew_afte
 ) -> None:
     async with a_place(tmp_path, monkeypatch, f"{CODING}1000\n") as place:
         await place.serve(profile="coding")
-        place.house.flags[:] = ["--fake-load", "0.5"]
-        other = a_plan("other", "other", context=700)
-        serving = serving_of(other, silence_s=20.0)
-        place.house.fleet.serve(other, serving, Terms(replaces_current=True))
+        other = one_that_comes(place)
         place.say(f"{CODING}2000\n")
         await place.reloading.reload()
         place.house.flags[:] = []
